@@ -1,0 +1,115 @@
+//! Time: the only place that reads the wall clock.
+//!
+//! Wall time is for people and for expiry. Order never comes from it: sequence numbers and the journal give order, so
+//! a clock that jumps spoils no promise.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// A moment in wall time: microseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The moment `duration` after this one; the largest moment where that overflows.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long after `earlier` this is; nothing where it is before it.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with microseconds: `2026-11-23T18:00:00.000000Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(time) => write!(f, "{time:.6}"),
+            Err(_) => write!(f, "{}us", self.0), // Beyond the year 9999: shown, not hidden.
+        }
+    }
+}
+
+/// Writes a time as the API does, for `#[serde(serialize_with = "rfc3339")]`: on disk it is a number.
+///
+/// # Errors
+/// The serializer's.
+pub fn rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
+}
+
+/// Where the program gets the time.
+#[derive(Debug, Clone, Default)]
+pub enum Clock {
+    /// The machine's clock.
+    #[default]
+    System,
+    /// A clock that a test moves: microseconds since 1970.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that stands at `start` until it is moved.
+    #[must_use]
+    pub fn manual(start: Timestamp) -> Self {
+        Self::Manual(Arc::new(AtomicI64::new(start.0)))
+    }
+
+    /// Moves a manual clock by `by`; the machine's clock is not ours to move.
+    pub fn advance(&self, by: Duration) {
+        if let Self::Manual(now) = self {
+            now.store(Timestamp(now.load(Ordering::SeqCst)).after(by).0, Ordering::SeqCst);
+        }
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => system_now(),
+            Self::Manual(now) => Timestamp(now.load(Ordering::SeqCst)),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+fn system_now() -> Timestamp {
+    let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
+    };
+    Timestamp(micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_with_microseconds() {
+        assert_eq!(Timestamp(1_795_456_800_000_000).to_string(), "2026-11-23T18:00:00.000000Z");
+        assert_eq!(Timestamp(1_795_456_800_000_001).to_string(), "2026-11-23T18:00:00.000001Z");
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_when_told() {
+        let clock = Clock::manual(Timestamp(5));
+        assert_eq!(clock.now(), Timestamp(5));
+        clock.advance(Duration::from_micros(7));
+        assert_eq!(clock.now(), Timestamp(12));
+        assert_eq!(Timestamp(5).since(Timestamp(12)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,2 @@
+//! bondhu.
+fn main() {}
