@@ -1,0 +1,340 @@
+//! What an operator can set: one struct per table of `bondhu.toml`, with the defaults.
+//!
+//! A module of the program takes its own section, never the whole. Unit and bounds of each key stand in [`SETTINGS`], and
+//! with its default in `bondhu.toml`, which a test holds to both. [`load()`] reads a file, the environment and flags, and
+//! reports every fault of them at once.
+
+mod check;
+mod fault;
+mod given;
+mod load;
+mod setting;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+pub use self::{
+    fault::{Fault, Faults, Place},
+    load::{DEFAULT_FILE, Flag, Loaded, Sources, load},
+    setting::Setting,
+    settings::SETTINGS,
+};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[data]`
+    pub data: DataConfig,
+    /// `[cache]`
+    pub cache: CacheConfig,
+    /// `[auth]`
+    pub auth: AuthConfig,
+    /// `[chat]`
+    pub chat: ChatConfig,
+    /// `[reply]`
+    pub reply: ReplyConfig,
+    /// `[concurrency]`
+    pub concurrency: ConcurrencyConfig,
+    /// `[limits]`
+    pub limits: LimitsConfig,
+    /// `[log]`
+    pub log: LogConfig,
+}
+
+/// `[server]`: the front that clients meet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Worker threads; 0 means one per core. 0 to 1024.
+    pub workers: usize,
+    /// Host names that requests may name; empty: the loopback names where `listen` is loopback, any name elsewhere.
+    pub hosts: Vec<String>,
+    /// Other origins whose pages may call the API (CORS), as `https://app.example.org`.
+    pub cors_origins: Vec<String>,
+    /// Peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<std::net::IpAddr>,
+    /// Longest time for a request's head, and for a quiet kept-alive connection.
+    pub header_timeout: Duration,
+    /// Longest time for a request's body.
+    pub body_timeout: Duration,
+    /// Longest time for an answer, from the head's last byte.
+    pub request_timeout: Duration,
+    /// Time that open requests get to finish after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// Largest body, bytes.
+    pub body_max: u64,
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections at once from one address (IPv6: one /64).
+    pub connections_per_address: usize,
+}
+
+/// `[data]`: the directory and its disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataConfig {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// sled's page cache, bytes.
+    pub index_cache: u64,
+    /// Size of one journal segment, bytes.
+    pub segment: u64,
+    /// Writes are refused while the disk has less free space than this, bytes.
+    pub min_free: u64,
+    /// How long replaced segments stay, for a copy that is under way.
+    pub keep_replaced: Duration,
+    /// Deleted data leaves the files within this time of its deletion.
+    pub compact_within: Duration,
+}
+
+/// The control socket's name in the data directory.
+pub const SOCKET: &str = "bondhu.sock";
+
+/// `[cache]`: the in-process LRU.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CacheConfig {
+    /// Bytes it may hold.
+    pub capacity: u64,
+}
+
+/// Who may register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Anyone.
+    Open,
+    /// Who brings an invitation code.
+    Invite,
+    /// Nobody; accounts come from `bondhu user add`.
+    Closed,
+}
+
+/// `[auth]`: accounts and logins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuthConfig {
+    /// Who may register.
+    pub registration: Registration,
+    /// Fewest characters of a password; never under 8.
+    pub password_min: usize,
+    /// A login ends this long after it was made.
+    pub token_lifetime: Duration,
+    /// A login ends when it was not used for this long.
+    pub token_idle: Duration,
+    /// Logins that one user may have; the oldest ends when one more is made.
+    pub tokens_per_user: usize,
+    /// `[auth.argon2]`
+    pub argon2: Argon2Config,
+}
+
+/// `[auth.argon2]`: the cost of a password's hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Argon2Config {
+    /// Memory, KiB.
+    pub memory_kib: u32,
+    /// Passes.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+}
+
+/// `[chat]`: bounds of what users say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChatConfig {
+    /// Most characters of a message.
+    pub message_chars_max: usize,
+    /// How long an idempotency key is remembered.
+    pub idempotency_window: Duration,
+}
+
+/// Which backend makes replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyBackend {
+    /// The built-in companion.
+    Companion,
+    /// A server that speaks the OpenAI chat-completions protocol.
+    Openai,
+}
+
+/// `[reply]`: what makes replies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplyConfig {
+    /// Which backend.
+    pub backend: ReplyBackend,
+    /// `[reply.openai]`
+    pub openai: OpenaiConfig,
+}
+
+/// `[reply.openai]`: a server that speaks the OpenAI chat-completions protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenaiConfig {
+    /// What `/chat/completions` is appended to: `http` or `https`, a host, and no slash at the end.
+    pub base_url: String,
+    /// The model's name, as that server knows it.
+    pub model: String,
+    /// A file that holds the key and nothing else, readable by its owner only.
+    pub api_key_file: Option<PathBuf>,
+    /// The environment variable that holds the key.
+    pub api_key_env: Option<String>,
+    /// Longest wait for the first piece of a reply.
+    pub first_token_timeout: Duration,
+    /// Longest time for a whole reply.
+    pub total_timeout: Duration,
+}
+
+/// `[concurrency]`: replies at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConcurrencyConfig {
+    /// Fewest.
+    pub min: usize,
+    /// Most.
+    pub max: usize,
+    /// Turns that may wait for a slot.
+    pub queue: usize,
+    /// Longest wait for a slot.
+    pub queue_timeout: Duration,
+}
+
+/// `[limits.free]`, `[limits.premium]`, `[limits.unlimited]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitsConfig {
+    /// For the tier `free`.
+    pub free: TierLimits,
+    /// For the tier `premium`.
+    pub premium: TierLimits,
+    /// For the tier `unlimited`.
+    pub unlimited: TierLimits,
+}
+
+/// What one user of a tier may do; 0 means no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TierLimits {
+    /// New messages a minute.
+    pub messages_per_minute: u32,
+    /// Requests a minute.
+    pub requests_per_minute: u32,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogConfig {
+    /// Least severe level that is written: error, warn, info, debug, trace.
+    pub level: tracing::level_filters::LevelFilter,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            workers: 0,
+            hosts: Vec::new(),
+            cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(150),
+            shutdown_grace: Duration::from_secs(10),
+            body_max: 128 << 10,
+            connections: 12_000,
+            connections_per_address: 2_000,
+        }
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("data"),
+            index_cache: 128 << 20,
+            segment: 16 << 20,
+            min_free: 64 << 20,
+            keep_replaced: Duration::from_hours(1),
+            compact_within: Duration::from_hours(12),
+        }
+    }
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { capacity: 64 << 20 }
+    }
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            registration: Registration::Open,
+            password_min: 12,
+            token_lifetime: Duration::from_hours(180 * 24),
+            token_idle: Duration::from_hours(30 * 24),
+            tokens_per_user: 20,
+            argon2: Argon2Config::default(),
+        }
+    }
+}
+
+impl Default for Argon2Config {
+    fn default() -> Self {
+        Self { memory_kib: 19_456, iterations: 2, parallelism: 1 }
+    }
+}
+
+impl Default for ChatConfig {
+    fn default() -> Self {
+        Self { message_chars_max: 5_000, idempotency_window: Duration::from_hours(24) }
+    }
+}
+
+impl Default for ReplyConfig {
+    fn default() -> Self {
+        Self { backend: ReplyBackend::Companion, openai: OpenaiConfig::default() }
+    }
+}
+
+impl Default for OpenaiConfig {
+    fn default() -> Self {
+        Self {
+            base_url: "http://127.0.0.1:11434/v1".to_owned(),
+            model: "llama3.2".to_owned(),
+            api_key_file: None,
+            api_key_env: None,
+            first_token_timeout: Duration::from_secs(20),
+            total_timeout: Duration::from_mins(2),
+        }
+    }
+}
+
+impl Default for ConcurrencyConfig {
+    fn default() -> Self {
+        Self { min: 4, max: 64, queue: 256, queue_timeout: Duration::from_secs(2) }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            free: TierLimits { messages_per_minute: 30, requests_per_minute: 300 },
+            premium: TierLimits { messages_per_minute: 120, requests_per_minute: 1_200 },
+            unlimited: TierLimits { messages_per_minute: 0, requests_per_minute: 0 },
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: tracing::level_filters::LevelFilter::INFO, format: LogFormat::Text }
+    }
+}

@@ -1,0 +1,131 @@
+//! Rules between keys, what the machine must have for a config to work, and what is allowed but unwise.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::Access;
+
+use super::Config;
+
+/// The weakest argon2 parameters that need no warning: OWASP's, which are the defaults.
+const ARGON2_LEAST: super::Argon2Config = super::Argon2Config { memory_kib: 19_456, iterations: 2, parallelism: 1 };
+
+/// A fault of a key that other keys, or the machine, bring about.
+pub(super) struct Broken {
+    /// The key that is named, and whose place is reported.
+    pub(super) key: &'static str,
+    /// What is wrong, without the key.
+    pub(super) message: String,
+}
+
+/// Rules between keys. Where one of them has a fault of its own (`faulty`), nothing is said about the others.
+pub(super) fn between_keys(config: &Config, faulty: &BTreeSet<&'static str>) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    let mut rule = |holds: bool, keys: &[&'static str], message: String| {
+        if !holds && !keys.iter().any(|key| faulty.contains(key)) {
+            broken.push(Broken { key: keys[0], message });
+        }
+    };
+    let (least, most) = (config.concurrency.min, config.concurrency.max);
+    rule(
+        least <= most,
+        &["concurrency.min", "concurrency.max"],
+        format!("must be at most concurrency.max ({most}), not {least}"),
+    );
+    let argon2 = config.auth.argon2;
+    let lanes_need = argon2.parallelism.saturating_mul(8);
+    rule(
+        argon2.memory_kib >= lanes_need,
+        &["auth.argon2.memory_kib", "auth.argon2.parallelism"],
+        format!("must be at least 8 KiB for each lane ({lanes_need} KiB), not {}", argon2.memory_kib),
+    );
+    let openai = &config.reply.openai;
+    rule(
+        openai.first_token_timeout <= openai.total_timeout,
+        &["reply.openai.first_token_timeout_ms", "reply.openai.total_timeout_ms"],
+        format!("must be at most reply.openai.total_timeout_ms ({})", openai.total_timeout.as_millis()),
+    );
+    rule(
+        openai.api_key_file.is_none() || openai.api_key_env.is_none(),
+        &["reply.openai.api_key_file", "reply.openai.api_key_env"],
+        "and reply.openai.api_key_env can't both be set".to_owned(),
+    );
+    broken
+}
+
+/// What the machine must have for this config to work. Nothing is made or changed.
+pub(super) fn surroundings(config: &Config) -> Vec<Broken> {
+    let dir = data_dir(&config.data.dir).err().map(|message| Broken { key: "data.dir", message });
+    let key_file = config.reply.openai.api_key_file.as_deref().and_then(|file| key_file(file).err());
+    dir.into_iter().chain(key_file.map(|message| Broken { key: "reply.openai.api_key_file", message })).collect()
+}
+
+/// A data directory is one that can be written, or one that can be made.
+fn data_dir(dir: &Path) -> Result<(), String> {
+    let shown = dir.display();
+    // The control socket's path must fit into `sockaddr_un`, with a zero at its end.
+    let socket = dir.join(super::SOCKET).as_os_str().len();
+    if socket > 107 {
+        return Err(format!("is too long by {} bytes for the control socket in it: {shown}", socket - 107));
+    }
+    match fs::metadata(dir) {
+        Ok(found) if !found.is_dir() => Err(format!("{shown} is not a directory")),
+        Ok(_) => writable(dir),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => writable(&nearest_existing(dir)),
+        Err(error) => Err(format!("{shown}: {error}")),
+    }
+}
+
+fn writable(dir: &Path) -> Result<(), String> {
+    rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| format!("can't be written: {}: {}", dir.display(), io::Error::from(error)))
+}
+
+/// The closest directory above `dir` that is there.
+fn nearest_existing(dir: &Path) -> PathBuf {
+    let above = dir.ancestors().skip(1).map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above });
+    above.into_iter().find(|above| above.exists()).unwrap_or(Path::new("/")).to_path_buf()
+}
+
+fn key_file(file: &Path) -> Result<(), String> {
+    let shown = file.display();
+    let found = fs::metadata(file).map_err(|error| format!("{shown}: {error}"))?;
+    if !found.is_file() || found.len() == 0 {
+        return Err(format!("{shown} is {}", if found.is_file() { "empty" } else { "not a file" }));
+    }
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(format!("{shown} can be read by others (mode {mode:04o}): chmod 600 it"));
+    }
+    Ok(())
+}
+
+/// What is allowed but should be known: sentences for the log.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let argon2 = config.auth.argon2;
+    if argon2.memory_kib < ARGON2_LEAST.memory_kib || argon2.iterations < ARGON2_LEAST.iterations {
+        warnings.push(format!(
+            "auth.argon2 is weaker than memory_kib = {}, iterations = {}: stolen password hashes are easier to guess",
+            ARGON2_LEAST.memory_kib, ARGON2_LEAST.iterations,
+        ));
+    }
+    let listen = config.server.listen;
+    if !listen.ip().is_loopback() {
+        warnings.push(format!(
+            "server.listen = \"{listen}\" is reached from other machines without TLS: passwords and messages cross the \
+             network in the clear unless something in front of bondhu encrypts them"
+        ));
+        if config.server.hosts.is_empty() {
+            warnings.push(
+                "server.hosts is empty and server.listen is not a loopback address: any Host name is accepted"
+                    .to_owned(),
+            );
+        }
+    }
+    warnings
+}

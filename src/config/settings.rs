@@ -1,0 +1,327 @@
+//! Every key there is, in the order of `bondhu.toml`.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use http::Uri;
+use tracing::level_filters::LevelFilter;
+
+use super::{
+    Config, LogFormat, Registration, ReplyBackend,
+    setting::{Field, Refusal, Setting, TimeUnit},
+};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+
+/// Every key, in the order of `bondhu.toml`.
+pub static SETTINGS: &[Setting] = &[
+    text(
+        "server.listen",
+        "an address and a port, as \"127.0.0.1:8000\" or \"[::1]:8000\"",
+        |config, text| text.parse().map(|listen| config.server.listen = listen).map_err(|_| None),
+        |config| config.server.listen.to_string(),
+    ),
+    Setting {
+        key: "server.workers",
+        field: Field::Usize { at: |c| &mut c.server.workers, least: 0, most: 1024, unit: "threads" },
+    },
+    list("server.hosts", "host names without a port", set_hosts, |c| c.server.hosts.clone()),
+    list("server.cors_origins", "origins, as \"https://app.example.org\"", set_origins, |c| {
+        c.server.cors_origins.clone()
+    }),
+    list("server.trusted_proxies", "IP addresses", set_proxies, |config| {
+        config.server.trusted_proxies.iter().map(IpAddr::to_string).collect()
+    }),
+    ms("server.header_timeout_ms", |c| &mut c.server.header_timeout, 100, 600_000),
+    ms("server.body_timeout_ms", |c| &mut c.server.body_timeout, 100, 600_000),
+    ms("server.request_timeout_ms", |c| &mut c.server.request_timeout, 100, 3_600_000),
+    ms("server.shutdown_grace_ms", |c| &mut c.server.shutdown_grace, 0, 600_000),
+    size("server.body_max", |c| &mut c.server.body_max, KIB, 64 * MIB),
+    count("server.connections", |c| &mut c.server.connections, 1, 1_000_000, "connections"),
+    count("server.connections_per_address", |c| &mut c.server.connections_per_address, 1, 1_000_000, "connections"),
+    text("data.dir", "a directory", set_dir, |config| config.data.dir.display().to_string()),
+    size("data.index_cache", |c| &mut c.data.index_cache, MIB, TIB),
+    size("data.segment", |c| &mut c.data.segment, MIB, GIB),
+    size("data.min_free", |c| &mut c.data.min_free, 0, TIB),
+    seconds("data.keep_replaced_s", |c| &mut c.data.keep_replaced, 0, 30 * 86_400),
+    seconds("data.compact_within_s", |c| &mut c.data.compact_within, 1, 86_400),
+    size("cache.capacity", |c| &mut c.cache.capacity, MIB, TIB),
+    text("auth.registration", "\"open\", \"invite\" or \"closed\"", set_registration, |config| {
+        match config.auth.registration {
+            Registration::Open => "open",
+            Registration::Invite => "invite",
+            Registration::Closed => "closed",
+        }
+        .to_owned()
+    }),
+    count("auth.password_min", |c| &mut c.auth.password_min, 8, 128, "characters"),
+    days("auth.token_lifetime_days", |c| &mut c.auth.token_lifetime, 1, 3650),
+    days("auth.token_idle_days", |c| &mut c.auth.token_idle, 1, 3650),
+    count("auth.tokens_per_user", |c| &mut c.auth.tokens_per_user, 1, 1000, "logins"),
+    small("auth.argon2.memory_kib", |c| &mut c.auth.argon2.memory_kib, (8, 65_536), "KiB"),
+    small("auth.argon2.iterations", |c| &mut c.auth.argon2.iterations, (1, 10), "passes"),
+    small("auth.argon2.parallelism", |c| &mut c.auth.argon2.parallelism, (1, 16), "lanes"),
+    // A character takes up to four bytes, and a message is at most 64 KiB on disk.
+    count("chat.message_chars_max", |c| &mut c.chat.message_chars_max, 1, 16_384, "characters"),
+    seconds("chat.idempotency_window_s", |c| &mut c.chat.idempotency_window, 1, 7 * 86_400),
+    text("reply.backend", "\"companion\"", set_backend, |config| {
+        match config.reply.backend {
+            ReplyBackend::Companion => "companion",
+            ReplyBackend::Openai => "openai",
+        }
+        .to_owned()
+    }),
+    text("reply.openai.base_url", "a URL, as \"http://127.0.0.1:11434/v1\"", set_base_url, |config| {
+        config.reply.openai.base_url.clone()
+    }),
+    text("reply.openai.model", "the name of a model, 1 to 200 characters", set_model, |config| {
+        config.reply.openai.model.clone()
+    }),
+    text("reply.openai.api_key_file", "a file, or \"\" for none", set_api_key_file, |config| {
+        config.reply.openai.api_key_file.as_ref().map_or_else(String::new, |file| file.display().to_string())
+    }),
+    text(
+        "reply.openai.api_key_env",
+        "the name of an environment variable, or \"\" for none",
+        set_api_key_env,
+        |config| config.reply.openai.api_key_env.clone().unwrap_or_default(),
+    ),
+    ms("reply.openai.first_token_timeout_ms", |c| &mut c.reply.openai.first_token_timeout, 100, 600_000),
+    ms("reply.openai.total_timeout_ms", |c| &mut c.reply.openai.total_timeout, 100, 3_600_000),
+    count("concurrency.min", |c| &mut c.concurrency.min, 1, 10_000, "replies"),
+    count("concurrency.max", |c| &mut c.concurrency.max, 1, 10_000, "replies"),
+    count("concurrency.queue", |c| &mut c.concurrency.queue, 0, 100_000, "turns"),
+    ms("concurrency.queue_timeout_ms", |c| &mut c.concurrency.queue_timeout, 0, 60_000),
+    messages("limits.free.messages_per_minute", |c| &mut c.limits.free.messages_per_minute),
+    requests("limits.free.requests_per_minute", |c| &mut c.limits.free.requests_per_minute),
+    messages("limits.premium.messages_per_minute", |c| &mut c.limits.premium.messages_per_minute),
+    requests("limits.premium.requests_per_minute", |c| &mut c.limits.premium.requests_per_minute),
+    messages("limits.unlimited.messages_per_minute", |c| &mut c.limits.unlimited.messages_per_minute),
+    requests("limits.unlimited.requests_per_minute", |c| &mut c.limits.unlimited.requests_per_minute),
+    text("log.level", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"", set_level, |config| {
+        config.log.level.to_string()
+    }),
+    text("log.format", "\"text\" or \"json\"", set_format, |config| {
+        match config.log.format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+        .to_owned()
+    }),
+];
+
+const fn count(
+    key: &'static str,
+    at: fn(&mut Config) -> &mut usize,
+    least: usize,
+    most: usize,
+    unit: &'static str,
+) -> Setting {
+    Setting { key, field: Field::Usize { at, least, most, unit } }
+}
+
+const fn small(
+    key: &'static str,
+    at: fn(&mut Config) -> &mut u32,
+    (least, most): (u32, u32),
+    unit: &'static str,
+) -> Setting {
+    Setting { key, field: Field::U32 { at, least, most, unit } }
+}
+
+const fn messages(key: &'static str, at: fn(&mut Config) -> &mut u32) -> Setting {
+    small(key, at, (0, 1_000_000), "messages")
+}
+
+const fn requests(key: &'static str, at: fn(&mut Config) -> &mut u32) -> Setting {
+    small(key, at, (0, 10_000_000), "requests")
+}
+
+const fn ms(key: &'static str, at: fn(&mut Config) -> &mut Duration, least: u64, most: u64) -> Setting {
+    Setting { key, field: Field::Time { at, least, most, unit: TimeUnit::Milliseconds } }
+}
+
+const fn seconds(key: &'static str, at: fn(&mut Config) -> &mut Duration, least: u64, most: u64) -> Setting {
+    Setting { key, field: Field::Time { at, least, most, unit: TimeUnit::Seconds } }
+}
+
+const fn days(key: &'static str, at: fn(&mut Config) -> &mut Duration, least: u64, most: u64) -> Setting {
+    Setting { key, field: Field::Time { at, least, most, unit: TimeUnit::Days } }
+}
+
+const fn size(key: &'static str, at: fn(&mut Config) -> &mut u64, least: u64, most: u64) -> Setting {
+    Setting { key, field: Field::Size { at, least, most } }
+}
+
+const fn text(
+    key: &'static str,
+    wants: &'static str,
+    set: fn(&mut Config, &str) -> Result<(), Refusal>,
+    show: fn(&Config) -> String,
+) -> Setting {
+    Setting { key, field: Field::Text { wants, set, show } }
+}
+
+const fn list(
+    key: &'static str,
+    wants: &'static str,
+    set: fn(&mut Config, &[String]) -> Result<(), String>,
+    show: fn(&Config) -> Vec<String>,
+) -> Setting {
+    Setting { key, field: Field::List { wants, set, show } }
+}
+
+fn set_hosts(config: &mut Config, items: &[String]) -> Result<(), String> {
+    let host = |item: &String| {
+        let name = item.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(item);
+        let is_name = !item.is_empty() && item.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+        // Browsers send names in lower case, so they are kept in it.
+        if is_name || name.parse::<std::net::Ipv6Addr>().is_ok() {
+            Ok(item.to_ascii_lowercase())
+        } else {
+            Err(format!("must be host names without scheme, port or path; {item:?} is none"))
+        }
+    };
+    config.server.hosts = items.iter().map(host).collect::<Result<_, _>>()?;
+    Ok(())
+}
+
+fn set_origins(config: &mut Config, items: &[String]) -> Result<(), String> {
+    config.server.cors_origins = items.iter().map(|item| origin(item)).collect::<Result<_, _>>()?;
+    Ok(())
+}
+
+/// An origin in the form in which browsers send it: lower case, no path, no port that the scheme implies.
+fn origin(text: &str) -> Result<String, String> {
+    let refuse = |why: &str| Err(format!("must be origins, as \"https://app.example.org\"; {text:?} {why}"));
+    let lower = text.to_ascii_lowercase();
+    let Some((scheme, authority)) = lower.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme))
+    else {
+        return refuse("does not begin with http:// or https://");
+    };
+    if authority.contains(['/', '?', '#']) {
+        return refuse("has more than scheme, host and port (no path, not even a slash at the end)");
+    }
+    let implied = if scheme == "http" { Some(80) } else { Some(443) };
+    match authority.parse::<http::uri::Authority>() {
+        Ok(parsed) if parsed.port_u16() == implied => refuse("names the port that its scheme implies: leave it out"),
+        Ok(parsed) if is_host_and_port(&parsed) => Ok(lower),
+        Ok(_) | Err(_) => refuse("has no valid host and port"),
+    }
+}
+
+/// True where `authority` is a host, perhaps with a port, and nothing else.
+fn is_host_and_port(authority: &http::uri::Authority) -> bool {
+    let host = authority.host();
+    let rest = &authority.as_str()[host.len().min(authority.as_str().len())..];
+    !host.is_empty()
+        && !authority.as_str().contains(['@', '*'])
+        && (rest.is_empty() || authority.port_u16().is_some_and(|port| port > 0))
+}
+
+fn set_proxies(config: &mut Config, items: &[String]) -> Result<(), String> {
+    let address = |item: &String| item.parse().map_err(|_| format!("must be IP addresses; {item:?} is none"));
+    config.server.trusted_proxies = items.iter().map(address).collect::<Result<_, _>>()?;
+    Ok(())
+}
+
+fn set_dir(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    config.data.dir = path(text).ok_or(None)?;
+    Ok(())
+}
+
+/// `text` as a path, where it can be one.
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
+}
+
+fn set_registration(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    config.auth.registration = match text {
+        "open" => Registration::Open,
+        "invite" => Registration::Invite,
+        "closed" => Registration::Closed,
+        _ => return Err(None),
+    };
+    Ok(())
+}
+
+fn set_backend(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    match text {
+        "companion" => config.reply.backend = ReplyBackend::Companion,
+        "openai" => {
+            let later = "\"openai\" comes in a later version; this one has \"companion\", which needs no other server";
+            return Err(Some(later.to_owned()));
+        }
+        _ => return Err(None),
+    }
+    Ok(())
+}
+
+fn set_base_url(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    // The text is not repeated: a key that was put into it by mistake must not reach a terminal or a log.
+    let refuse = |why: &str| Err(Some(format!("must be a URL, as \"http://127.0.0.1:11434/v1\"; this one {why}")));
+    let Ok(uri) = text.parse::<Uri>() else { return refuse("is no URL") };
+    let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
+        return refuse("has no host");
+    };
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return refuse("is neither http nor https");
+    }
+    if authority.as_str().contains('@') {
+        return refuse("has a user name or password in it; a key belongs into api_key_file or api_key_env");
+    }
+    if uri.query().is_some() || text.contains('#') {
+        return refuse("has a query or a fragment");
+    }
+    text.trim_end_matches('/').clone_into(&mut config.reply.openai.base_url);
+    Ok(())
+}
+
+fn set_model(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    if text.is_empty() || text.chars().count() > 200 || text.chars().any(char::is_control) {
+        return Err(None);
+    }
+    text.clone_into(&mut config.reply.openai.model);
+    Ok(())
+}
+
+fn set_api_key_file(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    config.reply.openai.api_key_file = if text.is_empty() { None } else { Some(path(text).ok_or(None)?) };
+    Ok(())
+}
+
+fn set_api_key_env(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    let is_name =
+        text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !text.starts_with(|c: char| c.is_ascii_digit());
+    if !is_name {
+        // The text is not repeated: it may be the key itself.
+        return Err(Some(
+            "must be the name of an environment variable (letters, digits and _), not the key".to_owned(),
+        ));
+    }
+    config.reply.openai.api_key_env = Some(text.to_owned()).filter(|name| !name.is_empty());
+    Ok(())
+}
+
+fn set_level(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    config.log.level = match text {
+        "error" => LevelFilter::ERROR,
+        "warn" => LevelFilter::WARN,
+        "info" => LevelFilter::INFO,
+        "debug" => LevelFilter::DEBUG,
+        "trace" => LevelFilter::TRACE,
+        _ => return Err(None),
+    };
+    Ok(())
+}
+
+fn set_format(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    config.log.format = match text {
+        "text" => LogFormat::Text,
+        "json" => LogFormat::Json,
+        _ => return Err(None),
+    };
+    Ok(())
+}
