@@ -4,4 +4,5 @@ pub mod clock;
 pub mod config;
 pub mod id;
 pub mod pool;
+pub mod store;
 pub mod text;

@@ -1,0 +1,578 @@
+//! Decisions: what each command of a batch comes to, given the index and what the batch decided before it.
+//!
+//! Nothing here is durable yet and nobody has heard of it. Sequence numbers, unique names, ownership and idempotency
+//! keys need no locks: only the writer decides, one command after another.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use lru::LruCache;
+
+use super::{
+    Appended, Ending, Message, NewMessage, OpenTurn, Session, Status, StoreError, Token, TokenDigest, User, UserChange,
+    codec::{
+        Change, MessageRecord, OutcomeRecord, SendKeyRecord, SessionMeta, SessionRecord, SpeakerCode, TokenRecord,
+        UserRecord,
+    },
+    command::{Command, Reply},
+    index::Index,
+    log::LogEnd,
+};
+use crate::{
+    clock::Timestamp,
+    id::{MessageId, Seq, SessionId, TokenId, UserId},
+};
+
+/// Tells whoever waits for a command what it came to, once the batch is durable, or why it is not.
+pub(crate) type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A session as the writer knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) meta: SessionMeta,
+    pub(crate) end: LogEnd,
+}
+
+/// What the writer keeps from batch to batch to decide by.
+pub(crate) struct Memory {
+    /// Sessions that were lately written to.
+    pub(crate) states: LruCache<SessionId, State>,
+    /// The open turns, each with the frame that opened it.
+    pub(crate) open: HashMap<OpenTurn, u64>,
+    /// Accounts that were lately deleted: a request of theirs may still be under way.
+    pub(crate) deleted_users: LruCache<UserId, ()>,
+    /// The next message's place among all messages of the server.
+    pub(crate) next_stamp: u64,
+}
+
+/// The decisions of one batch.
+pub(crate) struct Batch<'a> {
+    index: &'a Index,
+    memory: &'a mut Memory,
+    now: Timestamp,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) acknowledgements: Vec<Acknowledge>,
+    pub(crate) decided: Decided,
+    /// The index could not be read: nothing more can be decided.
+    pub(crate) broken: Option<StoreError>,
+}
+
+/// What the batch decided, over what the index holds.
+#[derive(Default)]
+pub(crate) struct Decided {
+    /// Sessions as they will be; nothing for those that are deleted.
+    pub(crate) sessions: HashMap<SessionId, Option<State>>,
+    /// Sessions that did not exist before.
+    pub(crate) created: HashSet<SessionId>,
+    pub(crate) users: HashMap<UserId, Option<UserRecord>>,
+    pub(crate) opened: Vec<OpenTurn>,
+    pub(crate) closed: HashSet<OpenTurn>,
+    pub(crate) stamps: u64,
+    names: HashMap<String, UserId>,
+    tokens: HashMap<[u8; 32], Option<TokenRecord>>,
+    invitations: HashSet<[u8; 32]>,
+    keys: HashMap<(UserId, [u8; 16]), SendKeyRecord>,
+    messages: HashMap<(SessionId, Seq), MessageRecord>,
+}
+
+type Decision<T> = Result<T, StoreError>;
+
+impl<'a> Batch<'a> {
+    pub(crate) fn over(index: &'a Index, memory: &'a mut Memory, now: Timestamp) -> Self {
+        Self {
+            index,
+            memory,
+            now,
+            changes: Vec::new(),
+            acknowledgements: Vec::new(),
+            decided: Decided::default(),
+            broken: None,
+        }
+    }
+
+    /// Decides a command that changes data; `Rotate` and `Close` are the writer's own.
+    pub(crate) fn decide(&mut self, command: Command) {
+        match command {
+            Command::Append(message, reply) => {
+                let decided = self.append(message);
+                self.settle(reply, decided);
+            }
+            Command::Conclude(turn, ending, reply) => {
+                let decided = self.conclude(turn, ending);
+                self.settle(reply, decided);
+            }
+            Command::CreateUser(user, invitation, reply) => {
+                let decided = self.create_user(&user, invitation);
+                self.settle(reply, decided);
+            }
+            Command::ChangeUser(id, change, reply) => {
+                let decided = self.change_user(id, change);
+                self.settle(reply, decided);
+            }
+            Command::DeleteUser(id, reply) => {
+                let decided = self.delete_user(id);
+                self.settle(reply, decided);
+            }
+            Command::CreateInvitation(code, expires_at, reply) => {
+                self.changes.push(Change::Invitation { digest: code.0, expires_at });
+                self.settle(reply, Ok(()));
+            }
+            Command::CreateToken(digest, token, max, reply) => {
+                let decided = self.create_token(digest, &token, max);
+                self.settle(reply, decided);
+            }
+            Command::EndToken(user, id, reply) => {
+                let decided = self.end_token(user, id);
+                self.settle(reply, decided);
+            }
+            Command::TouchToken(digest, at) => {
+                let decided = self.touch_token(digest, at);
+                self.note_broken(decided.as_ref().err());
+            }
+            Command::CreateSession(user, id, title, reply) => {
+                let decided = self.create_session(user, id, title);
+                self.settle(reply, decided);
+            }
+            Command::RenameSession(user, id, title, reply) => {
+                let decided = self.rename_session(user, id, title);
+                self.settle(reply, decided);
+            }
+            Command::DeleteSession(user, id, reply) => {
+                let decided = self.owned(user, id).map(|_| self.put_deleted(user, id));
+                self.settle(reply, decided);
+            }
+            Command::ClearSessions(user, reply) => {
+                let decided = self.clear_sessions(user);
+                self.settle(reply, decided);
+            }
+            Command::Rotate(reply) | Command::Close(reply) => self.settle(reply, Ok(())),
+        }
+    }
+
+    /// Turns sessions of a deleted account into tombstones.
+    pub(crate) fn delete_sessions(&mut self, owner: UserId, sessions: &[SessionId]) {
+        for id in sessions {
+            self.put_deleted(owner, *id);
+        }
+    }
+
+    fn settle<T: Send + 'static>(&mut self, reply: Reply<T>, decided: Decision<T>) {
+        self.note_broken(decided.as_ref().err());
+        self.acknowledgements.push(Box::new(move |committed| {
+            // Whoever asked may have gone: the change stands all the same.
+            let _ = reply.send(decided.and_then(|value| committed.map(|()| value)));
+        }));
+    }
+
+    fn note_broken(&mut self, error: Option<&StoreError>) {
+        if let Some(error @ StoreError::Unreadable(_)) = error {
+            self.broken = Some(error.clone());
+        }
+    }
+
+    fn state(&mut self, id: SessionId) -> Decision<Option<State>> {
+        if let Some(state) = self.decided.sessions.get(&id) {
+            return Ok(state.clone());
+        }
+        if let Some(state) = self.memory.states.get(&id) {
+            return Ok(Some(state.clone()));
+        }
+        let Some(meta) = self.index.session_meta(id)? else { return Ok(None) };
+        let end = self.index.log_end(id, meta.cleared_through, meta.cleared_turns)?;
+        Ok(Some(State { meta, end }))
+    }
+
+    fn owned(&mut self, user: UserId, id: SessionId) -> Decision<State> {
+        let deleted = self.memory.deleted_users.contains(&user) || self.decided.users.get(&user) == Some(&None);
+        match self.state(id)? {
+            Some(state) if state.meta.owner == user && !deleted => Ok(state),
+            Some(_) | None => Err(StoreError::NotOwner(id)),
+        }
+    }
+
+    /// True where nobody has or had this id.
+    fn is_free(&self, id: SessionId) -> Decision<bool> {
+        if self.decided.sessions.contains_key(&id) {
+            return Ok(false);
+        }
+        Ok(match self.index.session_record(id)? {
+            None => true,
+            Some(SessionRecord::Live(_) | SessionRecord::Deleted) => false,
+        })
+    }
+
+    fn new_state(&mut self, owner: UserId, id: SessionId, title: Option<String>) -> State {
+        let meta = SessionMeta {
+            owner,
+            title,
+            created_at: self.now,
+            changed_at: self.now,
+            cleared_through: Seq::ZERO,
+            cleared_turns: 0,
+        };
+        self.changes.push(Change::Session { id, meta: meta.clone() });
+        self.decided.created.insert(id);
+        State { meta, end: LogEnd { head: Seq::ZERO, turns: 0, last_at: None, stamp: 0 } }
+    }
+
+    fn append(&mut self, new: NewMessage) -> Decision<Appended> {
+        if let Some(key) = new.key
+            && let Some(known) = self.known_key(new.user, key.key)?
+        {
+            if known.body != key.body {
+                return Err(StoreError::KeyReused);
+            }
+            let message = self.repeated(known)?;
+            return Ok(Appended { session: known.session, message, repeated: true });
+        }
+        let mut state = if new.create && self.is_free(new.session)? && self.user(new.user)?.is_some() {
+            self.new_state(new.user, new.session, None)
+        } else {
+            self.owned(new.user, new.session)?
+        };
+        let record = self.next_record(&mut state, SpeakerCode::User, new.content, None, false);
+        let seq = state.end.head;
+        let message = message_of(seq, &record, Status::Pending);
+        if let Some(key) = new.key {
+            let known = SendKeyRecord { session: new.session, seq, body: key.body, expires_at: key.expires_at };
+            self.decided.keys.insert((new.user, key.key), known);
+            self.decided.messages.insert((new.session, seq), record.clone());
+            self.changes.push(Change::SendKey { user: new.user, key: key.key, record: known });
+        }
+        self.changes.push(Change::Message { session: new.session, seq, record });
+        self.decided.opened.push(OpenTurn { session: new.session, seq });
+        self.decided.sessions.insert(new.session, Some(state));
+        Ok(Appended { session: new.session, message, repeated: false })
+    }
+
+    /// The record of the next message of a session, which `state` then ends with.
+    fn next_record(
+        &mut self,
+        state: &mut State,
+        speaker: SpeakerCode,
+        content: String,
+        reply_to: Option<Seq>,
+        stopped: bool,
+    ) -> MessageRecord {
+        let stamp = self.memory.next_stamp + self.decided.stamps;
+        self.decided.stamps += 1;
+        let begins = u64::from(speaker == SpeakerCode::User);
+        let record = MessageRecord {
+            id: MessageId::new(),
+            speaker,
+            content,
+            reply_to,
+            stopped,
+            // Time never runs backwards within a session, whatever the clock does.
+            created_at: state.end.last_at.map_or(self.now, |last| last.max(self.now)),
+            turn: state.end.turns + begins,
+            stamp,
+        };
+        state.end = LogEnd { head: state.end.head.next(), turns: record.turn, last_at: Some(record.created_at), stamp };
+        record
+    }
+
+    fn known_key(&self, user: UserId, key: [u8; 16]) -> Decision<Option<SendKeyRecord>> {
+        if let Some(known) = self.decided.keys.get(&(user, key)) {
+            return Ok(Some(*known));
+        }
+        Ok(self.index.send_key(user, key)?.filter(|known| known.expires_at > self.now))
+    }
+
+    fn repeated(&mut self, known: SendKeyRecord) -> Decision<Message> {
+        if let Some(record) = self.decided.messages.get(&(known.session, known.seq)) {
+            return Ok(message_of(known.seq, record, Status::Pending));
+        }
+        let shown = self.state(known.session)?.is_some_and(|state| known.seq > state.meta.cleared_through);
+        let record = if shown { self.index.message(known.session, known.seq)? } else { None };
+        let record = record.ok_or(StoreError::TurnGone)?;
+        let (status, _) = self.index.standing(known.session, known.seq, &record, None)?;
+        Ok(message_of(known.seq, &record, status))
+    }
+
+    fn conclude(&mut self, turn: OpenTurn, ending: Ending) -> Decision<Option<Message>> {
+        let open = self.memory.open.contains_key(&turn) && !self.decided.closed.contains(&turn);
+        let state = self.state(turn.session)?;
+        let Some(mut state) = state.filter(|state| open && turn.seq > state.meta.cleared_through) else {
+            return Err(StoreError::TurnGone);
+        };
+        let OpenTurn { session, seq } = turn;
+        let at = self.now;
+        let reply = match ending {
+            Ending::Reply { content, stopped } => {
+                let record = self.next_record(&mut state, SpeakerCode::Assistant, content, Some(seq), stopped);
+                let at = state.end.head;
+                if at != seq.next() {
+                    self.changes.push(Change::Outcome { session, seq, record: OutcomeRecord::Reply { seq: at } });
+                }
+                let status = if stopped { Status::Stopped } else { Status::Complete };
+                let message = message_of(at, &record, status);
+                self.changes.push(Change::Message { session, seq: at, record });
+                Some(message)
+            }
+            Ending::Failed { detail, too_slow } => {
+                let record = OutcomeRecord::Failed { detail, too_slow, at };
+                self.changes.push(Change::Outcome { session, seq, record });
+                None
+            }
+            Ending::Interrupted => {
+                self.changes.push(Change::Outcome { session, seq, record: OutcomeRecord::Interrupted { at } });
+                None
+            }
+        };
+        self.decided.closed.insert(turn);
+        self.decided.sessions.insert(session, Some(state));
+        Ok(reply)
+    }
+
+    fn user(&self, id: UserId) -> Decision<Option<UserRecord>> {
+        if let Some(user) = self.decided.users.get(&id) {
+            return Ok(user.clone());
+        }
+        Ok(self.index.user_record(id)?)
+    }
+
+    fn create_user(&mut self, user: &User, invitation: Option<TokenDigest>) -> Decision<()> {
+        let known = self.decided.names.get(&user.folded).copied();
+        if known.is_some() || self.index.user_named(&user.folded)?.is_some() {
+            return Err(StoreError::NameTaken);
+        }
+        if let Some(TokenDigest(digest)) = invitation {
+            let expires_at = self.index.invitation(digest)?.filter(|&expires_at| expires_at > self.now);
+            let unused = !self.decided.invitations.contains(&digest);
+            let expires_at = expires_at.filter(|_| unused).ok_or(StoreError::NoInvitation)?;
+            self.decided.invitations.insert(digest);
+            self.changes.push(Change::InvitationUsed { digest, expires_at });
+        }
+        let record = user_record(user);
+        self.decided.names.insert(user.folded.clone(), user.id);
+        self.put_user(user.id, record);
+        Ok(())
+    }
+
+    fn put_user(&mut self, id: UserId, record: UserRecord) {
+        self.changes.push(Change::User { id, record: record.clone() });
+        self.decided.users.insert(id, Some(record));
+    }
+
+    fn change_user(&mut self, id: UserId, change: UserChange) -> Decision<Arc<User>> {
+        let mut record = self.user(id)?.ok_or(StoreError::NoUser)?;
+        match change {
+            UserChange::Password { password, keep } => {
+                record.password = password;
+                self.end_tokens(id, keep)?;
+            }
+            UserChange::Rehash { old, new } if record.password == old => record.password = new,
+            UserChange::Rehash { .. } => return Ok(Arc::new(user_of(id, &record))),
+            UserChange::Role(role) => record.role = role.into(),
+            UserChange::Tier(tier) => record.tier = tier.into(),
+            UserChange::Disabled(disabled) => {
+                record.disabled = disabled;
+                if disabled {
+                    self.end_tokens(id, None)?;
+                }
+            }
+        }
+        let user = Arc::new(user_of(id, &record));
+        self.put_user(id, record);
+        Ok(user)
+    }
+
+    fn delete_user(&mut self, id: UserId) -> Decision<()> {
+        if self.user(id)?.is_none() {
+            return Err(StoreError::NoUser);
+        }
+        self.end_tokens(id, None)?;
+        self.changes.push(Change::UserDeleted { id });
+        self.decided.users.insert(id, None);
+        Ok(())
+    }
+
+    /// The user's logins, those of this batch included, oldest first.
+    fn tokens(&self, user: UserId) -> Decision<Vec<([u8; 32], TokenRecord)>> {
+        let mut tokens = self.index.token_records(user)?;
+        tokens.retain(|(digest, _)| !self.decided.tokens.contains_key(digest));
+        let of_batch = self.decided.tokens.iter().filter_map(|(digest, token)| Some((*digest, token.clone()?)));
+        tokens.extend(of_batch.filter(|(_, token)| token.user == user));
+        tokens.sort_by_key(|(_, token)| (token.created_at, token.id));
+        Ok(tokens)
+    }
+
+    fn end_tokens(&mut self, user: UserId, keep: Option<TokenId>) -> Decision<()> {
+        for (digest, token) in self.tokens(user)? {
+            if Some(token.id) != keep {
+                self.put_ended(digest, &token);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_ended(&mut self, digest: [u8; 32], token: &TokenRecord) {
+        self.changes.push(Change::TokenEnded { digest, expires_at: token.expires_at });
+        self.decided.tokens.insert(digest, None);
+    }
+
+    fn create_token(&mut self, digest: TokenDigest, token: &Token, max: usize) -> Decision<()> {
+        let user = self.user(token.user)?.ok_or(StoreError::NoUser)?;
+        if user.disabled {
+            return Err(StoreError::NoUser);
+        }
+        let tokens = self.tokens(token.user)?;
+        for (oldest, token) in tokens.iter().take((tokens.len() + 1).saturating_sub(max)) {
+            self.put_ended(*oldest, token);
+        }
+        let record = token_record(token);
+        self.changes.push(Change::Token { digest: digest.0, record: record.clone() });
+        self.decided.tokens.insert(digest.0, Some(record));
+        Ok(())
+    }
+
+    fn end_token(&mut self, user: UserId, id: TokenId) -> Decision<bool> {
+        let token = self.tokens(user)?.into_iter().find(|(_, token)| token.id == id);
+        if let Some((digest, token)) = &token {
+            self.put_ended(*digest, token);
+        }
+        Ok(token.is_some())
+    }
+
+    fn touch_token(&mut self, digest: TokenDigest, at: Timestamp) -> Decision<()> {
+        let token = match self.decided.tokens.get(&digest.0) {
+            Some(token) => token.clone(),
+            None => self.index.token_record(digest.0)?,
+        };
+        if let Some(mut record) = token.filter(|token| token.last_used_at < at) {
+            record.last_used_at = at;
+            self.changes.push(Change::Token { digest: digest.0, record: record.clone() });
+            self.decided.tokens.insert(digest.0, Some(record));
+        }
+        Ok(())
+    }
+
+    fn create_session(&mut self, user: UserId, id: SessionId, title: Option<String>) -> Decision<(Session, bool)> {
+        if !self.is_free(id)? {
+            return self.owned(user, id).map(|state| (session_of(id, &state), false));
+        }
+        if self.user(user)?.is_none() {
+            return Err(StoreError::NotOwner(id));
+        }
+        let state = self.new_state(user, id, title);
+        let session = session_of(id, &state);
+        self.decided.sessions.insert(id, Some(state));
+        Ok((session, true))
+    }
+
+    fn rename_session(&mut self, user: UserId, id: SessionId, title: Option<String>) -> Decision<Session> {
+        let mut state = self.owned(user, id)?;
+        state.meta.title = title;
+        state.meta.changed_at = state.meta.changed_at.max(self.now);
+        self.changes.push(Change::Session { id, meta: state.meta.clone() });
+        let session = session_of(id, &state);
+        self.decided.sessions.insert(id, Some(state));
+        Ok(session)
+    }
+
+    fn put_deleted(&mut self, owner: UserId, id: SessionId) {
+        self.changes.push(Change::SessionDeleted { id, owner });
+        self.decided.sessions.insert(id, None);
+    }
+
+    fn clear_sessions(&mut self, user: UserId) -> Decision<()> {
+        let mut ids = self.index.sessions_of(user, usize::MAX)?;
+        ids.extend(self.decided.sessions.keys());
+        ids.sort_unstable();
+        ids.dedup();
+        let mut cleared = Vec::new();
+        for id in ids {
+            let Some(mut state) = self.state(id)?.filter(|state| state.meta.owner == user) else { continue };
+            if state.end.head > state.meta.cleared_through {
+                state.meta.cleared_through = state.end.head;
+                state.meta.cleared_turns = state.end.turns;
+                state.meta.changed_at = state.meta.changed_at.max(self.now);
+                cleared.push((id, state));
+            }
+        }
+        for (id, state) in cleared {
+            self.changes.push(Change::Session { id, meta: state.meta.clone() });
+            self.decided.sessions.insert(id, Some(state));
+        }
+        Ok(())
+    }
+}
+
+/// A session as its owner sees it.
+pub(crate) fn session_of(id: SessionId, state: &State) -> Session {
+    Session {
+        id,
+        owner: state.meta.owner,
+        title: state.meta.title.clone(),
+        head: state.end.head,
+        created_at: state.meta.created_at,
+        updated_at: state.end.last_at.map_or(state.meta.changed_at, |at| at.max(state.meta.changed_at)),
+    }
+}
+
+/// A message of the API.
+pub(crate) fn message_of(seq: Seq, record: &MessageRecord, status: Status) -> Message {
+    Message {
+        seq,
+        id: record.id,
+        role: record.speaker.into(),
+        content: record.content.clone(),
+        reply_to: record.reply_to,
+        status,
+        created_at: record.created_at,
+    }
+}
+
+/// An account from its record.
+pub(crate) fn user_of(id: UserId, record: &UserRecord) -> User {
+    User {
+        id,
+        username: record.username.clone(),
+        folded: record.folded.clone(),
+        display_name: record.display_name.clone(),
+        role: record.role.into(),
+        tier: record.tier.into(),
+        password: record.password.clone(),
+        disabled: record.disabled,
+        created_at: record.created_at,
+    }
+}
+
+fn user_record(user: &User) -> UserRecord {
+    UserRecord {
+        username: user.username.clone(),
+        folded: user.folded.clone(),
+        display_name: user.display_name.clone(),
+        role: user.role.into(),
+        tier: user.tier.into(),
+        password: user.password.clone(),
+        disabled: user.disabled,
+        created_at: user.created_at,
+    }
+}
+
+/// A login from its record.
+pub(crate) fn token_of(record: &TokenRecord) -> Token {
+    Token {
+        id: record.id,
+        user: record.user,
+        label: record.label.clone(),
+        created_at: record.created_at,
+        expires_at: record.expires_at,
+        last_used_at: record.last_used_at,
+    }
+}
+
+fn token_record(token: &Token) -> TokenRecord {
+    TokenRecord {
+        id: token.id,
+        user: token.user,
+        label: token.label.clone(),
+        created_at: token.created_at,
+        expires_at: token.expires_at,
+        last_used_at: token.last_used_at,
+    }
+}

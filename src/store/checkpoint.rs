@@ -1,0 +1,199 @@
+//! The checkpoint: how far sled has applied the journal, and whether its file may be believed at all.
+//!
+//! sled is believed only if its file is the very one that the last run used (device, inode, birth time), the journal is
+//! the one it was built from, and that run either stopped cleanly or was of this boot: what a process wrote survives its
+//! death, but only a sync survives a power cut, and sled's own is none. In a copy, after a power cut, or with any other
+//! doubt it is rebuilt.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::codec;
+
+/// Two places that are written in turn: a write that is cut short spoils only one.
+const SLOT: usize = 512;
+
+/// What one run leaves for the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    /// Counts the checkpoints; the higher one counts.
+    sequence: u64,
+    /// Which journal the index was built from.
+    journal: [u8; 16],
+    /// Which file sled used: device, inode, birth time in nanoseconds.
+    file: (u64, u64, u128),
+    boot: String,
+    /// True where the run stopped cleanly after this.
+    clean: bool,
+    /// Replay begins with this frame: all before it are applied, and none of their turns is open.
+    pub(crate) replay_from: u64,
+    /// The frame after the last one that was written.
+    pub(crate) next_frame: u64,
+    /// The next message's place among all.
+    pub(crate) next_stamp: u64,
+}
+
+/// How far the journal is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) replay_from: u64,
+    pub(crate) next_frame: u64,
+    pub(crate) next_stamp: u64,
+}
+
+/// The checkpoint's file, open.
+pub(crate) struct Checkpoints {
+    file: File,
+    index_dir: PathBuf,
+    journal: [u8; 16],
+    boot: String,
+    sequence: u64,
+}
+
+impl Checkpoint {
+    /// Reads the newer whole slot of `dir`'s checkpoint; nothing where there is none.
+    pub(crate) fn read(index_dir: &Path) -> Option<Self> {
+        let bytes = std::fs::read(index_dir.join("checkpoint")).ok()?;
+        bytes.chunks(SLOT).filter_map(decode_slot).max_by_key(|checkpoint| checkpoint.sequence)
+    }
+
+    /// Says why the index in `index_dir` can't be believed, if it can't.
+    pub(crate) fn doubt(&self, index_dir: &Path, journal: Option<[u8; 16]>) -> Option<&'static str> {
+        if index_dir.join("rebuild").exists() {
+            return Some("the last run asked for it");
+        }
+        if journal != Some(self.journal) {
+            return Some("it was built from another journal");
+        }
+        if sled_file(index_dir).ok() != Some(self.file) {
+            return Some("this directory is a copy, or its file was replaced");
+        }
+        if !self.clean && self.boot != boot_id() {
+            return Some("the machine went down without a clean stop");
+        }
+        None
+    }
+}
+
+impl Checkpoints {
+    /// Opens the checkpoint's file, making it where it is missing.
+    pub(crate) fn open(index_dir: &Path, journal: [u8; 16]) -> io::Result<Self> {
+        let path = index_dir.join("checkpoint");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let sequence = Checkpoint::read(index_dir).map_or(0, |last| last.sequence);
+        Ok(Self { file, index_dir: index_dir.to_owned(), journal, boot: boot_id(), sequence })
+    }
+
+    /// Notes how far the index is; only a clean stop needs to survive a power cut.
+    pub(crate) fn write(&mut self, progress: Progress, clean: bool) -> io::Result<()> {
+        self.sequence += 1;
+        let checkpoint = Checkpoint {
+            sequence: self.sequence,
+            journal: self.journal,
+            file: sled_file(&self.index_dir)?,
+            boot: self.boot.clone(),
+            clean,
+            replay_from: progress.replay_from,
+            next_frame: progress.next_frame,
+            next_stamp: progress.next_stamp,
+        };
+        let slot = if self.sequence.is_multiple_of(2) { 0 } else { SLOT as u64 };
+        self.file.write_all_at(&encode_slot(&checkpoint), slot)?;
+        if clean { self.file.sync_all() } else { Ok(()) }
+    }
+}
+
+/// Leaves word that the index is to be rebuilt at the next start.
+pub(crate) fn mark_rebuild(index_dir: &Path) -> io::Result<()> {
+    File::create(index_dir.join("rebuild"))?.sync_all()
+}
+
+fn encode_slot(checkpoint: &Checkpoint) -> [u8; SLOT] {
+    let record = codec::encode(checkpoint);
+    let mut slot = [0; SLOT];
+    slot[..4].copy_from_slice(&crc32fast::hash(&record).to_le_bytes());
+    slot[4] = u8::try_from(record.len()).expect("a checkpoint has under 200 bytes");
+    slot[5..5 + record.len()].copy_from_slice(&record);
+    slot
+}
+
+fn decode_slot(slot: &[u8]) -> Option<Checkpoint> {
+    let (checksum, rest) = slot.split_first_chunk::<4>()?;
+    let (&length, rest) = rest.split_first()?;
+    let record = rest.get(..usize::from(length))?;
+    (crc32fast::hash(record) == u32::from_le_bytes(*checksum)).then(|| codec::decode(record).ok()).flatten()
+}
+
+fn sled_file(index_dir: &Path) -> io::Result<(u64, u64, u128)> {
+    let metadata = std::fs::metadata(index_dir.join("db"))?;
+    // Where the file system keeps no birth time, device and inode must do.
+    let born = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok((metadata.dev(), metadata.ino(), born.map_or(0, |born| born.as_nanos())))
+}
+
+/// Changes with every boot of the machine. Where it can't be read, no two boots count as the same.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| uuid::Uuid::new_v4().to_string(), |id| id.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dir_with_db() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("db"), "x").unwrap();
+        dir
+    }
+
+    fn written(dir: &Path, clean: bool) -> Checkpoint {
+        let mut checkpoints = Checkpoints::open(dir, [1; 16]).unwrap();
+        checkpoints.write(Progress { replay_from: 5, next_frame: 9, next_stamp: 20 }, clean).unwrap();
+        Checkpoint::read(dir).unwrap()
+    }
+
+    #[test]
+    fn the_same_file_is_believed_and_anything_else_is_not() {
+        let dir = dir_with_db();
+        let checkpoint = written(dir.path(), false);
+        assert_eq!(checkpoint.doubt(dir.path(), Some([1; 16])), None);
+        assert!(checkpoint.doubt(dir.path(), Some([2; 16])).is_some());
+        assert!(checkpoint.doubt(dir.path(), None).is_some());
+
+        let copy = dir_with_db();
+        std::fs::copy(dir.path().join("checkpoint"), copy.path().join("checkpoint")).unwrap();
+        assert!(Checkpoint::read(copy.path()).unwrap().doubt(copy.path(), Some([1; 16])).is_some());
+
+        mark_rebuild(dir.path()).unwrap();
+        assert!(checkpoint.doubt(dir.path(), Some([1; 16])).is_some());
+    }
+
+    #[test]
+    fn another_boot_is_believed_only_after_a_clean_stop() {
+        let dir = dir_with_db();
+        let elsewhere = |clean| Checkpoint { boot: "another boot".to_owned(), ..written(dir.path(), clean) };
+        assert!(elsewhere(false).doubt(dir.path(), Some([1; 16])).is_some());
+        assert_eq!(elsewhere(true).doubt(dir.path(), Some([1; 16])), None);
+    }
+
+    #[test]
+    fn a_spoilt_slot_leaves_the_one_before() {
+        let dir = dir_with_db();
+        written(dir.path(), false);
+        let newest = written(dir.path(), false);
+        let path = dir.path().join("checkpoint");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let slot = if newest.sequence.is_multiple_of(2) { 0 } else { SLOT };
+        bytes[slot + 20] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(Checkpoint::read(dir.path()).unwrap().sequence, newest.sequence - 1);
+    }
+}

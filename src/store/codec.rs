@@ -1,0 +1,266 @@
+//! Records: what the journal and the index hold, and the bytes that they become.
+//!
+//! Every value starts with the version of its format and is decoded under a size limit. A later format adds a version
+//! beside the old ones, with a fixture of the old bytes; it never edits the past.
+
+use bincode::Options;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{Role, Speaker, Tier};
+use crate::{
+    clock::Timestamp,
+    id::{MessageId, Seq, SessionId, TokenId, UserId},
+};
+
+/// The format that this program writes.
+const VERSION: u8 = 1;
+
+/// No value and no frame is longer than this: a damaged length can't ask for more memory.
+pub(crate) const BYTES_MAX: u64 = 64 << 20;
+
+/// Why bytes are no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CodecError {
+    #[error("an empty value")]
+    Empty,
+    #[error("format {0}, which this program does not know")]
+    Version(u8),
+    #[error("not a record: {0}")]
+    Malformed(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UserRecord {
+    pub(crate) username: String,
+    pub(crate) folded: String,
+    pub(crate) display_name: String,
+    pub(crate) role: RoleCode,
+    pub(crate) tier: TierCode,
+    pub(crate) password: String,
+    pub(crate) disabled: bool,
+    pub(crate) created_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum RoleCode {
+    User,
+    Admin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum TierCode {
+    Free,
+    Premium,
+    Unlimited,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TokenRecord {
+    pub(crate) id: TokenId,
+    pub(crate) user: UserId,
+    pub(crate) label: Option<String>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) last_used_at: Timestamp,
+}
+
+/// What stands under a session's id: a session, or the tombstone that keeps the id from being given again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SessionRecord {
+    Live(SessionMeta),
+    Deleted,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SessionMeta {
+    pub(crate) owner: UserId,
+    pub(crate) title: Option<String>,
+    pub(crate) created_at: Timestamp,
+    /// When the title was set or the history cleared.
+    pub(crate) changed_at: Timestamp,
+    /// Messages up to here are cleared; the sequence goes on after them.
+    pub(crate) cleared_through: Seq,
+    /// How many turns began up to there.
+    pub(crate) cleared_turns: u64,
+}
+
+/// A message never changes once it is written: how it stands follows from what answers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MessageRecord {
+    pub(crate) id: MessageId,
+    pub(crate) speaker: SpeakerCode,
+    pub(crate) content: String,
+    pub(crate) reply_to: Option<Seq>,
+    /// True for a reply that was stopped before its end.
+    pub(crate) stopped: bool,
+    pub(crate) created_at: Timestamp,
+    /// How many turns have begun in this session, this one included: counts and skips turns without walking them.
+    pub(crate) turn: u64,
+    /// The message's place among all messages of the server: the order across sessions, whatever the clock does.
+    pub(crate) stamp: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SpeakerCode {
+    User,
+    Assistant,
+}
+
+/// How a turn ended, written only where the log does not show it: a whole reply right behind its message is its outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum OutcomeRecord {
+    Reply { seq: Seq },
+    Failed { detail: String, too_slow: bool, at: Timestamp },
+    Interrupted { at: Timestamp },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SendKeyRecord {
+    pub(crate) session: SessionId,
+    pub(crate) seq: Seq,
+    /// Digest of what was sent.
+    pub(crate) body: [u8; 16],
+    pub(crate) expires_at: Timestamp,
+}
+
+/// One change of the data, with absolute keys and values: made twice, it changes nothing the second time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Change {
+    User { id: UserId, record: UserRecord },
+    UserDeleted { id: UserId },
+    Token { digest: [u8; 32], record: TokenRecord },
+    TokenEnded { digest: [u8; 32], expires_at: Timestamp },
+    Invitation { digest: [u8; 32], expires_at: Timestamp },
+    InvitationUsed { digest: [u8; 32], expires_at: Timestamp },
+    Session { id: SessionId, meta: SessionMeta },
+    SessionDeleted { id: SessionId, owner: UserId },
+    Message { session: SessionId, seq: Seq, record: MessageRecord },
+    Outcome { session: SessionId, seq: Seq, record: OutcomeRecord },
+    SendKey { user: UserId, key: [u8; 16], record: SendKeyRecord },
+}
+
+impl From<Role> for RoleCode {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::User => Self::User,
+            Role::Admin => Self::Admin,
+        }
+    }
+}
+
+impl From<RoleCode> for Role {
+    fn from(role: RoleCode) -> Self {
+        match role {
+            RoleCode::User => Self::User,
+            RoleCode::Admin => Self::Admin,
+        }
+    }
+}
+
+impl From<Tier> for TierCode {
+    fn from(tier: Tier) -> Self {
+        match tier {
+            Tier::Free => Self::Free,
+            Tier::Premium => Self::Premium,
+            Tier::Unlimited => Self::Unlimited,
+        }
+    }
+}
+
+impl From<TierCode> for Tier {
+    fn from(tier: TierCode) -> Self {
+        match tier {
+            TierCode::Free => Self::Free,
+            TierCode::Premium => Self::Premium,
+            TierCode::Unlimited => Self::Unlimited,
+        }
+    }
+}
+
+impl From<SpeakerCode> for Speaker {
+    fn from(speaker: SpeakerCode) -> Self {
+        match speaker {
+            SpeakerCode::User => Self::User,
+            SpeakerCode::Assistant => Self::Assistant,
+        }
+    }
+}
+
+fn options() -> impl Options {
+    bincode::DefaultOptions::new().with_limit(BYTES_MAX)
+}
+
+/// The bytes of `value`, behind the version.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256);
+    encode_into(value, &mut bytes);
+    bytes
+}
+
+/// Adds the bytes of `value`, behind the version, to `bytes`.
+pub(crate) fn encode_into<T: Serialize>(value: &T, bytes: &mut Vec<u8>) {
+    bytes.push(VERSION);
+    options().serialize_into(bytes, value).expect("records are bounded where they are made, and a Vec takes them all");
+}
+
+/// Reads what [`encode`] wrote.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    match bytes.split_first() {
+        None => Err(CodecError::Empty),
+        Some((&VERSION, record)) => {
+            options().deserialize(record).map_err(|error| CodecError::Malformed(error.to_string()))
+        }
+        Some((&version, _)) => Err(CodecError::Version(version)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> MessageRecord {
+        MessageRecord {
+            id: MessageId::from_bytes([7; 16]),
+            speaker: SpeakerCode::Assistant,
+            content: "নমস্কার\0".to_owned(),
+            reply_to: Some(Seq(1)),
+            stopped: false,
+            created_at: Timestamp(1_795_456_800_000_000),
+            turn: 1,
+            stamp: 300,
+        }
+    }
+
+    #[test]
+    fn a_record_comes_back_as_it_was() {
+        assert_eq!(decode(&encode(&message())), Ok(message()));
+    }
+
+    #[test]
+    fn damaged_bytes_are_an_error_and_ask_for_no_memory() {
+        let whole = encode(&message());
+        for cut in 0..whole.len() {
+            assert!(decode::<MessageRecord>(&whole[..cut]).is_err(), "cut at {cut}");
+        }
+        let mut longer = whole.clone();
+        longer.push(0);
+        assert!(decode::<MessageRecord>(&longer).is_err(), "a byte too many");
+        let mut newer = whole;
+        newer[0] = 99;
+        assert_eq!(decode::<MessageRecord>(&newer), Err(CodecError::Version(99)));
+        let mut huge = vec![VERSION, 16];
+        huge.extend([7; 16]);
+        huge.extend([1, 253, 255, 255, 255, 255, 255, 255, 255, 127]); // A text of 2^63 bytes.
+        assert!(decode::<MessageRecord>(&huge).is_err());
+    }
+
+    /// The bytes of version 1 as the first release wrote them: if this fails, old directories can't be read.
+    #[test]
+    fn version_1_is_read_for_ever() {
+        let bytes = include_bytes!("../../tests/fixtures/message_record_v1.bin");
+        assert_eq!(decode(bytes), Ok(message()));
+        let bytes = include_bytes!("../../tests/fixtures/changes_v1.bin");
+        let change = Change::Message { session: SessionId::from_bytes([9; 16]), seq: Seq(2), record: message() };
+        assert_eq!(decode(bytes), Ok(vec![change]));
+    }
+}

@@ -1,0 +1,81 @@
+//! What the writer is asked to do. Every command carries the way back for its answer.
+
+use tokio::sync::oneshot;
+
+use super::{
+    Appended, Ending, Message, NewMessage, OpenTurn, Session, StoreError, Token, TokenDigest, User, UserChange,
+};
+use std::sync::Arc;
+
+use crate::{
+    clock::Timestamp,
+    id::{SessionId, TokenId, UserId},
+};
+
+/// Where an answer goes; nobody may be there any more.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+pub(crate) enum Command {
+    Append(NewMessage, Reply<Appended>),
+    Conclude(OpenTurn, Ending, Reply<Option<Message>>),
+    CreateUser(Box<User>, Option<TokenDigest>, Reply<()>),
+    ChangeUser(UserId, UserChange, Reply<Arc<User>>),
+    DeleteUser(UserId, Reply<()>),
+    CreateInvitation(TokenDigest, Timestamp, Reply<()>),
+    CreateToken(TokenDigest, Token, usize, Reply<()>),
+    EndToken(UserId, TokenId, Reply<bool>),
+    TouchToken(TokenDigest, Timestamp),
+    CreateSession(UserId, SessionId, Option<String>, Reply<(Session, bool)>),
+    RenameSession(UserId, SessionId, Option<String>, Reply<Session>),
+    DeleteSession(UserId, SessionId, Reply<()>),
+    ClearSessions(UserId, Reply<()>),
+    /// Seals the segment that is written, so that compaction may have everything up to now; gives the next frame.
+    Rotate(Reply<()>),
+    /// Writes what waits, marks a clean stop and ends.
+    Close(Reply<()>),
+}
+
+impl Command {
+    /// True for what may be written below the floor of free space: it makes room, or ends what was begun.
+    pub(crate) fn is_allowed_on_a_full_disk(&self) -> bool {
+        match self {
+            Self::Conclude(..)
+            | Self::DeleteUser(..)
+            | Self::EndToken(..)
+            | Self::DeleteSession(..)
+            | Self::ClearSessions(..)
+            | Self::Rotate(_)
+            | Self::Close(_) => true,
+            Self::Append(..)
+            | Self::CreateUser(..)
+            | Self::ChangeUser(..)
+            | Self::CreateInvitation(..)
+            | Self::CreateToken(..)
+            | Self::TouchToken(..)
+            | Self::CreateSession(..)
+            | Self::RenameSession(..) => false,
+        }
+    }
+
+    /// Refuses the command with `error`.
+    pub(crate) fn refuse(self, error: StoreError) {
+        // Whoever asked may have gone; there is nobody else to tell.
+        match self {
+            Self::Append(_, reply) => drop(reply.send(Err(error))),
+            Self::Conclude(_, _, reply) => drop(reply.send(Err(error))),
+            Self::ChangeUser(_, _, reply) => drop(reply.send(Err(error))),
+            Self::EndToken(_, _, reply) => drop(reply.send(Err(error))),
+            Self::CreateSession(_, _, _, reply) => drop(reply.send(Err(error))),
+            Self::RenameSession(_, _, _, reply) => drop(reply.send(Err(error))),
+            Self::CreateUser(_, _, reply)
+            | Self::DeleteUser(_, reply)
+            | Self::CreateInvitation(_, _, reply)
+            | Self::CreateToken(_, _, _, reply)
+            | Self::DeleteSession(_, _, reply)
+            | Self::ClearSessions(_, reply)
+            | Self::Rotate(reply)
+            | Self::Close(reply) => drop(reply.send(Err(error))),
+            Self::TouchToken(..) => {}
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A user's data as JSON Lines: one line of the account, one for each login, then each session with its messages.
+//!
+//! `{"type":"user",...}`, `{"type":"login",...}`, `{"type":"session",...}`, `{"type":"message","session_id":...,...}`. A
+//! line stands by itself, so that a long export is made and read in constant memory.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{
+    Message, Role, Session, Store, StoreError, Tier, Token,
+    batch::{State, message_of, session_of, token_of, user_of},
+    index::{Index, IndexError},
+};
+use crate::{
+    clock::{Timestamp, rfc3339},
+    id::{Seq, SessionId, TokenId, UserId},
+};
+
+/// Messages of one step.
+const STEP: u64 = 200;
+
+/// Where an export stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportCursor {
+    session: Option<SessionId>,
+    seq: Seq,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Line<'a> {
+    User {
+        id: UserId,
+        username: &'a str,
+        display_name: &'a str,
+        role: Role,
+        tier: Tier,
+        #[serde(serialize_with = "rfc3339")]
+        created_at: Timestamp,
+    },
+    Login {
+        id: TokenId,
+        label: Option<&'a str>,
+        #[serde(serialize_with = "rfc3339")]
+        created_at: Timestamp,
+        #[serde(serialize_with = "rfc3339")]
+        expires_at: Timestamp,
+        #[serde(serialize_with = "rfc3339")]
+        last_used_at: Timestamp,
+    },
+    Session(&'a Session),
+    Message {
+        session_id: SessionId,
+        #[serde(flatten)]
+        message: &'a Message,
+    },
+}
+
+impl Store {
+    /// The next lines of a user's export after `after`; nothing at the end.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn export(
+        &self,
+        user: UserId,
+        after: Option<ExportCursor>,
+    ) -> Result<Option<(Bytes, ExportCursor)>, StoreError> {
+        self.scan(move |index| Ok(step(index, user, after)?)).await
+    }
+}
+
+fn step(index: &Index, user: UserId, after: Option<ExportCursor>) -> Result<Option<(Bytes, ExportCursor)>, IndexError> {
+    let mut out = Vec::new();
+    let Some(cursor) = after else {
+        account(index, user, &mut out)?;
+        return Ok(Some((Bytes::from(out), ExportCursor { session: None, seq: Seq::ZERO })));
+    };
+    let mut at = cursor;
+    loop {
+        if let Some(id) = at.session
+            && let Some(meta) = index.session_meta(id)?
+        {
+            let first = at.seq.max(meta.cleared_through).next();
+            let head = index.log_end(id, meta.cleared_through, meta.cleared_turns)?.head;
+            let last = Seq(first.0 + STEP - 1).min(head);
+            if first <= last {
+                messages(index, id, first, last, &mut out)?;
+                return Ok(Some((Bytes::from(out), ExportCursor { session: Some(id), seq: last })));
+            }
+        }
+        let Some(id) = next_session(index, user, at.session)? else {
+            return Ok((!out.is_empty()).then(|| (Bytes::from(out), at)));
+        };
+        if let Some(meta) = index.session_meta(id)? {
+            let end = index.log_end(id, meta.cleared_through, meta.cleared_turns)?;
+            line(&Line::Session(&session_of(id, &State { meta, end })), &mut out);
+        }
+        at = ExportCursor { session: Some(id), seq: Seq::ZERO };
+    }
+}
+
+fn account(index: &Index, user: UserId, out: &mut Vec<u8>) -> Result<(), IndexError> {
+    if let Some(record) = index.user_record(user)? {
+        let user = user_of(user, &record);
+        line(
+            &Line::User {
+                id: user.id,
+                username: &user.username,
+                display_name: &user.display_name,
+                role: user.role,
+                tier: user.tier,
+                created_at: user.created_at,
+            },
+            out,
+        );
+    }
+    for (_, record) in index.token_records(user)? {
+        let Token { id, label, created_at, expires_at, last_used_at, .. } = token_of(&record);
+        line(&Line::Login { id, label: label.as_deref(), created_at, expires_at, last_used_at }, out);
+    }
+    Ok(())
+}
+
+fn messages(index: &Index, session: SessionId, first: Seq, last: Seq, out: &mut Vec<u8>) -> Result<(), IndexError> {
+    for entry in index.entries(session, first, last)? {
+        let message = message_of(entry.seq, &entry.record, entry.status);
+        line(&Line::Message { session_id: session, message: &message }, out);
+    }
+    Ok(())
+}
+
+/// The user's session after `after` in the order of ids.
+fn next_session(index: &Index, user: UserId, after: Option<SessionId>) -> Result<Option<SessionId>, IndexError> {
+    let sessions = index.sessions_of(user, usize::MAX)?;
+    Ok(sessions.into_iter().find(|id| after.is_none_or(|after| *id > after)))
+}
+
+fn line(line: &Line<'_>, out: &mut Vec<u8>) {
+    serde_json::to_writer(&mut *out, line).expect("numbers, texts and ids always serialise, and a Vec takes them all");
+    out.push(b'\n');
+}

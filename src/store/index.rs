@@ -1,0 +1,435 @@
+//! The index: the journal's changes in sled, where they can be queried. It holds nothing that the journal does not.
+//!
+//! One change is a few plain inserts, ordered so that a reader between two of them sees a state that was or will be
+//! true. What is deleted is hidden by one tombstone at once and removed in chunks.
+
+use std::{path::Path, sync::Arc};
+
+use sled::{IVec, Tree};
+
+use super::{
+    StoreError,
+    codec::{
+        self, Change, CodecError, MessageRecord, OutcomeRecord, SendKeyRecord, SessionMeta, SessionRecord, TokenRecord,
+        UserRecord,
+    },
+    journal::Worth,
+    key::{MessageKey, UserKey},
+};
+use crate::{
+    clock::Timestamp,
+    id::{Seq, SessionId, UserId},
+};
+
+/// sled moves records of over a quarter of this to files that it never syncs. A page of messages, 17 of 64 KiB at the
+/// most, stays below it.
+const SEGMENT: usize = 8 << 20;
+
+/// Keys that a removal takes away in one step.
+const CHUNK: usize = 128;
+
+/// Sessions of a deleted account that become tombstones in one step.
+const SESSIONS_CHUNK: usize = 32;
+
+/// The index can't be trusted any more: it is to be rebuilt.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IndexError {
+    #[error("{0}")]
+    Sled(#[from] sled::Error),
+    #[error("{0}")]
+    Codec(#[from] CodecError),
+    #[error("sled panicked: {0}")]
+    Panic(String),
+}
+
+impl From<IndexError> for StoreError {
+    fn from(error: IndexError) -> Self {
+        Self::Unreadable(Arc::from(error.to_string()))
+    }
+}
+
+/// What a step of a removal came to.
+pub(crate) enum Removal {
+    /// Nothing waits to be removed.
+    None,
+    /// Some keys went; there may be more.
+    Some,
+    /// These sessions of a deleted account are to become tombstones, by the journal.
+    Sessions(UserId, Vec<SessionId>),
+}
+
+/// The trees.
+pub(crate) struct Index {
+    pub(super) db: sled::Db,
+    pub(super) messages: Tree,
+    pub(super) outcomes: Tree,
+    pub(super) sessions: Tree,
+    pub(super) user_sessions: Tree,
+    pub(super) users: Tree,
+    pub(super) usernames: Tree,
+    pub(super) tokens: Tree,
+    pub(super) user_tokens: Tree,
+    pub(super) send_keys: Tree,
+    pub(super) invitations: Tree,
+    removals: Tree,
+    meta: Tree,
+}
+
+const REMOVE_SESSION: u8 = 0;
+const REMOVE_CLEARED: u8 = 1;
+const REMOVE_USER: u8 = 2;
+
+/// In `meta`: when the oldest deletion was that compaction has not yet made real.
+const DELETED_AT: &str = "deleted at";
+
+impl Index {
+    /// Opens the trees in `dir`. sled panics on some damage, so a panic is an error here.
+    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, IndexError> {
+        guarded(|| {
+            let db = sled::Config::new()
+                .path(dir)
+                .cache_capacity(cache_bytes)
+                .segment_size(SEGMENT)
+                .flush_every_ms(Some(500))
+                .open()?;
+            Ok(Self {
+                messages: db.open_tree("messages")?,
+                outcomes: db.open_tree("outcomes")?,
+                sessions: db.open_tree("sessions")?,
+                user_sessions: db.open_tree("user_sessions")?,
+                users: db.open_tree("users")?,
+                usernames: db.open_tree("usernames")?,
+                tokens: db.open_tree("tokens")?,
+                user_tokens: db.open_tree("user_tokens")?,
+                send_keys: db.open_tree("send_keys")?,
+                invitations: db.open_tree("invitations")?,
+                removals: db.open_tree("removals")?,
+                meta: db.open_tree("meta")?,
+                db,
+            })
+        })
+    }
+
+    /// Makes one change; making it again changes nothing.
+    pub(crate) fn apply(&self, change: &Change, at: Timestamp) -> Result<(), IndexError> {
+        match change {
+            Change::Message { session, seq, record } => self.put_message(*session, *seq, record),
+            Change::Outcome { session, seq, record } => {
+                put(&self.outcomes, &MessageKey { session: *session, seq: *seq }.encode(), record)
+            }
+            Change::Session { id, meta } => self.put_session(*id, meta, at),
+            Change::SessionDeleted { id, owner } => self.delete_session(*id, *owner, at),
+            Change::User { id, record } => {
+                put(&self.users, &id.bytes(), record)?;
+                self.usernames.insert(record.folded.as_bytes(), &id.bytes())?;
+                Ok(())
+            }
+            Change::UserDeleted { id } => self.delete_user(*id, at),
+            Change::Token { digest, record } => {
+                put(&self.tokens, digest, record)?;
+                self.user_tokens.insert(UserKey::token(record.user, record.id).encode(), digest)?;
+                Ok(())
+            }
+            Change::TokenEnded { digest, .. } => {
+                if let Some(record) = get::<TokenRecord>(&self.tokens, digest)? {
+                    self.tokens.remove(digest)?;
+                    self.user_tokens.remove(UserKey::token(record.user, record.id).encode())?;
+                }
+                Ok(())
+            }
+            Change::Invitation { digest, expires_at } => put(&self.invitations, digest, expires_at),
+            Change::InvitationUsed { digest, .. } => {
+                self.invitations.remove(digest)?;
+                Ok(())
+            }
+            Change::SendKey { user, key, record } => {
+                put(&self.send_keys, &UserKey { user: *user, of: *key }.encode(), record)
+            }
+        }
+    }
+
+    /// Writes a message under its place.
+    pub(crate) fn put_message(&self, session: SessionId, seq: Seq, record: &MessageRecord) -> Result<(), IndexError> {
+        put(&self.messages, &MessageKey { session, seq }.encode(), record)
+    }
+
+    fn put_session(&self, id: SessionId, meta: &SessionMeta, at: Timestamp) -> Result<(), IndexError> {
+        put(&self.sessions, &id.bytes(), &SessionRecord::Live(meta.clone()))?;
+        let of_user = UserKey::session(meta.owner, id).encode();
+        if !self.user_sessions.contains_key(of_user)? {
+            self.user_sessions.insert(of_user, &[])?;
+        }
+        let first = self.messages.scan_prefix(id.bytes()).keys().next().transpose()?;
+        if first.and_then(|key| MessageKey::decode(&key)).is_some_and(|first| first.seq <= meta.cleared_through) {
+            self.note_deletion(at)?;
+            self.remove_later(REMOVE_CLEARED, id.bytes())?;
+        }
+        Ok(())
+    }
+
+    fn delete_session(&self, id: SessionId, owner: UserId, at: Timestamp) -> Result<(), IndexError> {
+        put(&self.sessions, &id.bytes(), &SessionRecord::Deleted)?;
+        if self.user_sessions.remove(UserKey::session(owner, id).encode())?.is_some() {
+            self.note_deletion(at)?;
+        }
+        if self.messages.scan_prefix(id.bytes()).keys().next().is_some() {
+            self.remove_later(REMOVE_SESSION, id.bytes())?;
+        }
+        Ok(())
+    }
+
+    fn delete_user(&self, id: UserId, at: Timestamp) -> Result<(), IndexError> {
+        let Some(record) = get::<UserRecord>(&self.users, &id.bytes())? else { return Ok(()) };
+        self.note_deletion(at)?;
+        self.users.remove(id.bytes())?;
+        if self.usernames.get(&record.folded)?.is_some_and(|owner| owner == id.bytes()) {
+            self.usernames.remove(&record.folded)?;
+        }
+        self.remove_later(REMOVE_USER, id.bytes())
+    }
+
+    fn remove_later(&self, kind: u8, id: [u8; 16]) -> Result<(), IndexError> {
+        let mut key = [kind; 17];
+        key[1..].copy_from_slice(&id);
+        self.removals.insert(key, &[])?;
+        Ok(())
+    }
+
+    /// Takes away a chunk of what is hidden already.
+    pub(crate) fn remove_some(&self) -> Result<Removal, IndexError> {
+        let Some(entry) = self.removals.first()? else { return Ok(Removal::None) };
+        let (key, _) = entry;
+        let Some((&kind, id)) = key.split_first() else { return Ok(Removal::None) };
+        let id: [u8; 16] = id.try_into().map_err(|_| CodecError::Malformed("a removal's key".to_owned()))?;
+        let more = match kind {
+            REMOVE_USER => {
+                let user = UserId::from_bytes(id);
+                let sessions = self.sessions_of(user, SESSIONS_CHUNK)?;
+                if !sessions.is_empty() {
+                    return Ok(Removal::Sessions(user, sessions));
+                }
+                remove_chunk(&self.send_keys, &id, |_| true)?
+            }
+            REMOVE_CLEARED => {
+                let through =
+                    self.session_meta(SessionId::from_bytes(id))?.map_or(Seq::ZERO, |meta| meta.cleared_through);
+                let old = |key: &[u8]| MessageKey::decode(key).is_some_and(|key| key.seq <= through);
+                remove_chunk(&self.outcomes, &id, old)? || remove_chunk(&self.messages, &id, old)?
+            }
+            _ => remove_chunk(&self.outcomes, &id, |_| true)? || remove_chunk(&self.messages, &id, |_| true)?,
+        };
+        if !more {
+            self.removals.remove(key)?;
+        }
+        Ok(Removal::Some)
+    }
+
+    /// True while something that was deleted still waits to be removed.
+    pub(crate) fn has_removals(&self) -> bool {
+        !self.removals.is_empty()
+    }
+
+    /// Takes away keys and logins that are over.
+    pub(crate) fn remove_expired(&self, now: Timestamp) -> Result<(), IndexError> {
+        for entry in &self.send_keys {
+            let (key, value) = entry?;
+            if codec::decode::<SendKeyRecord>(&value)?.expires_at <= now {
+                self.send_keys.remove(key)?;
+            }
+        }
+        for entry in &self.tokens {
+            let (digest, value) = entry?;
+            let record = codec::decode::<TokenRecord>(&value)?;
+            if record.expires_at <= now {
+                self.user_tokens.remove(UserKey::token(record.user, record.id).encode())?;
+                self.tokens.remove(digest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// When the oldest deletion was that compaction has not yet made real.
+    pub(crate) fn deleted_at(&self) -> Result<Option<Timestamp>, IndexError> {
+        get(&self.meta, DELETED_AT.as_bytes())
+    }
+
+    /// Compaction has made every deletion up to now real.
+    pub(crate) fn deletions_compacted(&self) -> Result<(), IndexError> {
+        self.meta.remove(DELETED_AT)?;
+        Ok(())
+    }
+
+    fn note_deletion(&self, at: Timestamp) -> Result<(), IndexError> {
+        if !self.meta.contains_key(DELETED_AT)? {
+            put(&self.meta, DELETED_AT.as_bytes(), &at)?;
+        }
+        Ok(())
+    }
+
+    /// What `change` is worth to compaction.
+    pub(crate) fn worth(&self, change: &Change, now: Timestamp) -> Result<Worth, IndexError> {
+        let live_or_stale = |live| if live { Worth::Live } else { Worth::Stale };
+        Ok(match change {
+            Change::Message { session, seq, .. } => {
+                if self.is_shown(*session, *seq)? {
+                    Worth::Live
+                } else {
+                    Worth::Deleted
+                }
+            }
+            Change::Outcome { session, seq, record } => live_or_stale(
+                self.is_shown(*session, *seq)? && self.outcome_record(*session, *seq)?.as_ref() == Some(record),
+            ),
+            Change::Session { id, meta } => match self.session_meta(*id)? {
+                Some(current) => live_or_stale(current == *meta),
+                None => Worth::Deleted,
+            },
+            Change::User { id, record } => match self.user_record(*id)? {
+                Some(current) => live_or_stale(current == *record),
+                None => Worth::Deleted,
+            },
+            // A tombstone keeps an id from being given again, and what came before it from coming back.
+            Change::SessionDeleted { .. } | Change::UserDeleted { .. } => Worth::Live,
+            Change::Token { digest, record } => {
+                live_or_stale(record.expires_at > now && self.token_record(*digest)?.as_ref() == Some(record))
+            }
+            Change::Invitation { digest, expires_at } => {
+                live_or_stale(*expires_at > now && self.invitations.contains_key(digest)?)
+            }
+            // Until what it ended is over by itself, an older segment may still hold it.
+            Change::TokenEnded { expires_at, .. } | Change::InvitationUsed { expires_at, .. } => {
+                live_or_stale(*expires_at > now)
+            }
+            Change::SendKey { user, record, .. } => {
+                live_or_stale(record.expires_at > now && self.users.contains_key(user.bytes())?)
+            }
+        })
+    }
+
+    fn is_shown(&self, session: SessionId, seq: Seq) -> Result<bool, IndexError> {
+        Ok(self.session_meta(session)?.is_some_and(|meta| seq > meta.cleared_through))
+    }
+
+    /// What stands under a session's id, a tombstone included.
+    pub(crate) fn session_record(&self, id: SessionId) -> Result<Option<SessionRecord>, IndexError> {
+        get(&self.sessions, &id.bytes())
+    }
+
+    /// The session, unless it was deleted or never was.
+    pub(crate) fn session_meta(&self, id: SessionId) -> Result<Option<SessionMeta>, IndexError> {
+        Ok(match self.session_record(id)? {
+            Some(SessionRecord::Live(meta)) => Some(meta),
+            Some(SessionRecord::Deleted) | None => None,
+        })
+    }
+
+    /// Sessions of a user, in the order of their ids; at most `limit`.
+    pub(crate) fn sessions_of(&self, user: UserId, limit: usize) -> Result<Vec<SessionId>, IndexError> {
+        self.user_sessions
+            .scan_prefix(user.bytes())
+            .keys()
+            .take(limit)
+            .map(|key| {
+                let key =
+                    UserKey::decode(&key?).ok_or_else(|| CodecError::Malformed("a user_sessions key".to_owned()))?;
+                Ok(SessionId::from_bytes(key.of))
+            })
+            .collect()
+    }
+
+    /// The account's record.
+    pub(crate) fn user_record(&self, id: UserId) -> Result<Option<UserRecord>, IndexError> {
+        get(&self.users, &id.bytes())
+    }
+
+    /// Whose name this is, in its folded form.
+    pub(crate) fn user_named(&self, folded: &str) -> Result<Option<UserId>, IndexError> {
+        Ok(self.usernames.get(folded)?.and_then(|id| Some(UserId::from_bytes(id.as_ref().try_into().ok()?))))
+    }
+
+    /// Accounts in the order of their ids, which is that of their age.
+    pub(crate) fn user_records(
+        &self,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, UserRecord)>, IndexError> {
+        let from = after.map_or(std::ops::Bound::Unbounded, |id| std::ops::Bound::Excluded(IVec::from(&id.bytes())));
+        self.users
+            .range((from, std::ops::Bound::Unbounded))
+            .take(limit)
+            .map(|entry| {
+                let (key, value) = entry?;
+                let id = key.as_ref().try_into().map_err(|_| CodecError::Malformed("a users key".to_owned()))?;
+                Ok((UserId::from_bytes(id), codec::decode(&value)?))
+            })
+            .collect()
+    }
+
+    /// The login with this digest.
+    pub(crate) fn token_record(&self, digest: [u8; 32]) -> Result<Option<TokenRecord>, IndexError> {
+        get(&self.tokens, &digest)
+    }
+
+    /// The user's logins with their digests, oldest first.
+    pub(crate) fn token_records(&self, user: UserId) -> Result<Vec<([u8; 32], TokenRecord)>, IndexError> {
+        let mut tokens = Vec::new();
+        for digest in self.user_tokens.scan_prefix(user.bytes()).values() {
+            let digest = digest?.as_ref().try_into().map_err(|_| CodecError::Malformed("a digest".to_owned()))?;
+            if let Some(record) = self.token_record(digest)? {
+                tokens.push((digest, record));
+            }
+        }
+        tokens.sort_by_key(|(_, record)| (record.created_at, record.id));
+        Ok(tokens)
+    }
+
+    /// When this invitation ends; nothing where it is unknown or used.
+    pub(crate) fn invitation(&self, digest: [u8; 32]) -> Result<Option<Timestamp>, IndexError> {
+        get(&self.invitations, &digest)
+    }
+
+    /// What was sent with this key.
+    pub(crate) fn send_key(&self, user: UserId, key: [u8; 16]) -> Result<Option<SendKeyRecord>, IndexError> {
+        get(&self.send_keys, &UserKey { user, of: key }.encode())
+    }
+
+    /// What the log does not show of a turn's end.
+    pub(crate) fn outcome_record(&self, session: SessionId, seq: Seq) -> Result<Option<OutcomeRecord>, IndexError> {
+        get(&self.outcomes, &MessageKey { session, seq }.encode())
+    }
+}
+
+/// Runs `work`, which calls sled, and turns a panic of sled's into an error.
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let what = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        Err(IndexError::Panic(what))
+    })
+}
+
+fn get<T: serde::de::DeserializeOwned>(tree: &Tree, key: &[u8]) -> Result<Option<T>, IndexError> {
+    Ok(tree.get(key)?.map(|value| codec::decode(&value)).transpose()?)
+}
+
+fn put<T: serde::Serialize>(tree: &Tree, key: &[u8], value: &T) -> Result<(), IndexError> {
+    tree.insert(key, codec::encode(value))?;
+    Ok(())
+}
+
+/// Removes up to [`CHUNK`] keys with this prefix from the front while `dead` says so; true where there may be more.
+fn remove_chunk(tree: &Tree, prefix: &[u8], dead: impl Fn(&[u8]) -> bool) -> Result<bool, IndexError> {
+    let keys: Vec<IVec> = tree.scan_prefix(prefix).keys().take(CHUNK).collect::<Result<_, _>>()?;
+    let mut removed = 0;
+    for key in &keys {
+        if !dead(key) {
+            return Ok(false);
+        }
+        tree.remove(key)?;
+        removed += 1;
+    }
+    Ok(removed == CHUNK)
+}

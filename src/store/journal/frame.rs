@@ -1,0 +1,177 @@
+//! Frames: how changes stand in a segment, and how a torn end is told from damage.
+//!
+//! A frame is a header of 32 bytes and a payload, padded to a multiple of 32. So no header crosses a sector (512 bytes):
+//! after a power cut it is there whole or not at all, and a header that is neither empty nor right is damage. Segments
+//! are preallocated, so what was never written reads as zeros: a payload whose checksum is wrong was torn if one of its
+//! sectors is still empty, and is damaged if none is.
+
+use super::super::codec;
+
+/// Frames start at multiples of this, and headers have this length.
+pub(crate) const ALIGN: usize = 32;
+
+const MAGIC: [u8; 4] = *b"bFrm";
+const SECTOR: usize = 512;
+
+/// What a frame is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Changes.
+    Data,
+    /// The segment is complete; the frame's number is the one that comes after it.
+    Seal,
+    /// The server stopped cleanly here.
+    Stop,
+}
+
+/// A frame's header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) kind: Kind,
+    /// The payload's length, bytes.
+    pub(crate) length: usize,
+    /// Data frames of a journal are numbered 1, 2, 3, ... for ever; compaction keeps the numbers.
+    pub(crate) number: u64,
+    checksum: u32,
+}
+
+/// What stands at a place in a segment.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found<'a> {
+    /// A whole frame, and the length that it takes.
+    Frame(Header, &'a [u8], usize),
+    /// Nothing was written here.
+    Nothing,
+    /// A write that did not reach the disk whole.
+    Torn,
+    /// Bytes that no interrupted write explains.
+    Damaged(&'static str),
+}
+
+/// Adds a frame to `out`.
+pub(crate) fn write(kind: Kind, number: u64, payload: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend(MAGIC);
+    out.extend([kind as u8, 0, 0, 0]);
+    out.extend(u32::try_from(payload.len()).expect("a frame is bounded far below 4 GiB").to_le_bytes());
+    out.extend(number.to_le_bytes());
+    out.extend(crc32fast::hash(payload).to_le_bytes());
+    let header = crc32fast::hash(&out[start..]);
+    out.extend(header.to_le_bytes());
+    out.extend([0; 4]);
+    out.extend(payload);
+    out.resize(start + ALIGN + payload.len().next_multiple_of(ALIGN), 0);
+}
+
+/// Looks at what stands at `offset` (a multiple of [`ALIGN`]) of a segment's bytes.
+pub(crate) fn read(segment: &[u8], offset: usize) -> Found<'_> {
+    let Some(rest) = segment.get(offset..) else { return Found::Nothing };
+    if rest.is_empty() {
+        return Found::Nothing;
+    }
+    let Some((head, rest)) = rest.split_first_chunk::<ALIGN>() else {
+        // The file ends in the middle of a header: it was cut there.
+        return Found::Torn;
+    };
+    if *head == [0; ALIGN] {
+        return Found::Nothing;
+    }
+    let Some(header) = parse(head) else { return Found::Damaged("a frame's header is wrong") };
+    let Some(payload) = rest.get(..header.length) else { return Found::Torn };
+    if crc32fast::hash(payload) == header.checksum {
+        return Found::Frame(header, payload, ALIGN + header.length.next_multiple_of(ALIGN));
+    }
+    if has_empty_sector(payload, offset + ALIGN) { Found::Torn } else { Found::Damaged("a frame's checksum is wrong") }
+}
+
+/// The offset of the next whole frame after `offset`, if there is one: what stands before it is no torn end.
+pub(crate) fn next_whole(segment: &[u8], offset: usize) -> Option<usize> {
+    (offset + ALIGN..segment.len())
+        .step_by(ALIGN)
+        .find(|&at| segment[at..].starts_with(&MAGIC) && matches!(read(segment, at), Found::Frame(..)))
+}
+
+fn parse(head: &[u8; ALIGN]) -> Option<Header> {
+    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    if head[..4] != MAGIC || crc32fast::hash(&head[..24]) != word(24) || head[28..] != [0; 4] {
+        return None;
+    }
+    let kind = match head[4] {
+        0 => Kind::Data,
+        1 => Kind::Seal,
+        2 => Kind::Stop,
+        _ => return None,
+    };
+    let length = usize::try_from(word(8)).ok()?;
+    if length as u64 > codec::BYTES_MAX {
+        return None;
+    }
+    let number = u64::from(word(12)) | u64::from(word(16)) << 32;
+    Some(Header { kind, length, number, checksum: word(20) })
+}
+
+/// True where a sector that the payload (starting at `start` of the file) touches holds nothing of it.
+fn has_empty_sector(payload: &[u8], start: usize) -> bool {
+    let first = (SECTOR - start % SECTOR).min(payload.len());
+    let (head, rest) = payload.split_at(first);
+    let empty = |part: &[u8]| !part.is_empty() && part.iter().all(|&byte| byte == 0);
+    empty(head) || rest.chunks(SECTOR).any(empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_frames() -> (Vec<u8>, usize) {
+        let mut bytes = Vec::new();
+        write(Kind::Data, 1, &[7; 1000], &mut bytes);
+        let second = bytes.len();
+        write(Kind::Data, 2, b"two", &mut bytes);
+        bytes.resize(bytes.len() + 4096, 0);
+        (bytes, second)
+    }
+
+    #[test]
+    fn frames_come_back_and_the_end_is_nothing() {
+        let (bytes, second) = two_frames();
+        let Found::Frame(header, payload, length) = read(&bytes, 0) else { panic!("no first frame") };
+        assert_eq!((header.number, payload, length), (1, &[7; 1000][..], second));
+        let Found::Frame(header, payload, length) = read(&bytes, second) else { panic!("no second frame") };
+        assert_eq!((header.number, payload), (2, &b"two"[..]));
+        assert_eq!(read(&bytes, second + length), Found::Nothing);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_damage_or_nothing_new() {
+        let (whole, second) = two_frames();
+        for bit in 0..(second + ALIGN + 3) * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let (first, next) = (read(&bytes, 0), read(&bytes, second));
+            if matches!(first, Found::Frame(..)) && matches!(next, Found::Frame(..)) {
+                // Only the padding behind a payload means nothing.
+                assert!((ALIGN + 1000..second).contains(&(bit / 8)), "bit {bit} went unseen");
+            } else {
+                let bad = if matches!(first, Found::Frame(..)) { next } else { first };
+                assert!(matches!(bad, Found::Damaged(_)), "bit {bit}: {bad:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_that_lost_sectors_is_torn() {
+        let (whole, second) = two_frames();
+        for sector in 0..second / SECTOR {
+            let mut bytes = whole.clone();
+            bytes[sector * SECTOR..(sector + 1) * SECTOR].fill(0);
+            let found = read(&bytes, 0);
+            assert!(matches!(found, Found::Torn | Found::Nothing), "sector {sector}: {found:?}");
+            assert_eq!(next_whole(&bytes, 0), Some(second));
+        }
+        for cut in 1..second {
+            let found = read(&whole[..cut], 0);
+            let whole_enough = cut >= ALIGN + 1000;
+            assert_eq!(matches!(found, Found::Torn), !whole_enough, "cut at {cut}: {found:?}");
+        }
+    }
+}

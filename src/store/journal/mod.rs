@@ -1,0 +1,314 @@
+//! The journal: the truth. Every acknowledged change, in order, in segments of checksummed frames.
+//!
+//! A frame is what one group commit makes durable with one `fdatasync`. After a failed sync the disk is in doubt, so the
+//! journal takes nothing more: it is never retried.
+
+mod compact;
+mod frame;
+mod segment;
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+pub(crate) use compact::{Worth, remove_replaced, rewrite};
+use segment::{End, Header};
+pub(crate) use segment::{Segment, list};
+
+use super::{
+    OpenError,
+    codec::{self, Change},
+};
+use crate::clock::{Clock, Timestamp};
+
+/// Below this, every segment's checksums are verified at each start; above it, only those that are replayed.
+const VERIFY_ALL_MAX: u64 = 512 << 20;
+
+/// Why changes were not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JournalError {
+    /// Nothing was written: there is no room for another segment.
+    #[error("no room for a new segment: {0}")]
+    NoRoom(#[source] io::Error),
+    /// The write failed and was taken back; the next one may succeed.
+    #[error("the write failed: {0}")]
+    NotWritten(#[source] io::Error),
+    /// The disk is in doubt: nothing may be written any more.
+    #[error("writing has ended: {0}")]
+    Ended(#[source] io::Error),
+}
+
+/// The end of the journal, open for writing.
+pub(crate) struct Journal {
+    dir: PathBuf,
+    id: [u8; 16],
+    segment_bytes: u64,
+    clock: Clock,
+    file: File,
+    path: PathBuf,
+    /// The segment's number.
+    number: u64,
+    /// True where the segment is sealed and the next one could not be made yet.
+    sealed: bool,
+    /// Where the next frame goes.
+    offset: u64,
+    next_frame: u64,
+    buffer: Vec<u8>,
+}
+
+/// What is known of a journal before it is opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    /// Replay begins with this frame.
+    pub(crate) from: u64,
+    /// The journal has written every frame before this one: if they are not there, acknowledged changes are missing.
+    pub(crate) next_frame: u64,
+}
+
+impl Journal {
+    /// Opens the journal in `dir` (making it where it is empty), gives every frame from `known.from` on to `replay`, and
+    /// cuts a torn end.
+    pub(crate) fn open(
+        dir: &Path,
+        segment_bytes: u64,
+        clock: &Clock,
+        known: Known,
+        mut replay: impl FnMut(u64, Vec<Change>) -> Result<(), OpenError>,
+    ) -> Result<Self, OpenError> {
+        let io = |path: &Path, source| OpenError::Io { path: path.to_owned(), source };
+        let from = known.from;
+        let listing = segment::list(dir)?;
+        for path in &listing.unfinished {
+            tracing::info!(path = %path.display(), "removing a segment that was never finished");
+            std::fs::remove_file(path).map_err(|error| io(path, error))?;
+        }
+        let bytes: u64 = listing.chain.iter().map(|segment| segment.length).sum();
+        let mut end = (1, None);
+        for (index, segment) in listing.chain.iter().enumerate() {
+            let next = listing.chain.get(index + 1);
+            if bytes > VERIFY_ALL_MAX && next.is_some_and(|next| next.header.first_frame <= from) {
+                end.0 = next.map_or(end.0, |next| next.header.first_frame);
+                continue;
+            }
+            end = read_segment(segment, end.0, next.is_none(), from, &mut replay)?;
+        }
+        let (next_frame, open) = end;
+        if next_frame < known.next_frame {
+            return Err(ends_early(listing.chain.last(), dir, next_frame, open, known));
+        }
+        let mut journal = Self {
+            dir: dir.to_owned(),
+            id: [0; 16],
+            segment_bytes,
+            clock: clock.clone(),
+            file: File::open(dir).map_err(|error| io(dir, error))?,
+            path: dir.to_owned(),
+            number: 0,
+            sealed: true,
+            offset: 0,
+            next_frame,
+            buffer: Vec::new(),
+        };
+        match listing.chain.last() {
+            None => getrandom::fill(&mut journal.id).map_err(|error| io(dir, error.into()))?,
+            Some(last) => {
+                journal.id = last.header.journal;
+                journal.number = last.header.number;
+                if let Some((offset, torn)) = open {
+                    journal.take_over(last, offset, torn).map_err(|error| io(&last.path, error))?;
+                }
+            }
+        }
+        if journal.sealed {
+            journal.create_next().map_err(|error| io(dir, error))?;
+        }
+        Ok(journal)
+    }
+
+    /// Which journal this is.
+    pub(crate) fn id(&self) -> [u8; 16] {
+        self.id
+    }
+
+    /// The number that the next frame gets.
+    pub(crate) fn next_frame(&self) -> u64 {
+        self.next_frame
+    }
+
+    /// Writes `changes` as one frame and makes it durable; gives the frame's length in bytes.
+    pub(crate) fn append_and_sync(&mut self, changes: &[Change]) -> Result<u64, JournalError> {
+        let mut payload = Vec::with_capacity(changes.len() * 256);
+        codec::encode_into(&changes, &mut payload);
+        self.buffer.clear();
+        frame::write(frame::Kind::Data, self.next_frame, &payload, &mut self.buffer);
+        if self.offset + self.buffer.len() as u64 > self.segment_bytes && self.offset > segment::HEADER as u64 {
+            self.seal()?;
+        }
+        if self.sealed {
+            self.create_next().map_err(JournalError::NoRoom)?;
+        }
+        self.write_and_sync()?;
+        self.next_frame += 1;
+        Ok(self.buffer.len() as u64)
+    }
+
+    /// Seals the segment that is written and starts the next: everything before is ready for compaction.
+    pub(crate) fn rotate(&mut self) -> Result<(), JournalError> {
+        if !self.sealed && self.offset > segment::HEADER as u64 {
+            self.seal()?;
+        }
+        if self.sealed { self.create_next().map_err(JournalError::NoRoom) } else { Ok(()) }
+    }
+
+    /// Marks a clean stop and gives the unused space back.
+    pub(crate) fn stop(&mut self) -> Result<(), JournalError> {
+        if self.sealed {
+            return Ok(());
+        }
+        self.buffer.clear();
+        frame::write(frame::Kind::Stop, self.next_frame, &[], &mut self.buffer);
+        self.write_and_sync()?;
+        self.file.set_len(self.offset).and_then(|()| self.file.sync_all()).map_err(JournalError::Ended)
+    }
+
+    fn seal(&mut self) -> Result<(), JournalError> {
+        let data = std::mem::take(&mut self.buffer);
+        frame::write(frame::Kind::Seal, self.next_frame, &[], &mut self.buffer);
+        let sealed = self.write_and_sync();
+        self.buffer = data;
+        sealed?;
+        self.sealed = true;
+        // What was reserved and not needed; a failure costs only the space.
+        if let Err(error) = self.file.set_len(self.offset) {
+            tracing::warn!(path = %self.path.display(), %error, "the unused end of a segment stays reserved");
+        }
+        Ok(())
+    }
+
+    /// Writes the buffer at the end and makes it durable.
+    fn write_and_sync(&mut self) -> Result<(), JournalError> {
+        if let Err(error) = self.file.write_all_at(&self.buffer, self.offset) {
+            return match self.cut() {
+                Ok(()) => Err(JournalError::NotWritten(error)),
+                Err(cut) => {
+                    tracing::error!(path = %self.path.display(), %error, %cut, "a torn write can't be cut");
+                    Err(JournalError::Ended(cut))
+                }
+            };
+        }
+        self.file.sync_data().map_err(JournalError::Ended)?;
+        self.offset += self.buffer.len() as u64;
+        Ok(())
+    }
+
+    /// Removes whatever stands behind the last whole frame.
+    fn cut(&self) -> io::Result<()> {
+        self.file.set_len(self.offset)?;
+        segment::preallocate(&self.file, self.segment_bytes.max(self.offset))?;
+        self.file.sync_all()
+    }
+
+    fn take_over(&mut self, last: &Segment, offset: usize, torn: bool) -> io::Result<()> {
+        self.file = File::options().read(true).write(true).open(&last.path)?;
+        self.path.clone_from(&last.path);
+        self.offset = offset as u64;
+        self.sealed = false;
+        if torn {
+            tracing::warn!(path = %last.path.display(), offset, "cutting a write that was interrupted");
+        }
+        if torn || last.length < self.segment_bytes { self.cut() } else { Ok(()) }
+    }
+
+    fn create_next(&mut self) -> io::Result<()> {
+        let header = Header {
+            journal: self.id,
+            number: self.number + 1,
+            generation: 0,
+            complete: true,
+            first_frame: self.next_frame,
+            created_at: self.clock.now(),
+        };
+        let room = self.segment_bytes.max((segment::HEADER + self.buffer.len()) as u64);
+        self.file = header.create(&self.dir, room)?;
+        self.path = header.path(&self.dir);
+        self.number = header.number;
+        self.offset = segment::HEADER as u64;
+        self.sealed = false;
+        Ok(())
+    }
+}
+
+/// Reads one segment of the chain; gives the number of the frame after it and, for an open end, its offset and whether
+/// it is torn.
+fn read_segment(
+    segment: &Segment,
+    expected: u64,
+    is_last: bool,
+    from: u64,
+    replay: &mut impl FnMut(u64, Vec<Change>) -> Result<(), OpenError>,
+) -> Result<(u64, Option<(usize, bool)>), OpenError> {
+    if segment.header.first_frame != expected {
+        return Err(
+            segment.damaged(0, format!("it begins with frame {} where {expected} comes", segment.header.first_frame))
+        );
+    }
+    let mut next_frame = expected;
+    let end = segment.walk(|number, payload, offset| {
+        next_frame = number + 1;
+        if number < from {
+            return Ok(());
+        }
+        let changes = codec::decode(payload).map_err(|error| segment.damaged(offset, error.to_string()))?;
+        replay(number, changes)
+    })?;
+    match end {
+        End::Sealed { next_frame } => Ok((next_frame, None)),
+        End::Open { offset, torn } if is_last => Ok((next_frame, Some((offset, torn)))),
+        End::Open { offset, .. } => Err(segment.damaged(offset, "the segment's end is missing")),
+    }
+}
+
+fn ends_early(
+    last: Option<&Segment>,
+    dir: &Path,
+    next_frame: u64,
+    open: Option<(usize, bool)>,
+    known: Known,
+) -> OpenError {
+    OpenError::Damaged {
+        path: last.map_or_else(|| dir.to_owned(), |last| last.path.clone()),
+        offset: open.map_or(0, |(offset, _)| offset as u64),
+        what: format!(
+            "it ends before frame {next_frame}, but frames up to {} were acknowledged; if an older backup was put in \
+             place on purpose, remove the index folder",
+            known.next_frame - 1
+        ),
+    }
+}
+
+/// Reads the whole chain without changing anything, for `check`: gives every frame to `each`, and the next number.
+pub(crate) fn read_all(
+    dir: &Path,
+    mut progress: impl FnMut(u64),
+    mut each: impl FnMut(u64, Vec<Change>) -> Result<(), OpenError>,
+) -> Result<u64, OpenError> {
+    let listing = segment::list(dir)?;
+    let mut expected = 1;
+    for (index, segment) in listing.chain.iter().enumerate() {
+        let is_last = index + 1 == listing.chain.len();
+        expected = read_segment(segment, expected, is_last, 0, &mut each)?.0;
+        progress(segment.length);
+    }
+    Ok(expected)
+}
+
+/// When a segment that replaced an older one was made: the older one stays for a while after.
+pub(crate) fn replaced_at(segment: &Segment, chain: &[Segment]) -> Option<Timestamp> {
+    chain.iter().find(|newer| newer.header.number == segment.header.number).map(|newer| newer.header.created_at)
+}
+
+#[cfg(test)]
+mod tests;

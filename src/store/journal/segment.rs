@@ -1,0 +1,310 @@
+//! Segments: the journal's files, their headers, and the chain that they form.
+//!
+//! `NUMBER.GENERATION.journal`: segments are numbered 1, 2, 3, ...; compaction writes a segment again under the next
+//! generation, and the newest complete generation of each number is the chain. A missing number is an error, not a gap.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    super::OpenError,
+    frame::{self, Found, Kind},
+};
+use crate::clock::Timestamp;
+
+/// The header's length: frames begin here.
+pub(crate) const HEADER: usize = 64;
+
+/// The newest format of segments that this program knows.
+const FORMAT: u32 = 1;
+
+const MAGIC: [u8; 8] = *b"bondhuJ\n";
+
+/// What a segment says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Which journal it belongs to: made at random with the first segment.
+    pub(crate) journal: [u8; 16],
+    /// Its place in the chain, from 1.
+    pub(crate) number: u64,
+    /// How often it was rewritten; it replaces the generation before.
+    pub(crate) generation: u32,
+    /// False while a rewritten segment is still being written: it counts for nothing.
+    pub(crate) complete: bool,
+    /// The number that its first frame has (or had, before compaction).
+    pub(crate) first_frame: u64,
+    /// When it was made.
+    pub(crate) created_at: Timestamp,
+}
+
+/// A segment of the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) path: PathBuf,
+    pub(crate) header: Header,
+    /// Length of the file, bytes.
+    pub(crate) length: u64,
+}
+
+/// How a segment ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With a seal that names the next frame.
+    Sealed { next_frame: u64 },
+    /// Frames may be added at `offset`; `torn` where an interrupted write stands there.
+    Open { offset: usize, torn: bool },
+}
+
+/// What the directory holds.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// The chain, in order.
+    pub(crate) chain: Vec<Segment>,
+    /// Segments that a newer generation replaced.
+    pub(crate) replaced: Vec<Segment>,
+    /// Files that were never finished.
+    pub(crate) unfinished: Vec<PathBuf>,
+}
+
+impl Header {
+    fn encode(&self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.first_frame.to_le_bytes());
+        bytes[32..48].copy_from_slice(&self.journal);
+        bytes[48..56].copy_from_slice(&self.created_at.0.to_le_bytes());
+        bytes[56..60].copy_from_slice(&u32::from(self.complete).to_le_bytes());
+        let checksum = crc32fast::hash(&bytes[..60]);
+        bytes[60..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; HEADER], path: &Path) -> Result<Self, OpenError> {
+        let damaged = |what: &str| OpenError::Damaged { path: path.to_owned(), offset: 0, what: what.to_owned() };
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+        if bytes[..8] != MAGIC || crc32fast::hash(&bytes[..60]) != word(60) {
+            return Err(damaged("the segment's header is wrong"));
+        }
+        if word(8) > FORMAT {
+            return Err(OpenError::Newer { path: path.to_owned(), found: word(8), known: FORMAT });
+        }
+        let mut journal = [0; 16];
+        journal.copy_from_slice(&bytes[32..48]);
+        Ok(Self {
+            journal,
+            number: long(16),
+            generation: word(12),
+            complete: word(56) != 0,
+            first_frame: long(24),
+            created_at: Timestamp(long(48).cast_signed()),
+        })
+    }
+
+    /// Where a segment with this header stands.
+    pub(crate) fn path(&self, dir: &Path) -> PathBuf {
+        dir.join(format!("{:010}.{:03}.journal", self.number, self.generation))
+    }
+
+    /// Makes the segment's file, preallocated to `length` bytes, and makes it durable with its directory entry.
+    pub(crate) fn create(&self, dir: &Path, length: u64) -> io::Result<File> {
+        let path = self.path(dir);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        let made = preallocate(&file, length)
+            .and_then(|()| file.write_all_at(&self.encode(), 0))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| sync_dir(dir));
+        if let Err(error) = made {
+            // A file without its space would only be in the way of the next try.
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    /// Writes this header over the one of `file`, and makes it durable.
+    pub(crate) fn replace(&self, file: &File) -> io::Result<()> {
+        file.write_all_at(&self.encode(), 0)?;
+        file.sync_all()
+    }
+}
+
+/// Reserves `length` bytes that read as zeros, so that a write within them does not meet a full disk.
+pub(crate) fn preallocate(file: &File, length: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, length) {
+        Ok(()) => Ok(()),
+        // A file system that can't reserve still has the floor of free space before it.
+        Err(rustix::io::Errno::OPNOTSUPP) => {
+            let now = file.metadata()?.len();
+            if now < length { file.set_len(length) } else { Ok(()) }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes the entries of a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Reads the directory and finds the chain.
+pub(crate) fn list(dir: &Path) -> Result<Listing, OpenError> {
+    let mut listing = Listing::default();
+    let mut by_number: BTreeMap<u64, Vec<Segment>> = BTreeMap::new();
+    let io = |source| OpenError::Io { path: dir.to_owned(), source };
+    for entry in std::fs::read_dir(dir).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path.extension().is_none_or(|extension| extension != "journal") {
+            continue;
+        }
+        match read_header(&path)? {
+            Some(segment) => by_number.entry(segment.header.number).or_default().push(segment),
+            None => listing.unfinished.push(path),
+        }
+    }
+    for (number, mut generations) in by_number {
+        generations.sort_by_key(|segment| segment.header.generation);
+        while let Some(newest) = generations.pop_if(|newest| !newest.header.complete) {
+            listing.unfinished.push(newest.path);
+        }
+        let Some(newest) = generations.pop() else { continue };
+        let expected = listing.chain.last().map_or(1, |last| last.header.number + 1);
+        if number != expected {
+            let missing = Header { number: expected, generation: 0, ..newest.header }.path(dir);
+            return Err(OpenError::Damaged { path: missing, offset: 0, what: "the segment is missing".to_owned() });
+        }
+        if listing.chain.last().is_some_and(|last| last.header.journal != newest.header.journal) {
+            let what = "the segment belongs to another journal".to_owned();
+            return Err(OpenError::Damaged { path: newest.path, offset: 0, what });
+        }
+        listing.chain.push(newest);
+        listing.replaced.append(&mut generations);
+    }
+    Ok(listing)
+}
+
+/// The segment at `path`; nothing where its making was interrupted.
+fn read_header(path: &Path) -> Result<Option<Segment>, OpenError> {
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    let mut bytes = [0; HEADER];
+    match file.read_exact(&mut bytes) {
+        Ok(()) if bytes == [0; HEADER] => return Ok(None),
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(io(error)),
+    }
+    let header = Header::decode(&bytes, path)?;
+    Ok(Some(Segment { path: path.to_owned(), header, length }))
+}
+
+impl Segment {
+    /// Reads the file and gives every data frame (number, payload, offset) to `each`, in order.
+    ///
+    /// Bytes that no interrupted write explains are [`OpenError::Damaged`].
+    pub(crate) fn walk<E: From<OpenError>>(
+        &self,
+        mut each: impl FnMut(u64, &[u8], usize) -> Result<(), E>,
+    ) -> Result<End, E> {
+        let bytes = std::fs::read(&self.path).map_err(|source| OpenError::Io { path: self.path.clone(), source })?;
+        let mut offset = HEADER;
+        let mut expected = self.header.first_frame;
+        loop {
+            match frame::read(&bytes, offset) {
+                Found::Frame(header, payload, length) => {
+                    let dense = self.header.generation == 0;
+                    if header.number < expected || (dense && header.number != expected) {
+                        return Err(self.damaged(offset, "a frame is missing before this one").into());
+                    }
+                    match header.kind {
+                        Kind::Data => {
+                            each(header.number, payload, offset)?;
+                            expected = header.number + 1;
+                        }
+                        Kind::Stop => {}
+                        Kind::Seal => return Ok(End::Sealed { next_frame: header.number }),
+                    }
+                    offset += length;
+                }
+                Found::Damaged(what) => return Err(self.damaged(offset, what).into()),
+                found @ (Found::Nothing | Found::Torn) => {
+                    if frame::next_whole(&bytes, offset).is_some() {
+                        return Err(self.damaged(offset, "a frame is missing, and whole ones follow").into());
+                    }
+                    let rest = bytes.get(offset..).unwrap_or(&[]);
+                    let torn = found == Found::Torn || rest.iter().any(|&byte| byte != 0);
+                    return Ok(End::Open { offset, torn });
+                }
+            }
+        }
+    }
+
+    /// Damage in this segment.
+    pub(crate) fn damaged(&self, offset: usize, what: impl Into<String>) -> OpenError {
+        OpenError::Damaged { path: self.path.clone(), offset: offset as u64, what: what.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(number: u64, generation: u32) -> Header {
+        Header {
+            journal: [5; 16],
+            number,
+            generation,
+            complete: true,
+            first_frame: number * 100,
+            created_at: Timestamp(1),
+        }
+    }
+
+    fn numbers(listing: &Listing) -> Vec<(u64, u32)> {
+        listing.chain.iter().map(|segment| (segment.header.number, segment.header.generation)).collect()
+    }
+
+    #[test]
+    fn the_newest_complete_generation_of_each_number_is_the_chain() {
+        let dir = tempfile::tempdir().unwrap();
+        for (number, generation) in [(1, 0), (2, 0), (2, 1), (3, 0)] {
+            header(number, generation).create(dir.path(), 4096).unwrap();
+        }
+        Header { complete: false, ..header(3, 1) }.create(dir.path(), 4096).unwrap();
+        std::fs::write(dir.path().join("0000000004.000.journal"), [0; 100]).unwrap();
+        let listing = list(dir.path()).unwrap();
+        assert_eq!(numbers(&listing), [(1, 0), (2, 1), (3, 0)]);
+        assert_eq!((listing.replaced.len(), listing.unfinished.len()), (1, 2));
+    }
+
+    #[test]
+    fn a_missing_segment_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in [1, 3] {
+            header(number, 0).create(dir.path(), 4096).unwrap();
+        }
+        let error = list(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("0000000002.000.journal") && error.contains("missing"), "{error}");
+    }
+
+    #[test]
+    fn a_header_with_a_flipped_bit_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = header(1, 0).encode();
+        for bit in 0..HEADER * 8 {
+            let mut flipped = bytes;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Header::decode(&flipped, dir.path()).is_err(), "bit {bit}");
+        }
+        assert_eq!(Header::decode(&bytes, dir.path()).unwrap(), header(1, 0));
+    }
+}

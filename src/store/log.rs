@@ -1,0 +1,214 @@
+//! Reading the message log from the index: pages, turns, and how each message stands.
+
+use super::{
+    Status,
+    codec::{self, CodecError, MessageRecord, OutcomeRecord, SpeakerCode},
+    index::{Index, IndexError},
+    key::MessageKey,
+};
+use crate::{
+    clock::Timestamp,
+    id::{Seq, SessionId},
+};
+
+/// A message and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) seq: Seq,
+    pub(crate) record: MessageRecord,
+    pub(crate) status: Status,
+    /// For a user's message: the reply that is its outcome.
+    pub(crate) answer: Option<Seq>,
+}
+
+/// How a turn ended, as the log and the outcomes show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    NotYet,
+    Reply(Seq, MessageRecord),
+    Failed { detail: String, too_slow: bool },
+    Interrupted,
+}
+
+impl Ended {
+    /// True where the turn's outcome is the reply at `seq`.
+    pub(crate) fn is_reply_at(&self, seq: Seq) -> bool {
+        matches!(self, Self::Reply(at, _) if *at == seq)
+    }
+}
+
+/// The end of a session's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogEnd {
+    pub(crate) head: Seq,
+    /// How many turns have begun, cleared ones included.
+    pub(crate) turns: u64,
+    /// When the last message was stored.
+    pub(crate) last_at: Option<Timestamp>,
+    /// The last message's place among all.
+    pub(crate) stamp: u64,
+}
+
+impl Index {
+    /// The message at `seq`.
+    pub(crate) fn message(&self, session: SessionId, seq: Seq) -> Result<Option<MessageRecord>, IndexError> {
+        let value = self.messages.get(MessageKey { session, seq }.encode())?;
+        Ok(value.map(|value| codec::decode(&value)).transpose()?)
+    }
+
+    /// The session's last message, also where it is cleared and not yet removed.
+    pub(crate) fn last(&self, session: SessionId) -> Result<Option<(Seq, MessageRecord)>, IndexError> {
+        self.messages.scan_prefix(session.bytes()).next_back().map(|entry| decode_entry(entry?)).transpose()
+    }
+
+    /// The end of a session's log, where the messages through `cleared` (the last of turn `cleared_turns`) are cleared.
+    pub(crate) fn log_end(&self, session: SessionId, cleared: Seq, cleared_turns: u64) -> Result<LogEnd, IndexError> {
+        Ok(match self.last(session)? {
+            Some((seq, record)) if seq > cleared => {
+                LogEnd { head: seq, turns: record.turn, last_at: Some(record.created_at), stamp: record.stamp }
+            }
+            Some(_) | None => LogEnd { head: cleared, turns: cleared_turns, last_at: None, stamp: 0 },
+        })
+    }
+
+    /// The messages from `first` to `last`, both included, in order.
+    pub(crate) fn messages(
+        &self,
+        session: SessionId,
+        first: Seq,
+        last: Seq,
+    ) -> Result<Vec<(Seq, MessageRecord)>, IndexError> {
+        if first > last {
+            return Ok(Vec::new());
+        }
+        let bounds = MessageKey { session, seq: first }.encode()..=MessageKey { session, seq: last }.encode();
+        self.messages.range(bounds).map(|entry| decode_entry(entry?)).collect()
+    }
+
+    /// The messages from `first` to `last` and how they stand.
+    pub(crate) fn entries(&self, session: SessionId, first: Seq, last: Seq) -> Result<Vec<Entry>, IndexError> {
+        let messages = self.messages(session, first, last)?;
+        let mut entries = Vec::with_capacity(messages.len());
+        for (index, (seq, record)) in messages.iter().enumerate() {
+            let next = messages.get(index + 1).filter(|(next, _)| *next == seq.next()).map(|(_, record)| record);
+            let (status, answer) = self.standing(session, *seq, record, next)?;
+            entries.push(Entry { seq: *seq, record: record.clone(), status, answer });
+        }
+        Ok(entries)
+    }
+
+    /// How a message stands, and the reply that answers it. `next` is the message behind it, where it is at hand.
+    pub(crate) fn standing(
+        &self,
+        session: SessionId,
+        seq: Seq,
+        record: &MessageRecord,
+        next: Option<&MessageRecord>,
+    ) -> Result<(Status, Option<Seq>), IndexError> {
+        if record.speaker == SpeakerCode::Assistant {
+            return Ok((self.standing_of_reply(session, seq, record)?, None));
+        }
+        if let Some(next) = next
+            && next.reply_to == Some(seq)
+            && self.outcome_record(session, seq)?.is_none()
+        {
+            return Ok((answered(next), Some(seq.next())));
+        }
+        Ok(match self.ended(session, seq)? {
+            Ended::NotYet => (Status::Pending, None),
+            Ended::Reply(at, reply) => (answered(&reply), Some(at)),
+            Ended::Failed { .. } => (Status::Failed, None),
+            Ended::Interrupted => (Status::Interrupted, None),
+        })
+    }
+
+    fn standing_of_reply(&self, session: SessionId, seq: Seq, record: &MessageRecord) -> Result<Status, IndexError> {
+        let outcome = match record.reply_to {
+            Some(of) => self.outcome_record(session, of)?,
+            None => None,
+        };
+        Ok(match outcome {
+            Some(OutcomeRecord::Reply { seq: current }) if current != seq => Status::Superseded,
+            Some(_) | None if record.stopped => Status::Stopped,
+            Some(_) | None => Status::Complete,
+        })
+    }
+
+    /// How the turn of the user's message at `seq` ended.
+    pub(crate) fn ended(&self, session: SessionId, seq: Seq) -> Result<Ended, IndexError> {
+        match self.outcome_record(session, seq)? {
+            Some(OutcomeRecord::Reply { seq: at }) => {
+                // The outcome is written before its reply: until that is there, what was true before holds.
+                if let Some(reply) = self.message(session, at)? {
+                    return Ok(Ended::Reply(at, reply));
+                }
+            }
+            Some(OutcomeRecord::Failed { detail, too_slow, .. }) => return Ok(Ended::Failed { detail, too_slow }),
+            Some(OutcomeRecord::Interrupted { .. }) => return Ok(Ended::Interrupted),
+            None => {}
+        }
+        Ok(match self.message(session, seq.next())? {
+            Some(reply) if reply.reply_to == Some(seq) => Ended::Reply(seq.next(), reply),
+            Some(_) | None => Ended::NotYet,
+        })
+    }
+
+    /// The first message after `cleared`, up to `head`, for which `reached` is true; `head`'s next where there is none.
+    ///
+    /// `reached` must stay true once it is: turn and stamp only grow along a session.
+    pub(crate) fn search_log(
+        &self,
+        session: SessionId,
+        cleared: Seq,
+        head: Seq,
+        reached: impl Fn(&MessageRecord) -> bool,
+    ) -> Result<Seq, IndexError> {
+        let (mut low, mut high) = (cleared.0 + 1, head.0 + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.message(session, Seq(middle))? {
+                Some(record) if !reached(&record) => low = middle + 1,
+                Some(_) | None => high = middle,
+            }
+        }
+        Ok(Seq(low))
+    }
+
+    /// The user's messages that begin the turns `first` to `last` (counted from 1 in the session), in order.
+    pub(crate) fn turns(
+        &self,
+        session: SessionId,
+        bounds: (Seq, Seq),
+        first: u64,
+        last: u64,
+    ) -> Result<Vec<Entry>, IndexError> {
+        if first > last {
+            return Ok(Vec::new());
+        }
+        let (cleared, head) = bounds;
+        let start = self.search_log(session, cleared, head, |record| record.turn >= first)?;
+        let mut turns = Vec::new();
+        let from = MessageKey { session, seq: start }.encode();
+        let to = MessageKey { session, seq: head }.encode();
+        for entry in self.messages.range(from..=to) {
+            let (seq, record) = decode_entry(entry?)?;
+            if record.turn > last {
+                break;
+            }
+            if record.speaker == SpeakerCode::User {
+                let (status, answer) = self.standing(session, seq, &record, None)?;
+                turns.push(Entry { seq, record, status, answer });
+            }
+        }
+        Ok(turns)
+    }
+}
+
+fn answered(reply: &MessageRecord) -> Status {
+    if reply.stopped { Status::Stopped } else { Status::Answered }
+}
+
+fn decode_entry((key, value): (sled::IVec, sled::IVec)) -> Result<(Seq, MessageRecord), IndexError> {
+    let key = MessageKey::decode(&key).ok_or_else(|| CodecError::Malformed("a messages key".to_owned()))?;
+    Ok((key.seq, codec::decode(&value)?))
+}

@@ -1,0 +1,164 @@
+//! What the store does beside the writer: checkpoints of the index, and compaction of the journal.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    OpenError, StoreError,
+    checkpoint::{Checkpoints, Progress},
+    command::{Command, Reply},
+    index::{IndexError, guarded},
+    journal::{self, Worth},
+    writer::{Shared, fail_on},
+};
+use crate::clock::Clock;
+
+/// Compaction looks whether it is due this often.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Without any deletion, compaction looks for stale changes this often.
+const STALE_EVERY: Duration = Duration::from_secs(86_400);
+/// How long compaction waits for deletions that are still being carried out in the index.
+const REMOVALS_WAIT: Duration = Duration::from_secs(600);
+
+/// Flushes the index whenever the writer asks, until the writer is gone; gives the file back for the last one.
+pub(crate) fn run_checkpoints(
+    shared: &Shared,
+    wanted: &Receiver<Progress>,
+    mut checkpoints: Checkpoints,
+) -> Checkpoints {
+    while let Ok(progress) = wanted.recv() {
+        if let Err(error) = guarded(|| Ok(shared.index.db.flush()?)) {
+            shared.fail(format!("the index can't be flushed: {error}"));
+        } else if let Err(error) = checkpoints.write(progress, false) {
+            // An older checkpoint only makes the next start replay more.
+            tracing::warn!(%error, "the checkpoint can't be written");
+        }
+    }
+    checkpoints
+}
+
+/// Rewrites the journal to the live data, when it is due and when it is asked to.
+pub(crate) struct Compactor {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Clock,
+    pub(crate) journal_dir: PathBuf,
+    pub(crate) commands: SyncSender<Command>,
+    /// Requests to compact now; each gets the bytes that were saved.
+    pub(crate) requests: Receiver<Reply<u64>>,
+    pub(crate) keep_replaced: Duration,
+    pub(crate) compact_within: Duration,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// Why a compaction ended early.
+enum CompactError {
+    Open(OpenError),
+    Store(StoreError),
+    Stopped,
+}
+
+impl From<OpenError> for CompactError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<StoreError> for CompactError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Compactor {
+    /// Works until the store is gone.
+    pub(crate) fn run(self) {
+        let mut last = Instant::now();
+        loop {
+            let request = match self.requests.recv_timeout(LOOK_EVERY) {
+                Ok(reply) => Some(reply),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if request.is_some() || self.is_due(last) {
+                last = Instant::now();
+                let saved = self.compact();
+                if let Some(reply) = request {
+                    let _ = reply.send(saved); // Whoever asked may have gone.
+                }
+            }
+            if let Err(error) = journal::remove_replaced(&self.journal_dir, self.clock.now(), self.keep_replaced) {
+                tracing::warn!(%error, "replaced segments can't be removed");
+            }
+        }
+    }
+
+    fn is_due(&self, last: Instant) -> bool {
+        // Half the time is for the deletion to be carried out and the old segments to be kept.
+        let deleted_at = guarded(|| self.shared.index.deleted_at()).ok().flatten();
+        let deletion = deleted_at.is_some_and(|at| self.clock.now().since(at) >= self.compact_within);
+        deletion || last.elapsed() >= STALE_EVERY
+    }
+
+    fn compact(&self) -> Result<u64, StoreError> {
+        match self.rewrite_all() {
+            Ok(saved) => {
+                tracing::info!(saved, "compacted the journal");
+                Ok(saved)
+            }
+            Err(CompactError::Stopped) => Err(StoreError::Ended),
+            Err(CompactError::Store(error)) => Err(error),
+            Err(CompactError::Open(error)) => {
+                tracing::error!(%error, "compaction failed; nothing was lost");
+                Err(StoreError::Unreadable(Arc::from(error.to_string())))
+            }
+        }
+    }
+
+    fn rewrite_all(&self) -> Result<u64, CompactError> {
+        let began = self.clock.now();
+        self.wait_for_removals()?;
+        let (reply, rotated) = oneshot::channel();
+        self.commands.try_send(Command::Rotate(reply)).map_err(|_| StoreError::Busy)?;
+        rotated.blocking_recv().map_err(|_| StoreError::Ended)??;
+        let mut chain = journal::list(&self.journal_dir)?.chain;
+        chain.pop(); // The one that is written.
+        let mut saved = 0;
+        for segment in &chain {
+            if self.stop.load(Ordering::Acquire) {
+                return Err(CompactError::Stopped);
+            }
+            let rewrite = journal::rewrite(&self.journal_dir, segment, began, |change| {
+                let worth: Result<Worth, IndexError> = guarded(|| self.shared.index.worth(change, began));
+                worth.map_err(|error| CompactError::Store(fail_on(&self.shared, error)))
+            })?;
+            saved += rewrite.before.saturating_sub(rewrite.after);
+        }
+        let noted = guarded(|| match self.shared.index.deleted_at()? {
+            Some(at) if at <= began => self.shared.index.deletions_compacted(),
+            Some(_) | None => Ok(()),
+        });
+        noted.map_err(|error| fail_on(&self.shared, error))?;
+        Ok(saved)
+    }
+
+    /// A deleted account's sessions become tombstones one chunk after another: only then are their messages dead.
+    fn wait_for_removals(&self) -> Result<(), CompactError> {
+        let began = Instant::now();
+        while self.shared.index.has_removals() && began.elapsed() < REMOVALS_WAIT {
+            if self.stop.load(Ordering::Acquire) {
+                return Err(CompactError::Stopped);
+            }
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}

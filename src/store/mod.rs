@@ -1,0 +1,785 @@
+//! The store: everything that outlives the process, behind one seam.
+//!
+//! Callers see users, tokens, sessions and messages; no tree, cache, thread or byte. Writes are commands to the one
+//! writer thread and return when they are durable. Reads answer from the cache, or from one closure in a pool of
+//! threads, and never show what is not durable yet.
+//!
+//! The truth is the journal; sled is an index built from it; see `DESIGN` in ARCHITECTURE.md.
+
+mod batch;
+mod cache;
+mod checkpoint;
+mod codec;
+mod command;
+mod export;
+mod fragment;
+mod history;
+mod index;
+mod journal;
+mod key;
+mod log;
+mod maintain;
+mod read;
+mod recover;
+mod verify;
+mod view;
+mod writer;
+
+use std::{
+    fs::File,
+    path::PathBuf,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+        mpsc::{self, SyncSender, TrySendError},
+    },
+    task::{Context, Poll},
+    thread::JoinHandle,
+};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{oneshot, watch};
+
+pub use export::ExportCursor;
+pub use verify::{Finding, Verdict, verify};
+
+use crate::{
+    clock::{Clock, Timestamp, rfc3339},
+    config::{CacheConfig, DataConfig},
+    id::{MessageId, Seq, SessionId, TokenId, UserId},
+    pool::Pool,
+};
+use batch::Memory;
+use cache::Cache;
+use checkpoint::{Checkpoints, Progress};
+use command::{Command, Reply};
+use journal::Journal;
+use maintain::Compactor;
+use writer::{Shared, Timers, Writer};
+
+/// Commands that may wait for the writer.
+const COMMANDS_MAX: usize = 8192;
+/// Reads that may wait for a thread.
+const READS_MAX: usize = 4096;
+/// Searches and exports that may wait for theirs.
+const SCANS_MAX: usize = 64;
+/// Of the cache, the hundredths that sessions get, and users' views; tokens and accounts share the rest.
+const SESSIONS_SHARE: u64 = 75;
+const VIEWS_SHARE: u64 = 10;
+
+/// Who an account is to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Uses it.
+    User,
+    /// Operates it.
+    Admin,
+}
+
+/// Which limits hold for an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// `[limits.free]`
+    Free,
+    /// `[limits.premium]`
+    Premium,
+    /// `[limits.unlimited]`
+    Unlimited,
+}
+
+/// An account.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its id.
+    pub id: UserId,
+    /// The name as its owner wrote it.
+    pub username: String,
+    /// The name in the form in which names are compared.
+    pub folded: String,
+    /// How the person wants to be called.
+    pub display_name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Which limits hold.
+    pub tier: Tier,
+    /// The password's hash, as a PHC string.
+    pub password: String,
+    /// True where an operator has shut the account.
+    pub disabled: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A change of one account.
+#[derive(Clone)]
+pub enum UserChange {
+    /// A new password hash (PHC); every token but `keep` ends with it.
+    Password {
+        /// The new hash.
+        password: String,
+        /// The login that stays: the one that asked.
+        keep: Option<TokenId>,
+    },
+    /// The same password under new parameters: no token ends. Changes nothing where the hash is not `old` any more, so
+    /// that a password that was changed meanwhile does not come back.
+    Rehash {
+        /// The hash that the password was compared with.
+        old: String,
+        /// The new hash.
+        new: String,
+    },
+    /// A new role.
+    Role(Role),
+    /// A new tier.
+    Tier(Tier),
+    /// Shut (every token ends) or opened again.
+    Disabled(bool),
+}
+
+/// SHA-256 of a token's text: all that is kept of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenDigest(pub [u8; 32]);
+
+/// A login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Names it in lists.
+    pub id: TokenId,
+    /// Whose it is.
+    pub user: UserId,
+    /// What the user calls it.
+    pub label: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends at the latest.
+    pub expires_at: Timestamp,
+    /// When it was last used, exact to the hour.
+    pub last_used_at: Timestamp,
+}
+
+/// A session as its owner sees it; `Serialize` gives the JSON of the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose it is.
+    #[serde(skip)]
+    pub owner: UserId,
+    /// Its title, where it has one.
+    pub title: Option<String>,
+    /// The last sequence given out.
+    pub head: Seq,
+    /// When it was made.
+    #[serde(serialize_with = "rfc3339")]
+    pub created_at: Timestamp,
+    /// When it last changed: a message, a title, a clearing.
+    #[serde(serialize_with = "rfc3339")]
+    pub updated_at: Timestamp,
+}
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speaker {
+    /// The person.
+    User,
+    /// The backend.
+    Assistant,
+}
+
+/// How a message stands. A user's message: the first five; a reply: the last three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Its reply is still being made.
+    Pending,
+    /// It has a reply.
+    Answered,
+    /// It has no reply, and the failure is recorded.
+    Failed,
+    /// Its reply was stopped (also: a reply that was stopped).
+    Stopped,
+    /// The server died while answering, and did not answer again.
+    Interrupted,
+    /// A whole reply.
+    Complete,
+    /// A reply that a later one replaced.
+    Superseded,
+}
+
+/// A message; `Serialize` gives the JSON of the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// Its place in the session.
+    pub seq: Seq,
+    /// Its id.
+    pub id: MessageId,
+    /// Who speaks.
+    pub role: Speaker,
+    /// The text, byte for byte.
+    pub content: String,
+    /// The message that a reply answers.
+    pub reply_to: Option<Seq>,
+    /// How it stands.
+    pub status: Status,
+    /// When it was stored.
+    #[serde(serialize_with = "rfc3339")]
+    pub created_at: Timestamp,
+}
+
+/// What a client's idempotency key becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendKey {
+    /// Digest of the key's text (keys belong to a user).
+    pub key: [u8; 16],
+    /// Digest of what was sent with it.
+    pub body: [u8; 16],
+    /// When it is forgotten.
+    pub expires_at: Timestamp,
+}
+
+/// A user's message on its way to the log.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// Who sends.
+    pub user: UserId,
+    /// Where to; must be theirs.
+    pub session: SessionId,
+    /// Make the session where nobody has it.
+    pub create: bool,
+    /// The text.
+    pub content: String,
+    /// The client's idempotency key.
+    pub key: Option<SendKey>,
+}
+
+/// What became of a [`NewMessage`].
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// The session that it is in.
+    pub session: SessionId,
+    /// The stored message.
+    pub message: Message,
+    /// True where the key was known: this is the message of the first time.
+    pub repeated: bool,
+}
+
+/// How a turn ends.
+#[derive(Debug, Clone)]
+pub enum Ending {
+    /// With a reply.
+    Reply {
+        /// The text.
+        content: String,
+        /// True where it was stopped before its end.
+        stopped: bool,
+    },
+    /// With a failure that can be retried.
+    Failed {
+        /// A sentence for the user.
+        detail: String,
+        /// True: too slow (504); false: refused, broken off, nothing usable (502).
+        too_slow: bool,
+    },
+    /// The server died while answering.
+    Interrupted,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It has not yet.
+    Pending,
+    /// With this reply.
+    Reply(Message),
+    /// With this failure.
+    Failed {
+        /// A sentence for the user.
+        detail: String,
+        /// True: too slow (504); false: refused, broken off, nothing usable (502).
+        too_slow: bool,
+    },
+    /// The server died while answering.
+    Interrupted,
+}
+
+/// A turn without an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpenTurn {
+    /// In this session.
+    pub session: SessionId,
+    /// The user's message.
+    pub seq: Seq,
+}
+
+/// Which messages of a session: those after and before the bounds (exclusive), at most `limit` (1 to 200).
+///
+/// With `after`: the first of them; otherwise the last of them. Always ascending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PageRange {
+    /// Only messages after this.
+    pub after: Option<Seq>,
+    /// Only messages before this.
+    pub before: Option<Seq>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A JSON body that is ready to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// A strong entity tag, with its quotes.
+    pub etag: http::HeaderValue,
+    /// The JSON.
+    pub body: Bytes,
+}
+
+/// How far the store is from ready, and whether it writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// Reads and writes.
+    Ready,
+    /// Reads only: the disk has less free space than the floor.
+    DiskFull,
+    /// Reads only, and the process is about to end.
+    Failed,
+}
+
+impl Health {
+    /// True unless writing has ended for good.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        match self {
+            Self::Ready | Self::DiskFull => true,
+            Self::Failed => false,
+        }
+    }
+}
+
+/// What can go wrong, by what a caller can do about it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The session is someone else's, deleted, or never was.
+    #[error("no session {0} of this user")]
+    NotOwner(SessionId),
+    /// The user is not there.
+    #[error("no such user")]
+    NoUser,
+    /// The name is taken.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The invitation is unknown, used, or over.
+    #[error("the invitation is not valid")]
+    NoInvitation,
+    /// The idempotency key came before with another body.
+    #[error("the idempotency key was used with another body")]
+    KeyReused,
+    /// The turn is not open: answered already, cleared or deleted meanwhile.
+    #[error("the turn is gone")]
+    TurnGone,
+    /// Nothing was stored: the disk is below its floor of free space.
+    #[error("the disk has less free space than data.min_free")]
+    DiskFull,
+    /// Nothing was stored: too much waits already.
+    #[error("the store's queue is full")]
+    Busy,
+    /// Nothing was stored, and nothing more will be: a sync failed; the process is about to end.
+    #[error("writing has ended")]
+    Ended,
+    /// A write or a sync failed while this was under way: it may be stored or not.
+    #[error("the outcome is unknown")]
+    Unknown,
+    /// The index could not be read; the process is about to end, to rebuild it.
+    #[error("the index can't be read: {0}")]
+    Unreadable(Arc<str>),
+}
+
+/// Why a data directory can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{0} is in use by another bondhu process; stop that one first, or choose another data.dir")]
+    InUse(std::path::PathBuf),
+    /// The journal is damaged.
+    #[error("journal damaged: {path} at offset {offset}: {what}; restore a backup, or see \"bondhu check\"")]
+    Damaged {
+        /// The segment.
+        path: std::path::PathBuf,
+        /// Where in it, bytes.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// Written by a newer bondhu.
+    #[error("{path} was written by a newer bondhu (format {found}; this one knows up to {known}); upgrade the program")]
+    Newer {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest that this program knows.
+        known: u32,
+    },
+    /// The system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or directory.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The index can't be built.
+    #[error("the index can't be built: {0}")]
+    Index(String),
+}
+
+/// Everything that outlives the process.
+pub struct Store {
+    shared: Arc<Shared>,
+    commands: SyncSender<Command>,
+    compactions: SyncSender<Reply<u64>>,
+    /// Short reads.
+    reads: Arc<Pool>,
+    /// Searches and exports: however long they take, no page waits for them.
+    scans: Arc<Pool>,
+    clock: Clock,
+    stop: Arc<AtomicBool>,
+    index_dir: PathBuf,
+    /// Guards what is left to do at a clean stop; nothing once it was done.
+    running: Mutex<Option<Running>>,
+}
+
+type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
+
+/// A message on its way to the disk.
+pub struct PendingAppend(Answer<Appended>);
+
+impl Future for PendingAppend {
+    type Output = Result<Appended, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // The writer dies only with the command's outcome in doubt.
+        Pin::new(&mut self.0).poll(cx).map(|answer| answer.unwrap_or(Err(StoreError::Unknown)))
+    }
+}
+
+struct Running {
+    writer: JoinHandle<Option<(Journal, Progress)>>,
+    checkpoints: JoinHandle<Checkpoints>,
+    lock: File,
+}
+
+impl Store {
+    /// Opens `config.dir`, making it where it is missing, and gives the turns that have no outcome, oldest first.
+    ///
+    /// # Errors
+    /// As [`OpenError`] says; nothing that was acknowledged is changed then.
+    pub fn open(config: &DataConfig, cache: &CacheConfig, clock: Clock) -> Result<(Self, Vec<OpenTurn>), OpenError> {
+        let recovered = recover::recover(config, &clock)?;
+        let mut open: Vec<(OpenTurn, u64)> = recovered.open.into_iter().collect();
+        open.sort_unstable_by_key(|(turn, frame)| (*frame, *turn));
+        let turns = open.iter().map(|(turn, _)| *turn).collect();
+        let removals = recovered.index.has_removals();
+        let shared = Arc::new(shared(recovered.index, cache));
+        let (commands, received) = mpsc::sync_channel(COMMANDS_MAX);
+        let (checkpoints, wanted) = mpsc::sync_channel(1);
+        let (compactions, requests) = mpsc::sync_channel(4);
+        let stop = Arc::new(AtomicBool::new(false));
+        let writer = Writer {
+            journal: recovered.journal,
+            shared: Arc::clone(&shared),
+            commands: received,
+            checkpoints,
+            memory: Memory::new(open, recovered.next_stamp),
+            clock: clock.clone(),
+            dir: config.dir.clone(),
+            min_free: config.min_free,
+            timers: Timers::new(removals),
+        };
+        let compactor = Compactor {
+            shared: Arc::clone(&shared),
+            clock: clock.clone(),
+            journal_dir: recover::Layout::of(&config.dir).journal,
+            commands: commands.clone(),
+            requests,
+            keep_replaced: config.keep_replaced,
+            compact_within: config.compact_within,
+            stop: Arc::clone(&stop),
+        };
+        let of_checkpoints = Arc::clone(&shared);
+        let file = recovered.checkpoints;
+        let start = || {
+            let readers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2);
+            let running = Running {
+                checkpoints: spawn("bondhu-check", move || maintain::run_checkpoints(&of_checkpoints, &wanted, file))?,
+                writer: spawn("bondhu-writer", {
+                    let shared = Arc::clone(&shared);
+                    move || writer_thread(&shared, writer)
+                })?,
+                lock: recovered.lock,
+            };
+            spawn("bondhu-compact", move || compactor.run())?;
+            let reads = Arc::new(Pool::start("bondhu-read", readers, READS_MAX)?);
+            Ok((running, reads, Arc::new(Pool::start("bondhu-scan", 1, SCANS_MAX)?)))
+        };
+        let (running, reads, scans) = start().map_err(|source| OpenError::Io { path: config.dir.clone(), source })?;
+        let index_dir = recover::Layout::of(&config.dir).index;
+        let running = Mutex::new(Some(running));
+        Ok((Self { shared, commands, compactions, reads, scans, clock, stop, index_dir, running }, turns))
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    /// Ends when the store can't go on, with the reason: the process should end with exit code 1.
+    pub async fn failed(&self) -> String {
+        let mut failed = self.shared.failed.subscribe();
+        let why = failed.wait_for(Option::is_some).await.map(|why| why.clone());
+        match why {
+            Ok(why) => why.unwrap_or_default(),
+            Err(_) => std::future::pending().await, // The sender lives as long as the store.
+        }
+    }
+
+    /// Waits until everything taken is written, marks a clean stop and closes. Later writes get `Ended`.
+    ///
+    /// Dropping the future does not stop the closing.
+    pub async fn close(&self) {
+        self.stop.store(true, Ordering::Release);
+        let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let (reply, closing) = oneshot::channel();
+        let commands = self.commands.clone();
+        let shared = Arc::clone(&self.shared);
+        let index_dir = self.index_dir.clone();
+        let closed = self.scans.run(move || {
+            // A full queue is emptied by the writer, which ends only with this command.
+            let _ = commands.send(Command::Close(reply));
+            close(running, &shared, &index_dir);
+        });
+        if closed.await.is_err() {
+            tracing::warn!("the store was not closed cleanly; the next start finishes it");
+        }
+        drop(closing);
+    }
+
+    /// Leaves word that the index is to be rebuilt at the next start: what sled has freed may still hold deleted text.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn rebuild_at_next_start(&self) -> std::io::Result<()> {
+        checkpoint::mark_rebuild(&self.index_dir)
+    }
+
+    async fn write<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
+        // The writer dies only with the command's outcome in doubt.
+        self.submit(command)?.await.unwrap_or(Err(StoreError::Unknown))
+    }
+
+    /// Puts a command at the end of the writer's queue.
+    fn submit<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<Answer<T>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let command = command(reply);
+        match self.shared.health() {
+            Health::DiskFull if !command.is_allowed_on_a_full_disk() => return Err(StoreError::DiskFull),
+            Health::Failed => return Err(StoreError::Ended),
+            Health::Ready | Health::DiskFull => {}
+        }
+        self.commands.try_send(command).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => StoreError::Ended,
+        })?;
+        Ok(answer)
+    }
+
+    /// Makes an account. `invitation` is the digest of a code that is used up by it.
+    ///
+    /// # Errors
+    /// `NameTaken`, `NoInvitation`, and those of every write.
+    pub async fn create_user(&self, user: User, invitation: Option<TokenDigest>) -> Result<(), StoreError> {
+        self.write(|reply| Command::CreateUser(Box::new(user), invitation, reply)).await
+    }
+
+    /// Adds an invitation code that one registration may use until `expires_at`.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn create_invitation(&self, code: TokenDigest, expires_at: Timestamp) -> Result<(), StoreError> {
+        self.write(|reply| Command::CreateInvitation(code, expires_at, reply)).await
+    }
+
+    /// Changes an account, and gives it as it is then.
+    ///
+    /// # Errors
+    /// `NoUser`, and those of every write.
+    pub async fn change_user(&self, id: UserId, change: UserChange) -> Result<Arc<User>, StoreError> {
+        self.write(|reply| Command::ChangeUser(id, change, reply)).await
+    }
+
+    /// Deletes an account with its tokens, sessions and messages: at once for readers, from the files by compaction.
+    ///
+    /// # Errors
+    /// `NoUser`, and those of every write.
+    pub async fn delete_user(&self, id: UserId) -> Result<(), StoreError> {
+        self.write(|reply| Command::DeleteUser(id, reply)).await
+    }
+
+    /// Stores a login. The user's oldest ends where there would be more than `max`.
+    ///
+    /// # Errors
+    /// `NoUser` where the account is not there or shut, and those of every write.
+    pub async fn create_token(&self, digest: TokenDigest, token: Token, max: usize) -> Result<(), StoreError> {
+        self.write(|reply| Command::CreateToken(digest, token, max, reply)).await
+    }
+
+    /// Ends a login; false where the user has none with this id.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn end_token(&self, user: UserId, id: TokenId) -> Result<bool, StoreError> {
+        self.write(|reply| Command::EndToken(user, id, reply)).await
+    }
+
+    /// Notes that a login was used; nobody waits for it, and a full queue drops it.
+    pub fn touch_token(&self, digest: TokenDigest, at: Timestamp) {
+        if self.shared.health() == Health::Ready {
+            let _ = self.commands.try_send(Command::TouchToken(digest, at)); // The next use says it again.
+        }
+    }
+
+    /// Makes a session, or finds the user's own with that id: then the flag is false.
+    ///
+    /// # Errors
+    /// `NotOwner` where the id is someone else's or was deleted; those of every write.
+    pub async fn create_session(
+        &self,
+        user: UserId,
+        id: SessionId,
+        title: Option<String>,
+    ) -> Result<(Session, bool), StoreError> {
+        self.write(|reply| Command::CreateSession(user, id, title, reply)).await
+    }
+
+    /// Gives a session a title, or takes it away.
+    ///
+    /// # Errors
+    /// `NotOwner`, and those of every write.
+    pub async fn rename_session(
+        &self,
+        user: UserId,
+        id: SessionId,
+        title: Option<String>,
+    ) -> Result<Session, StoreError> {
+        self.write(|reply| Command::RenameSession(user, id, title, reply)).await
+    }
+
+    /// Deletes a session; its id is never given again.
+    ///
+    /// # Errors
+    /// `NotOwner`, and those of every write.
+    pub async fn delete_session(&self, user: UserId, id: SessionId) -> Result<(), StoreError> {
+        self.write(|reply| Command::DeleteSession(user, id, reply)).await
+    }
+
+    /// Empties all sessions of a user; their sequences go on.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn clear_sessions(&self, user: UserId) -> Result<(), StoreError> {
+        self.write(|reply| Command::ClearSessions(user, reply)).await
+    }
+
+    /// Places a user's message at the end of its session's log and opens its turn: at once in the writer's queue, so
+    /// that messages get their sequence in the order of these calls; what is given back waits until it is durable.
+    ///
+    /// Dropping what is given back does not undo it.
+    ///
+    /// # Errors
+    /// `Busy`, `DiskFull`, `Ended` at once; `NotOwner`, `KeyReused`, `TurnGone` (the key's message was deleted since),
+    /// and those of every write when awaited.
+    pub fn append(&self, message: NewMessage) -> Result<PendingAppend, StoreError> {
+        Ok(PendingAppend(self.submit(|reply| Command::Append(message, reply))?))
+    }
+
+    /// Ends an open turn; gives the reply where there is one.
+    ///
+    /// # Errors
+    /// `TurnGone` where it has an outcome, was cleared or deleted; those of every write.
+    pub async fn conclude(&self, turn: OpenTurn, ending: Ending) -> Result<Option<Message>, StoreError> {
+        self.write(|reply| Command::Conclude(turn, ending, reply)).await
+    }
+
+    /// Rewrites the journal to the live data now; gives the bytes that it saved. The old segments stay for a while.
+    ///
+    /// # Errors
+    /// `Busy`, `Ended`, `DiskFull`, `Unreadable`.
+    pub async fn compact(&self) -> Result<u64, StoreError> {
+        let (reply, saved) = oneshot::channel();
+        self.compactions.try_send(reply).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => StoreError::Ended,
+        })?;
+        saved.await.unwrap_or(Err(StoreError::Ended))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+fn shared(index: index::Index, cache: &CacheConfig) -> Shared {
+    let bytes = |share: u64| usize::try_from(cache.capacity / 100 * share).unwrap_or(usize::MAX);
+    let rest = (100 - SESSIONS_SHARE - VIEWS_SHARE) / 2;
+    Shared {
+        index: Arc::new(index),
+        sessions: Arc::new(Cache::new(bytes(SESSIONS_SHARE))),
+        user_views: Arc::new(Cache::new(bytes(VIEWS_SHARE))),
+        users: Arc::new(Cache::new(bytes(rest))),
+        tokens: Arc::new(Cache::new(bytes(rest))),
+        health: AtomicU8::new(0),
+        failed: watch::Sender::new(None),
+    }
+}
+
+fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> std::io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// The writer may fail, but not in silence.
+fn writer_thread(shared: &Shared, writer: Writer) -> Option<(Journal, Progress)> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run())).unwrap_or_else(|_| {
+        shared.fail("the writer panicked".to_owned());
+        None
+    })
+}
+
+/// Ends the threads and marks the stop as clean; after a failure, asks for a new index instead.
+fn close(running: Running, shared: &Shared, index_dir: &std::path::Path) {
+    let Running { writer, checkpoints, lock } = running;
+    let written = writer.join().unwrap_or(None);
+    let checkpoints = checkpoints.join().ok();
+    let clean = || -> Result<(), String> {
+        let (mut journal, progress) = written.ok_or("writing had ended")?;
+        let mut checkpoints = checkpoints.ok_or("the checkpoints had ended")?;
+        index::guarded(|| Ok(shared.index.db.flush()?)).map_err(|error| error.to_string())?;
+        // sled's own flush is no sync: the index is believed after a power cut only if this one succeeds.
+        File::open(index_dir.join("db")).and_then(|file| file.sync_all()).map_err(|error| error.to_string())?;
+        journal.stop().map_err(|error| error.to_string())?;
+        checkpoints.write(progress, true).map_err(|error| error.to_string())
+    };
+    if let Err(why) = clean() {
+        tracing::warn!(%why, "not a clean stop; the next start rebuilds the index");
+        if let Err(error) = checkpoint::mark_rebuild(index_dir) {
+            tracing::error!(%error, "the index can't be marked for rebuilding; remove the index folder by hand");
+        }
+    }
+    drop(lock);
+}

@@ -1,0 +1,350 @@
+//! The store's reads: from the cache where it has the answer, else from one closure in a pool.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Appended, Message, Outcome, PageRange, Rendered, SendKey, Session, Store, StoreError, Token, TokenDigest, User,
+    batch::{State, message_of, session_of, token_of, user_of},
+    codec::SpeakerCode,
+    fragment::{self, Fragment},
+    history,
+    index::{Index, IndexError, guarded},
+    log::Ended,
+    view::{SessionView, UserView, turn_window},
+    writer::fail_on,
+};
+use crate::{
+    clock::Timestamp,
+    id::{Seq, SessionId, UserId},
+    pool::{Pool, PoolError},
+    text,
+};
+
+impl Store {
+    /// Runs one closure over the index in `pool`. An index that can't be read ends the process, to be rebuilt.
+    async fn read_in<T: Send + 'static>(
+        &self,
+        pool: &Pool,
+        read: impl FnOnce(&Index) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let read = pool.run(move || {
+            guarded(|| Ok(read(&shared.index))).unwrap_or_else(|error| Err(fail_on(&shared, error))).inspect_err(
+                |error| {
+                    if let StoreError::Unreadable(why) = error {
+                        shared.fail(format!("the index can't be read: {why}"));
+                    }
+                },
+            )
+        });
+        read.await.unwrap_or_else(|error| match error {
+            PoolError::Full => Err(StoreError::Busy),
+            PoolError::Panicked => Err(StoreError::Unreadable(Arc::from("a read panicked"))),
+        })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Index) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.read_in(&self.reads, read).await
+    }
+
+    /// A load for the cache: what is read, and the end of the process where it can't be.
+    fn loader<T>(
+        &self,
+        load: impl FnOnce(&Index) -> Result<Option<T>, IndexError> + Send + 'static,
+    ) -> impl FnOnce() -> Result<Option<T>, StoreError> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || guarded(|| load(&shared.index)).map_err(|error| fail_on(&shared, error))
+    }
+
+    async fn view(&self, id: SessionId) -> Result<Option<Arc<SessionView>>, StoreError> {
+        if let Some(view) = self.shared.sessions.get(&id) {
+            return Ok(Some(view));
+        }
+        let load = self.loader(move |index| SessionView::load(index, id));
+        self.shared.sessions.get_or_load(id, &self.reads, load).await
+    }
+
+    /// The account with this id.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn user(&self, id: UserId) -> Result<Option<Arc<User>>, StoreError> {
+        if let Some(user) = self.shared.users.get(&id) {
+            return Ok(Some(user));
+        }
+        let load = self.loader(move |index| Ok(index.user_record(id)?.map(|record| user_of(id, &record))));
+        self.shared.users.get_or_load(id, &self.reads, load).await
+    }
+
+    /// The account with this name, given in its folded form.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn user_by_name(&self, folded: &str) -> Result<Option<Arc<User>>, StoreError> {
+        let name = folded.to_owned();
+        match self.read(move |index| Ok(index.user_named(&name)?)).await? {
+            Some(id) => self.user(id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Up to `limit` accounts in order of age, after `after`.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<User>, StoreError> {
+        let records = self.read(move |index| Ok(index.user_records(after, limit)?)).await?;
+        Ok(records.into_iter().map(|(id, record)| user_of(id, &record)).collect())
+    }
+
+    /// The login with this digest; expired ones may still be found.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn token(&self, digest: TokenDigest) -> Result<Option<Arc<Token>>, StoreError> {
+        if let Some(token) = self.shared.tokens.get(&digest) {
+            return Ok(Some(token));
+        }
+        let load = self.loader(move |index| Ok(index.token_record(digest.0)?.map(|record| token_of(&record))));
+        self.shared.tokens.get_or_load(digest, &self.reads, load).await
+    }
+
+    /// The user's logins, oldest first.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn tokens(&self, user: UserId) -> Result<Vec<Token>, StoreError> {
+        let records = self.read(move |index| Ok(index.token_records(user)?)).await?;
+        Ok(records.iter().map(|(_, record)| token_of(record)).collect())
+    }
+
+    /// Whose session this is; nothing for one that was deleted or never was.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn owner(&self, id: SessionId) -> Result<Option<UserId>, StoreError> {
+        Ok(self.view(id).await?.map(|view| view.meta.owner))
+    }
+
+    /// The session with this id.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        Ok(self.view(id).await?.map(|view| view.session()))
+    }
+
+    /// The user's sessions, newest activity first, after the place where an earlier answer stopped; at most `limit`.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn sessions(
+        &self,
+        user: UserId,
+        after: Option<(Timestamp, SessionId)>,
+        limit: usize,
+    ) -> Result<Vec<Session>, StoreError> {
+        self.read(move |index| {
+            let mut sessions = Vec::new();
+            for id in index.sessions_of(user, usize::MAX)? {
+                let Some(meta) = index.session_meta(id)? else { continue };
+                let end = index.log_end(id, meta.cleared_through, meta.cleared_turns)?;
+                let session = session_of(id, &State { meta, end });
+                if after.is_none_or(|after| (session.updated_at, session.id) < after) {
+                    sessions.push(session);
+                }
+            }
+            sessions.sort_unstable_by_key(|session| std::cmp::Reverse((session.updated_at, session.id)));
+            sessions.truncate(limit);
+            Ok(sessions)
+        })
+        .await
+    }
+
+    /// What was sent with this key before, if it is not forgotten.
+    ///
+    /// # Errors
+    /// `KeyReused` where that was something else; `TurnGone` where it was deleted since; those of every read.
+    pub async fn sent_before(&self, user: UserId, key: SendKey) -> Result<Option<Appended>, StoreError> {
+        let now = self.clock.now();
+        self.read(move |index| {
+            let Some(known) = index.send_key(user, key.key)?.filter(|known| known.expires_at > now) else {
+                return Ok(None);
+            };
+            if known.body != key.body {
+                return Err(StoreError::KeyReused);
+            }
+            let (message, _) = turn(index, known.session, known.seq)?.ok_or(StoreError::TurnGone)?;
+            Ok(Some(Appended { session: known.session, message, repeated: true }))
+        })
+        .await
+    }
+
+    /// The message at `seq` and how its turn ended; nothing where there is no such user's message.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn turn(&self, session: SessionId, seq: Seq) -> Result<Option<(Message, Outcome)>, StoreError> {
+        self.read(move |index| Ok(turn(index, session, seq)?)).await
+    }
+
+    /// A page of a session's messages as the body of the API: `{messages, head, has_more}`.
+    ///
+    /// # Errors
+    /// `NotOwner` where it was deleted meanwhile; those of every read.
+    pub async fn page(&self, session: SessionId, range: PageRange) -> Result<Rendered, StoreError> {
+        let view = self.view(session).await?.ok_or(StoreError::NotOwner(session))?;
+        if let Some(page) = view.ready_page(range) {
+            return Ok(page);
+        }
+        if let Some(page) = view.page(range) {
+            self.shared.sessions.reweigh(&session);
+            return Ok(page);
+        }
+        let run = view.run(range);
+        let head = view.end.head;
+        self.read(move |index| {
+            let entries = index.entries(session, run.first, run.last)?;
+            let fragments: Vec<Fragment> = entries.iter().map(Fragment::of).collect();
+            Ok(fragment::page(fragments.iter(), head, run.has_more))
+        })
+        .await
+    }
+
+    /// The newest messages of a session before `before`, ascending, at most `limit`: what a reply is made from.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn context(&self, session: SessionId, before: Seq, limit: usize) -> Result<Vec<Message>, StoreError> {
+        if let Some(context) = self.view(session).await?.and_then(|view| view.context(before, limit)) {
+            return Ok(context);
+        }
+        self.read(move |index| {
+            let cleared = index.session_meta(session)?.map_or(Seq::ZERO, |meta| meta.cleared_through);
+            let first = before.0.saturating_sub(limit as u64).max(cleared.0 + 1);
+            let entries = index.entries(session, Seq(first), Seq(before.0.saturating_sub(1)))?;
+            Ok(entries.iter().map(|entry| message_of(entry.seq, &entry.record, entry.status)).collect())
+        })
+        .await
+    }
+
+    /// The old client's history in pairs: `{messages, total, user_id}`, of one session or of all of the user's.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn history(
+        &self,
+        user: UserId,
+        session: Option<SessionId>,
+        limit: usize,
+        offset: u64,
+    ) -> Result<Rendered, StoreError> {
+        match session {
+            Some(session) => self.history_of_session(session, limit, offset).await,
+            None => self.history_of_user(user, limit, offset).await,
+        }
+    }
+
+    async fn history_of_session(&self, id: SessionId, limit: usize, offset: u64) -> Result<Rendered, StoreError> {
+        let view = self.view(id).await?.ok_or(StoreError::NotOwner(id))?;
+        if let Some(page) = view.ready_pairs(limit, offset) {
+            return Ok(page);
+        }
+        if let Some(page) = view.pairs(limit, offset) {
+            self.shared.sessions.reweigh(&id);
+            return Ok(page);
+        }
+        let (end, owner) = (view.session_end(), view.meta.owner);
+        self.read(move |index| {
+            let pairs = history::turns_from_index(index, id, end, turn_window(end, limit, offset))?;
+            Ok(fragment::pairs(pairs.iter(), end.turns - end.cleared_turns, owner))
+        })
+        .await
+    }
+
+    async fn history_of_user(&self, user: UserId, limit: usize, offset: u64) -> Result<Rendered, StoreError> {
+        let view = match self.shared.user_views.get(&user) {
+            Some(view) => view,
+            None => {
+                let load = self.loader(move |index| UserView::load(index, user).map(Some));
+                let loaded = self.shared.user_views.get_or_load(user, &self.reads, load).await?;
+                loaded.ok_or(StoreError::NoUser)?
+            }
+        };
+        if let Some(page) = view.ready_pairs(limit, offset) {
+            return Ok(page);
+        }
+        let ends: Vec<_> = view.ends().collect();
+        let total = view.total();
+        let cached = view.pairs(limit, offset, || {
+            let mut views = std::collections::HashMap::new();
+            let pairs = history::newest(&ends, offset, limit, |id, end, turn| {
+                let view = views.entry(id).or_insert_with(|| self.shared.sessions.get(&id));
+                // A session that has moved on since would show turns that the total does not count.
+                let same = view.as_ref().filter(|view| view.session_end() == end);
+                Ok::<_, std::convert::Infallible>(same.and_then(|view| view.turn(turn)))
+            });
+            let Ok(pairs) = pairs;
+            pairs.map(|pairs| fragment::pairs(pairs.iter(), total, user))
+        });
+        if let Some(page) = cached {
+            self.shared.user_views.reweigh(&user);
+            return Ok(page);
+        }
+        self.read(move |index| {
+            let pairs = history::newest_from_index(index, ends, offset, limit)?;
+            Ok(fragment::pairs(pairs.iter(), total, user))
+        })
+        .await
+    }
+
+    /// The user's turns that have `needle` in the message or its reply, in the shape of `history`.
+    ///
+    /// # Errors
+    /// `Busy` where it takes longer than `within`; those of every read.
+    pub async fn search(
+        &self,
+        user: UserId,
+        needle: &str,
+        limit: usize,
+        within: Duration,
+    ) -> Result<Rendered, StoreError> {
+        let needle = text::folded(needle);
+        let began = Instant::now();
+        self.read_in(&self.scans, move |index| {
+            let (pairs, total) = history::search(index, user, &needle, limit, || began.elapsed() > within)?;
+            Ok(fragment::pairs(pairs.iter(), total, user))
+        })
+        .await
+    }
+
+    pub(super) async fn scan<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Index) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.read_in(&self.scans, read).await
+    }
+}
+
+fn turn(index: &Index, session: SessionId, seq: Seq) -> Result<Option<(Message, Outcome)>, IndexError> {
+    let cleared = index.session_meta(session)?.map(|meta| meta.cleared_through);
+    let record = if cleared.is_some_and(|cleared| seq > cleared) { index.message(session, seq)? } else { None };
+    let Some(record) = record.filter(|record| record.speaker == SpeakerCode::User) else { return Ok(None) };
+    let (status, _) = index.standing(session, seq, &record, None)?;
+    let outcome = match index.ended(session, seq)? {
+        Ended::NotYet => Outcome::Pending,
+        Ended::Reply(at, reply) => {
+            let (status, _) = index.standing(session, at, &reply, None)?;
+            Outcome::Reply(message_of(at, &reply, status))
+        }
+        Ended::Failed { detail, too_slow } => Outcome::Failed { detail, too_slow },
+        Ended::Interrupted => Outcome::Interrupted,
+    };
+    Ok(Some((message_of(seq, &record, status), outcome)))
+}

@@ -1,0 +1,384 @@
+//! The invariants behind `check`: everything that a data directory can show of the promises, looked at without changing
+//! what was acknowledged.
+//!
+//! The journal is read twice: once for what it says by itself (checksums, numbers, dense sequences, one outcome a
+//! message, owners, tombstones), once against the index.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+
+use super::{
+    OpenError,
+    checkpoint::Checkpoint,
+    codec::{
+        Change, MessageRecord, OutcomeRecord, SessionMeta, SessionRecord, SpeakerCode, TokenRecord, UserRecord, decode,
+    },
+    index::{Index, IndexError, guarded},
+    journal,
+    key::MessageKey,
+    recover::{Builder, Layout, lock},
+};
+use crate::{
+    clock::Clock,
+    id::{Seq, SessionId, UserId},
+};
+
+/// Findings that are listed; the rest are counted.
+const LISTED_MAX: usize = 50;
+
+/// Something that is wrong, in a sentence that names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding(pub String);
+
+/// What a directory shows.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    /// What is wrong; empty where nothing is.
+    pub findings: Vec<Finding>,
+    /// Findings beyond those that are listed.
+    pub more: usize,
+    /// Accounts.
+    pub users: usize,
+    /// Sessions that are not deleted.
+    pub sessions: usize,
+    /// Messages that can be read.
+    pub messages: u64,
+    /// Turns without an outcome: the next start answers them.
+    pub open_turns: usize,
+    /// Why the index was not compared: the next start rebuilds it.
+    pub index_to_rebuild: Option<String>,
+}
+
+/// Checks the data directory `dir`, which no server may be using. `progress` gets (bytes done, bytes in all).
+///
+/// # Errors
+/// As [`OpenError`] says where the directory can't be looked at; damage of the journal is a finding.
+pub fn verify(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenError> {
+    let metadata = std::fs::metadata(dir.join("journal"));
+    metadata.map_err(|source| OpenError::Io { path: dir.join("journal"), source })?;
+    let _lock = lock(dir)?;
+    let layout = Layout::of(dir);
+    let mut model = Model::default();
+    let mut verdict = Verdict::default();
+    let chain = match journal::list(&layout.journal) {
+        Ok(listing) => listing.chain,
+        Err(error @ OpenError::Damaged { .. }) => {
+            verdict.find(error.to_string());
+            return Ok(verdict);
+        }
+        Err(error) => return Err(error),
+    };
+    let total = 2 * chain.iter().map(|segment| segment.length).sum::<u64>();
+    let mut done = 0;
+    let mut step = |length| {
+        done += length;
+        progress(done, total);
+    };
+    let read = journal::read_all(&layout.journal, &mut step, |frame, changes| {
+        for change in &changes {
+            model.follow(change, frame, &mut verdict);
+        }
+        Ok(())
+    });
+    let next_frame = match read {
+        Ok(next_frame) => next_frame,
+        Err(error @ OpenError::Damaged { .. }) => {
+            verdict.find(error.to_string());
+            return Ok(verdict);
+        }
+        Err(error) => return Err(error),
+    };
+    model.finish(&mut verdict);
+    let journal_id = chain.first().map(|segment| segment.header.journal);
+    let checkpoint = Checkpoint::read(&layout.index);
+    let doubt =
+        checkpoint.as_ref().map_or(Some("there is none"), |checkpoint| checkpoint.doubt(&layout.index, journal_id));
+    if let (None, Some(checkpoint)) = (doubt, &checkpoint) {
+        if checkpoint.next_frame > next_frame {
+            verdict.find(format!(
+                "the journal ends before frame {next_frame}, but the index has seen {}",
+                checkpoint.next_frame - 1
+            ));
+            return Ok(verdict);
+        }
+        match compare(&layout, checkpoint.replay_from, &model, &mut verdict, &mut step) {
+            Ok(()) => {}
+            Err(CompareError::Index(error)) => verdict.index_to_rebuild = Some(error.to_string()),
+            Err(CompareError::Open(error)) => return Err(error),
+        }
+    }
+    if let Some(doubt) = doubt {
+        verdict.index_to_rebuild = Some(doubt.to_owned());
+    }
+    Ok(verdict)
+}
+
+impl Verdict {
+    fn find(&mut self, what: String) {
+        if self.findings.len() < LISTED_MAX {
+            self.findings.push(Finding(what));
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
+/// What the journal says, as small as it can be kept.
+#[derive(Default)]
+struct Model {
+    sessions: HashMap<SessionId, SessionModel>,
+    users: HashMap<UserId, UserRecord>,
+    deleted_users: HashSet<UserId>,
+    stamp: u64,
+}
+
+#[derive(Default)]
+struct SessionModel {
+    meta: Option<SessionMeta>,
+    deleted: bool,
+    head: Seq,
+    turns: u64,
+    /// Sequences that are missing: compaction has removed what was cleared.
+    gaps: Vec<(Seq, Seq)>,
+    open: HashSet<Seq>,
+    /// The turn that the next reply ends anew, by an outcome in the same frame.
+    announced: Option<(Seq, Seq)>,
+}
+
+impl Model {
+    fn follow(&mut self, change: &Change, frame: u64, verdict: &mut Verdict) {
+        match change {
+            Change::User { id, record } => {
+                if self.deleted_users.contains(id) {
+                    verdict.find(format!("frame {frame}: user {id} comes back after its deletion"));
+                }
+                self.users.insert(*id, record.clone());
+            }
+            Change::UserDeleted { id } => {
+                self.users.remove(id);
+                self.deleted_users.insert(*id);
+            }
+            Change::Session { id, meta } => {
+                let session = self.sessions.entry(*id).or_default();
+                if session.deleted {
+                    verdict.find(format!("frame {frame}: session {id} comes back after its deletion"));
+                }
+                if session.meta.as_ref().is_some_and(|before| before.owner != meta.owner) {
+                    verdict.find(format!("frame {frame}: session {id} changes its owner"));
+                }
+                session.open.retain(|seq| *seq > meta.cleared_through);
+                session.meta = Some(meta.clone());
+            }
+            Change::SessionDeleted { id, .. } => {
+                let session = self.sessions.entry(*id).or_default();
+                *session = SessionModel { deleted: true, ..SessionModel::default() };
+            }
+            Change::Message { session, seq, record } => {
+                if record.stamp <= self.stamp {
+                    verdict.find(format!("frame {frame}: message {seq} of session {session} is out of order"));
+                }
+                self.stamp = record.stamp;
+                let model = self.sessions.entry(*session).or_default();
+                if let Some(what) = model.message(*seq, record) {
+                    verdict.find(format!("frame {frame}: message {seq} of session {session} {what}"));
+                }
+            }
+            Change::Outcome { session, seq, record } => {
+                let model = self.sessions.entry(*session).or_default();
+                match record {
+                    OutcomeRecord::Reply { seq: reply } => model.announced = Some((*seq, *reply)),
+                    OutcomeRecord::Failed { .. } | OutcomeRecord::Interrupted { .. } => {
+                        if !model.open.remove(seq) {
+                            verdict.find(format!("frame {frame}: message {seq} of session {session} ends twice"));
+                        }
+                    }
+                }
+            }
+            Change::SendKey { record, .. } => {
+                if self.sessions.get(&record.session).is_some_and(|session| record.seq > session.head.next()) {
+                    verdict.find(format!("frame {frame}: an idempotency key names a message that is not there"));
+                }
+            }
+            Change::Token { .. }
+            | Change::TokenEnded { .. }
+            | Change::Invitation { .. }
+            | Change::InvitationUsed { .. } => {}
+        }
+    }
+
+    fn finish(&self, verdict: &mut Verdict) {
+        let mut names = HashMap::new();
+        for (id, user) in &self.users {
+            if let Some(other) = names.insert(&user.folded, id) {
+                verdict.find(format!("users {id} and {other} have the same name"));
+            }
+        }
+        for (id, session) in &self.sessions {
+            if session.deleted {
+                continue;
+            }
+            let Some(meta) = &session.meta else {
+                verdict.find(format!("session {id} has messages and no owner"));
+                continue;
+            };
+            if !self.users.contains_key(&meta.owner) && !self.deleted_users.contains(&meta.owner) {
+                verdict.find(format!("session {id} belongs to user {}, who never was", meta.owner));
+            }
+            for (first, last) in session.gaps.iter().filter(|(_, last)| *last > meta.cleared_through) {
+                verdict.find(format!("session {id} lacks the messages {first} to {last}"));
+            }
+            verdict.sessions += 1;
+            verdict.messages += session.head.0.saturating_sub(meta.cleared_through.0);
+            verdict.open_turns += session.open.len();
+        }
+        verdict.users = self.users.len();
+    }
+
+    /// True where readers see the message.
+    fn shows(&self, session: SessionId, seq: Seq) -> bool {
+        let session = self.sessions.get(&session).filter(|session| !session.deleted);
+        let meta = session.and_then(|session| session.meta.as_ref());
+        meta.is_some_and(|meta| seq > meta.cleared_through)
+    }
+}
+
+impl SessionModel {
+    /// Follows one message; says what is wrong with it.
+    fn message(&mut self, seq: Seq, record: &MessageRecord) -> Option<&'static str> {
+        let expected = self.head.next();
+        let announced = self.announced.take();
+        if self.deleted {
+            return Some("comes after the session's deletion");
+        }
+        if seq < expected {
+            return Some("uses a sequence again");
+        }
+        let gap = seq > expected;
+        if gap {
+            self.gaps.push((expected, Seq(seq.0 - 1)));
+        }
+        self.head = seq;
+        let turns = std::mem::replace(&mut self.turns, record.turn);
+        match (record.speaker, record.reply_to) {
+            (SpeakerCode::User, None) => {
+                self.open.insert(seq);
+                (!gap && record.turn != turns + 1).then_some("counts its turn wrongly")
+            }
+            (SpeakerCode::User, Some(_)) => Some("is a user's and answers something"),
+            (SpeakerCode::Assistant, None) => Some("is a reply to nothing"),
+            (SpeakerCode::Assistant, Some(of)) => {
+                let ends_anew = announced == Some((of, seq));
+                let ends = self.open.remove(&of);
+                if of >= seq {
+                    Some("answers a later message")
+                } else if !ends && !ends_anew {
+                    Some("answers a message that has an outcome")
+                } else if ends && seq != of.next() && !ends_anew {
+                    Some("is no outcome, for it is not behind its message")
+                } else {
+                    None
+                }
+            }
+        }
+    }
+}
+
+enum CompareError {
+    Open(OpenError),
+    Index(IndexError),
+}
+
+impl From<OpenError> for CompareError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<IndexError> for CompareError {
+    fn from(error: IndexError) -> Self {
+        Self::Index(error)
+    }
+}
+
+/// Brings the index up to the journal, as a start would, and compares the two.
+fn compare(
+    layout: &Layout,
+    replay_from: u64,
+    model: &Model,
+    verdict: &mut Verdict,
+    step: &mut impl FnMut(u64),
+) -> Result<(), CompareError> {
+    let index = Index::open(&layout.index, 64 << 20)?;
+    let mut broken = None;
+    let mut builder = Builder::new(&index, Clock::System.now());
+    journal::read_all(
+        &layout.journal,
+        |_| (),
+        |frame, changes| {
+            if frame >= replay_from && broken.is_none() {
+                broken = changes.into_iter().try_for_each(|change| builder.apply(change)).err();
+            }
+            Ok(())
+        },
+    )?;
+    builder.finish()?;
+    let mut messages = 0;
+    journal::read_all(&layout.journal, step, |frame, changes| {
+        for change in &changes {
+            let Change::Message { session, seq, record } = change else { continue };
+            if model.shows(*session, *seq) && broken.is_none() {
+                messages += 1;
+                match guarded(|| index.message(*session, *seq)) {
+                    Ok(found) if found.as_ref() == Some(record) => {}
+                    Ok(_) => verdict
+                        .find(format!("frame {frame}: message {seq} of session {session} is not so in the index")),
+                    Err(error) => broken = Some(error),
+                }
+            }
+        }
+        Ok(())
+    })?;
+    if let Some(error) = broken {
+        return Err(error.into());
+    }
+    guarded(|| compare_trees(&index, model, messages, verdict))?;
+    Ok(())
+}
+
+fn compare_trees(index: &Index, model: &Model, messages: u64, verdict: &mut Verdict) -> Result<(), IndexError> {
+    let mut shown = 0;
+    for key in index.messages.iter().keys() {
+        if MessageKey::decode(&key?).is_some_and(|key| model.shows(key.session, key.seq)) {
+            shown += 1;
+        }
+    }
+    if shown != messages {
+        verdict.find(format!("the index shows {shown} messages, the journal {messages}"));
+    }
+    for (id, session) in &model.sessions {
+        let wanted = match &session.meta {
+            Some(meta) if !session.deleted => Some(SessionRecord::Live(meta.clone())),
+            Some(_) | None => session.deleted.then_some(SessionRecord::Deleted),
+        };
+        if wanted.is_some() && index.session_record(*id)? != wanted {
+            verdict.find(format!("session {id} is not so in the index"));
+        }
+    }
+    for (id, user) in &model.users {
+        if index.user_record(*id)?.as_ref() != Some(user) || index.user_named(&user.folded)? != Some(*id) {
+            verdict.find(format!("user {id} is not so in the index"));
+        }
+    }
+    if index.users.len() != model.users.len() {
+        verdict.find(format!("the index has {} users, the journal {}", index.users.len(), model.users.len()));
+    }
+    for value in index.tokens.iter().values() {
+        let token: TokenRecord = decode(&value?)?;
+        if !model.users.contains_key(&token.user) {
+            verdict.find(format!("login {} belongs to user {}, who is not there", token.id, token.user));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,446 @@
+//! The one writer: a thread through which every change of the data goes.
+//!
+//! It takes all commands that wait, decides them in order, makes all of them durable with one frame and one sync,
+//! applies them to the index, brings the cache up to date, and only then tells anyone. A failed sync leaves the disk in
+//! doubt, so it ends all writing.
+
+use std::{
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError},
+    },
+    time::{Duration, Instant},
+};
+
+use lru::LruCache;
+use tokio::sync::watch;
+
+use super::{
+    Ending, Health, OpenTurn, StoreError, Token, TokenDigest, User,
+    batch::{Batch, Decided, Memory, token_of, user_of},
+    cache::{Cache, Keep},
+    checkpoint::Progress,
+    codec::{Change, SpeakerCode},
+    command::{Command, Reply},
+    index::{Index, IndexError, Removal, guarded},
+    journal::{Journal, JournalError},
+    view::{SessionView, UserView},
+};
+use crate::{
+    clock::Clock,
+    id::{SessionId, UserId},
+};
+
+/// Commands that one frame takes at most: more only add latency.
+const BATCH_MAX: usize = 512;
+/// Text that one frame takes at most, bytes.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Sessions whose ends the writer remembers.
+const STATES_MAX: usize = 16_384;
+/// Accounts that the writer remembers as deleted.
+const DELETED_USERS_MAX: usize = 16_384;
+/// The index is checkpointed after this much change, in bytes of the journal or in time.
+const CHECKPOINT_BYTES: u64 = 64 << 20;
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+/// The disk's free space is looked at this often.
+const DISK_EVERY: Duration = Duration::from_millis(250);
+/// Keys and logins that are over leave the index this often.
+const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
+
+/// What the writer, the readers and the rest of the store share.
+pub(crate) struct Shared {
+    pub(crate) index: Arc<Index>,
+    pub(crate) sessions: Arc<Cache<SessionId, SessionView>>,
+    pub(crate) user_views: Arc<Cache<UserId, UserView>>,
+    pub(crate) users: Arc<Cache<UserId, User>>,
+    pub(crate) tokens: Arc<Cache<TokenDigest, Token>>,
+    pub(crate) health: AtomicU8,
+    /// Why the store can't go on, once it can't.
+    pub(crate) failed: watch::Sender<Option<String>>,
+}
+
+impl Shared {
+    pub(crate) fn health(&self) -> Health {
+        match self.health.load(Ordering::Acquire) {
+            0 => Health::Ready,
+            1 => Health::DiskFull,
+            _ => Health::Failed,
+        }
+    }
+
+    fn set_health(&self, health: Health) {
+        self.health.store(health as u8, Ordering::Release);
+    }
+
+    /// The store can't go on: nothing is written any more, and the process is told to end.
+    pub(crate) fn fail(&self, why: String) {
+        self.set_health(Health::Failed);
+        tracing::error!(%why, "the store can't go on");
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            failed.get_or_insert(why);
+            first
+        });
+    }
+}
+
+/// What the writer works with.
+pub(crate) struct Writer {
+    pub(crate) journal: Journal,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) checkpoints: SyncSender<Progress>,
+    pub(crate) memory: Memory,
+    pub(crate) clock: Clock,
+    /// Where the disk's free space is asked for.
+    pub(crate) dir: PathBuf,
+    pub(crate) min_free: u64,
+    pub(crate) timers: Timers,
+}
+
+/// When the writer last did what it does now and then.
+pub(crate) struct Timers {
+    disk: Option<Instant>,
+    checkpoint: Instant,
+    expiry: Instant,
+    /// Bytes of the journal since the last checkpoint.
+    bytes: u64,
+    /// True where the index may hold something to remove.
+    removals: bool,
+}
+
+impl Memory {
+    /// What is known after recovery.
+    pub(crate) fn new(open: impl IntoIterator<Item = (OpenTurn, u64)>, next_stamp: u64) -> Self {
+        let size = |n: usize| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            states: LruCache::new(size(STATES_MAX)),
+            open: open.into_iter().collect(),
+            deleted_users: LruCache::new(size(DELETED_USERS_MAX)),
+            next_stamp,
+        }
+    }
+}
+
+impl Timers {
+    pub(crate) fn new(removals: bool) -> Self {
+        let now = Instant::now();
+        Self { disk: None, checkpoint: now, expiry: now, bytes: 0, removals }
+    }
+}
+
+enum Next {
+    Commands(Vec<Command>),
+    Idle,
+    Gone,
+}
+
+impl Writer {
+    /// Works until it is told to close, everyone is gone, or writing has ended; gives the journal back after a clean end.
+    pub(crate) fn run(mut self) -> Option<(Journal, Progress)> {
+        loop {
+            self.look_at_disk();
+            let commands = match self.next() {
+                Next::Commands(commands) => commands,
+                Next::Idle => Vec::new(),
+                Next::Gone => break,
+            };
+            let (commands, own): (Vec<_>, Vec<_>) =
+                commands.into_iter().partition(|command| !matches!(command, Command::Rotate(_) | Command::Close(_)));
+            self.commit(commands);
+            let mut closing = false;
+            for command in own {
+                match command {
+                    Command::Rotate(reply) => self.rotate(reply),
+                    Command::Close(reply) => {
+                        closing = true;
+                        let _ = reply.send(Ok(()));
+                    }
+                    other => other.refuse(StoreError::Ended),
+                }
+            }
+            if closing {
+                break;
+            }
+            self.checkpoint_if_due();
+        }
+        while let Ok(command) = self.commands.try_recv() {
+            command.refuse(StoreError::Ended);
+        }
+        let progress = self.progress();
+        (self.shared.health() != Health::Failed).then_some((self.journal, progress))
+    }
+
+    fn next(&mut self) -> Next {
+        let first = if self.timers.removals {
+            match self.commands.try_recv() {
+                Ok(command) => command,
+                Err(TryRecvError::Empty) => return Next::Idle,
+                Err(TryRecvError::Disconnected) => return Next::Gone,
+            }
+        } else {
+            match self.commands.recv_timeout(DISK_EVERY) {
+                Ok(command) => command,
+                Err(RecvTimeoutError::Timeout) => return Next::Idle,
+                Err(RecvTimeoutError::Disconnected) => return Next::Gone,
+            }
+        };
+        let mut bytes = weight(&first);
+        let mut commands = vec![first];
+        while commands.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
+            let Ok(command) = self.commands.try_recv() else { break };
+            bytes += weight(&command);
+            commands.push(command);
+        }
+        Next::Commands(commands)
+    }
+
+    /// Decides every command in order and makes all of them durable with one frame and one sync; only then does anyone
+    /// hear of them.
+    fn commit(&mut self, commands: Vec<Command>) {
+        let health = self.shared.health();
+        let shared = Arc::clone(&self.shared);
+        let mut batch = Batch::over(&shared.index, &mut self.memory, self.clock.now());
+        for command in commands {
+            match health {
+                Health::Failed => command.refuse(StoreError::Ended),
+                Health::DiskFull if !command.is_allowed_on_a_full_disk() => command.refuse(StoreError::DiskFull),
+                Health::Ready | Health::DiskFull => match guarded(|| Ok(batch.decide(command))) {
+                    Ok(()) => {}
+                    Err(error) => batch.broken = Some(error.into()),
+                },
+            }
+        }
+        if self.timers.removals && health != Health::Failed && batch.broken.is_none() {
+            match guarded(|| shared.index.remove_some()) {
+                Ok(Removal::None) => self.timers.removals = false,
+                Ok(Removal::Some) => {}
+                Ok(Removal::Sessions(owner, sessions)) => batch.delete_sessions(owner, &sessions),
+                Err(error) => batch.broken = Some(error.into()),
+            }
+        }
+        let Batch { changes, acknowledgements, decided, broken, .. } = batch;
+        let committed = match broken {
+            Some(error) => {
+                self.shared.fail(format!("the index can't be read: {error}"));
+                Err(error)
+            }
+            None => self.write(&changes, decided),
+        };
+        for acknowledge in acknowledgements {
+            acknowledge(committed.clone());
+        }
+    }
+
+    /// Journal, index, cache: in this order.
+    fn write(&mut self, changes: &[Change], decided: Decided) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let frame = self.journal.next_frame();
+        match self.journal.append_and_sync(changes) {
+            Ok(bytes) => self.timers.bytes += bytes,
+            Err(error) => return Err(self.not_written(error)),
+        }
+        let now = self.clock.now();
+        if let Err(error) = guarded(|| changes.iter().try_for_each(|change| self.shared.index.apply(change, now))) {
+            // Durable, but not to be read before the index is rebuilt: nobody may be told that it is done.
+            self.shared.fail(format!("the index can't be written: {error}"));
+            return Err(StoreError::Unknown);
+        }
+        for change in changes {
+            self.update_cache(change, &decided);
+            self.timers.removals |=
+                matches!(change, Change::UserDeleted { .. } | Change::SessionDeleted { .. } | Change::Session { .. });
+        }
+        self.remember(changes, decided, frame);
+        Ok(())
+    }
+
+    fn not_written(&mut self, error: JournalError) -> StoreError {
+        match error {
+            JournalError::NoRoom(error) => {
+                tracing::error!(%error, "no room for another segment; writes are refused until there is");
+                self.shared.set_health(Health::DiskFull);
+                StoreError::DiskFull
+            }
+            JournalError::NotWritten(error) => {
+                tracing::error!(%error, "a write to the journal failed and was taken back");
+                self.timers.disk = None;
+                StoreError::Unknown
+            }
+            JournalError::Ended(error) => {
+                self.shared.fail(format!("a write or sync of the journal failed: {error}"));
+                StoreError::Unknown
+            }
+        }
+    }
+
+    fn update_cache(&self, change: &Change, decided: &Decided) {
+        let Shared { sessions, user_views, users, tokens, .. } = &*self.shared;
+        match change {
+            Change::Session { id, meta } => {
+                // Later changes of the same batch come after it, as they do in the log.
+                if decided.created.contains(id) && sessions.get(id).is_none() {
+                    sessions.insert(*id, SessionView::empty(*id, meta.clone()));
+                } else {
+                    sessions.update(id, |view| view.apply(change));
+                }
+                user_views.update(&meta.owner, |view| view.apply(change));
+            }
+            Change::SessionDeleted { id, owner } => {
+                sessions.update(id, |view| view.apply(change));
+                user_views.update(owner, |view| view.apply(change));
+            }
+            Change::Message { session, .. } | Change::Outcome { session, .. } => {
+                sessions.update(session, |view| view.apply(change));
+                if let Some(Some(state)) = decided.sessions.get(session) {
+                    user_views.update(&state.meta.owner, |view| view.apply(change));
+                }
+            }
+            Change::User { id, record } => users.update(id, |user| {
+                *user = user_of(*id, record);
+                Keep::Yes
+            }),
+            Change::UserDeleted { id } => {
+                users.update(id, |_| Keep::No);
+                user_views.update(id, |view| view.apply(change));
+            }
+            Change::Token { digest, record } => tokens.update(&TokenDigest(*digest), |token| {
+                *token = token_of(record);
+                Keep::Yes
+            }),
+            Change::TokenEnded { digest, .. } => tokens.update(&TokenDigest(*digest), |_| Keep::No),
+            Change::Invitation { .. } | Change::InvitationUsed { .. } | Change::SendKey { .. } => {}
+        }
+    }
+
+    /// Takes what was decided and is now durable into the writer's memory.
+    fn remember(&mut self, changes: &[Change], decided: Decided, frame: u64) {
+        self.memory.next_stamp += decided.stamps;
+        for turn in decided.opened {
+            self.memory.open.insert(turn, frame);
+        }
+        for turn in &decided.closed {
+            self.memory.open.remove(turn);
+        }
+        for (id, state) in decided.sessions {
+            match state {
+                Some(state) => drop(self.memory.states.put(id, state)),
+                None => drop(self.memory.states.pop(&id)),
+            }
+        }
+        for change in changes {
+            forget_turns(&mut self.memory.open, change);
+            if let Change::UserDeleted { id } = change {
+                self.memory.deleted_users.put(*id, ());
+            }
+        }
+    }
+
+    fn rotate(&mut self, reply: Reply<()>) {
+        let rotated = match self.shared.health() {
+            Health::Failed => Err(StoreError::Ended),
+            Health::Ready | Health::DiskFull => self.journal.rotate().map_err(|error| self.not_written(error)),
+        };
+        let _ = reply.send(rotated);
+    }
+
+    fn look_at_disk(&mut self) {
+        if self.timers.disk.is_some_and(|at| at.elapsed() < DISK_EVERY) {
+            return;
+        }
+        self.timers.disk = Some(Instant::now());
+        let Ok(disk) = rustix::fs::statvfs(&self.dir) else { return };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        match self.shared.health() {
+            Health::Ready if free < self.min_free => {
+                tracing::error!(free, min_free = self.min_free, "the disk is nearly full; writes are refused");
+                self.shared.set_health(Health::DiskFull);
+            }
+            Health::DiskFull if free >= self.min_free => {
+                tracing::info!(free, "the disk has room again; writes are taken");
+                self.shared.set_health(Health::Ready);
+            }
+            Health::Ready | Health::DiskFull | Health::Failed => {}
+        }
+    }
+
+    fn progress(&self) -> Progress {
+        let next_frame = self.journal.next_frame();
+        let replay_from = self.memory.open.values().copied().min().unwrap_or(next_frame);
+        Progress { replay_from, next_frame, next_stamp: self.memory.next_stamp }
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        let changed = self.timers.bytes > 0;
+        let due = self.timers.bytes >= CHECKPOINT_BYTES || self.timers.checkpoint.elapsed() >= CHECKPOINT_EVERY;
+        if changed && due && self.checkpoints.try_send(self.progress()).is_ok() {
+            self.timers.bytes = 0;
+            self.timers.checkpoint = Instant::now();
+        }
+        if self.timers.expiry.elapsed() >= EXPIRE_EVERY && self.shared.health() == Health::Ready {
+            self.timers.expiry = Instant::now();
+            let now = self.clock.now();
+            if let Err(error) = guarded(|| self.shared.index.remove_expired(now)) {
+                self.shared.fail(format!("the index can't be read: {error}"));
+            }
+        }
+    }
+}
+
+/// Follows the open turns through one change: which are opened, answered, cleared or deleted by it.
+pub(crate) fn follow_turns(open: &mut std::collections::HashMap<OpenTurn, u64>, change: &Change, frame: u64) {
+    match change {
+        Change::Message { session, seq, record } if record.speaker == SpeakerCode::User => {
+            open.insert(OpenTurn { session: *session, seq: *seq }, frame);
+        }
+        Change::Message { session, record, .. } => {
+            if let Some(seq) = record.reply_to {
+                open.remove(&OpenTurn { session: *session, seq });
+            }
+        }
+        Change::Outcome { session, seq, .. } => {
+            open.remove(&OpenTurn { session: *session, seq: *seq });
+        }
+        Change::Session { .. } | Change::SessionDeleted { .. } => forget_turns(open, change),
+        Change::User { .. }
+        | Change::UserDeleted { .. }
+        | Change::Token { .. }
+        | Change::TokenEnded { .. }
+        | Change::Invitation { .. }
+        | Change::InvitationUsed { .. }
+        | Change::SendKey { .. } => {}
+    }
+}
+
+fn forget_turns(open: &mut std::collections::HashMap<OpenTurn, u64>, change: &Change) {
+    if let Change::SessionDeleted { id, .. } = change {
+        open.retain(|turn, _| turn.session != *id);
+    }
+    if let Change::Session { id, meta } = change
+        && meta.cleared_through.0 > 0
+    {
+        open.retain(|turn, _| turn.session != *id || turn.seq > meta.cleared_through);
+    }
+}
+
+fn weight(command: &Command) -> usize {
+    if let Command::Append(message, _) = command {
+        return message.content.len();
+    }
+    if let Command::Conclude(_, Ending::Reply { content, .. }, _) = command {
+        return content.len();
+    }
+    0
+}
+
+/// The index failed outside the writer.
+pub(crate) fn fail_on(shared: &Shared, error: IndexError) -> StoreError {
+    let error = StoreError::from(error);
+    shared.fail(error.to_string());
+    error
+}
