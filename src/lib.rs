@@ -1,6 +1,7 @@
 //! bondhu: the whole back end of a multi-user AI companion chat in one executable.
 
 pub mod admission;
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod id;

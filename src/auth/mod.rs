@@ -1,0 +1,406 @@
+//! Who is asking: accounts, passwords, logins.
+//!
+//! Only this module makes an [`Identity`], and only from a token that is known, not expired, and of an account that is
+//! open. What a stranger learns from a refused login is the same whether the name, the password or the account's state
+//! was the reason: the same words, after the same work.
+
+mod operator;
+mod password;
+mod policy;
+mod throttle;
+mod token;
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub use password::Password;
+
+use crate::{
+    clock::{Clock, Timestamp},
+    config::{AuthConfig, Registration},
+    id::{TokenId, UserId},
+    store::{Role, Store, StoreError, Tier, Token, TokenDigest, User, UserChange},
+    text::{DisplayName, TextFault, Username},
+};
+use password::{Hasher, Verdict};
+use throttle::Throttle;
+use token::Kind;
+
+/// Proof of who asks: only this module makes one.
+#[derive(Clone)]
+pub struct Identity {
+    user: Arc<User>,
+    token: TokenId,
+}
+
+impl Identity {
+    /// The account.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+
+    /// The account's id.
+    #[must_use]
+    pub fn id(&self) -> UserId {
+        self.user.id
+    }
+
+    /// The login that proved it.
+    #[must_use]
+    pub fn token(&self) -> TokenId {
+        self.token
+    }
+}
+
+/// What a person gives to register.
+pub struct NewAccount {
+    /// The wanted name.
+    pub username: Username,
+    /// The password.
+    pub password: Password,
+    /// How to be called; the user name where it is missing.
+    pub display_name: Option<DisplayName>,
+    /// An invitation code, where registration asks for one.
+    pub invitation: Option<String>,
+}
+
+/// A login that was just made.
+pub struct Login {
+    /// The secret, shown this once.
+    pub token: String,
+    /// When it ends at the latest.
+    pub expires_at: Timestamp,
+    /// Whose it is.
+    pub user: Arc<User>,
+}
+
+/// Why an identity was not given or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// `auth.registration` is `closed`.
+    #[error("registration is closed")]
+    RegistrationClosed,
+    /// `auth.registration` is `invite`, and the code is missing, unknown, used or over.
+    #[error("registration needs a valid invitation")]
+    NoInvitation,
+    /// Someone has the name.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The name can't be one.
+    #[error("the user name {0}")]
+    BadName(#[from] TextFault),
+    /// The password is refused; says why.
+    #[error("the password {0}")]
+    WeakPassword(String),
+    /// The name, the password, or the account's state: never said which.
+    #[error("wrong user name or password")]
+    WrongCredentials,
+    /// The token is missing, unknown, ended or expired.
+    #[error("no valid token")]
+    NoIdentity,
+    /// Too many failures; try again after this.
+    #[error("too many failed logins")]
+    TooManyFailures {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// Too many passwords are being hashed.
+    #[error("too many logins at once")]
+    Busy {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// There is no such account or login.
+    #[error("not found")]
+    NotFound,
+    /// The store's.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for AuthError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NoUser => Self::NotFound,
+            StoreError::NameTaken => Self::NameTaken,
+            StoreError::NoInvitation => Self::NoInvitation,
+            StoreError::NotOwner(_)
+            | StoreError::KeyReused
+            | StoreError::TurnGone
+            | StoreError::DiskFull
+            | StoreError::Busy
+            | StoreError::Ended
+            | StoreError::Unknown
+            | StoreError::Unreadable(_) => Self::Store(error),
+        }
+    }
+}
+
+/// Accounts and logins.
+///
+/// What an operator does with accounts is in `operator.rs`.
+pub struct Auth {
+    config: AuthConfig,
+    store: Arc<Store>,
+    clock: Clock,
+    hasher: Hasher,
+    throttle: Throttle,
+}
+
+/// The account that someone says is theirs.
+#[derive(Clone, Copy)]
+struct Claimed<'a> {
+    /// The name as it is logged.
+    shown: &'a str,
+    /// The name as it is looked up; nothing where it can't be one.
+    folded: Option<&'a str>,
+}
+
+impl Auth {
+    /// Starts the hashing threads.
+    ///
+    /// # Errors
+    /// The system's, where it gives no thread; `InvalidInput` for parameters that argon2 does not have.
+    pub fn start(config: AuthConfig, store: Arc<Store>, clock: Clock) -> std::io::Result<Self> {
+        let hasher = Hasher::start(config.argon2)?;
+        Ok(Self { config, store, clock, hasher, throttle: Throttle::new() })
+    }
+
+    /// Makes an account. Dropping the future leaves it unsaid whether it was made.
+    ///
+    /// # Errors
+    /// `RegistrationClosed`, `NoInvitation`, `WeakPassword`, `NameTaken`, `Busy`, or the store's.
+    pub async fn register(&self, account: NewAccount) -> Result<Arc<User>, AuthError> {
+        let invitation = match self.config.registration {
+            Registration::Open => None,
+            Registration::Invite => {
+                let code = account.invitation.as_deref().and_then(|code| token::parse(Kind::Invitation, code));
+                Some(code.ok_or(AuthError::NoInvitation)?)
+            }
+            Registration::Closed => return Err(AuthError::RegistrationClosed),
+        };
+        self.create(account, Role::User, Tier::Free, invitation).await
+    }
+
+    /// Proves a password and makes a login. An unknown name, a wrong password and a shut account answer alike, in
+    /// the same time. Dropping the future may leave a login behind whose secret nobody has.
+    ///
+    /// # Errors
+    /// `WrongCredentials`, `TooManyFailures`, `Busy`, or the store's.
+    pub async fn login(
+        &self,
+        from: IpAddr,
+        username: &str,
+        password: Password,
+        label: Option<String>,
+    ) -> Result<Login, AuthError> {
+        let name = Username::new(username).ok();
+        let claimed = Claimed {
+            shown: name.as_ref().map_or("(not a valid name)", Username::as_str),
+            folded: name.as_ref().map(Username::folded),
+        };
+        let user = self.prove(claimed, from, &password).await?;
+        let (secret, digest) = token::mint(Kind::Login);
+        let now = self.clock.now();
+        let expires_at = now.after(self.config.token_lifetime);
+        let id = TokenId::new();
+        let token = Token { id, user: user.id, label, created_at: now, expires_at, last_used_at: now };
+        self.store.create_token(digest, token, self.config.tokens_per_user).await?;
+        // A change of password, or an operator's shutting of the account, ends the logins of before. This one may have
+        // come just after that, with the old password.
+        if !self.still_proves(&user, password).await? {
+            self.store.end_token(user.id, id).await?;
+            return Err(AuthError::WrongCredentials);
+        }
+        Ok(Login { token: secret, expires_at, user })
+    }
+
+    /// Whose token this is. Dropping the future does nothing.
+    ///
+    /// # Errors
+    /// `NoIdentity`, or the store's.
+    pub async fn identify(&self, token: &str) -> Result<Identity, AuthError> {
+        let digest = token::parse(Kind::Login, token).ok_or(AuthError::NoIdentity)?;
+        let token = self.store.token(digest).await?.ok_or(AuthError::NoIdentity)?;
+        let now = self.clock.now();
+        if !token::is_live(&token, self.config.token_idle, now) {
+            return Err(AuthError::NoIdentity);
+        }
+        let user = self.store.user(token.user).await?.ok_or(AuthError::NoIdentity)?;
+        if user.disabled || user.id != token.user {
+            return Err(AuthError::NoIdentity);
+        }
+        if token::is_use_news(&token, now) {
+            self.store.touch_token(digest, now);
+        }
+        Ok(Identity { user, token: token.id })
+    }
+
+    /// Ends the login that asks. Dropping the future leaves it unsaid whether it ended.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn logout(&self, caller: &Identity) -> Result<(), AuthError> {
+        self.store.end_token(caller.id(), caller.token()).await?; // One that has ended meanwhile is as good.
+        Ok(())
+    }
+
+    /// Changes the caller's password and ends every other login. Dropping the future leaves it unsaid whether it did.
+    ///
+    /// # Errors
+    /// `WeakPassword`, `WrongCredentials`, `TooManyFailures`, `Busy`, or the store's.
+    pub async fn change_password(
+        &self,
+        caller: &Identity,
+        from: IpAddr,
+        current: Password,
+        new: Password,
+    ) -> Result<(), AuthError> {
+        self.check_policy(&new, caller.user())?;
+        self.prove_caller(caller, from, &current).await?;
+        let password = self.hasher.hash(new).await?;
+        self.store.change_user(caller.id(), UserChange::Password { password, keep: Some(caller.token()) }).await?;
+        Ok(())
+    }
+
+    /// The caller's logins, oldest first, without those that have expired.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn tokens(&self, caller: &Identity) -> Result<Vec<Token>, AuthError> {
+        let now = self.clock.now();
+        let mut tokens = self.store.tokens(caller.id()).await?;
+        tokens.retain(|token| token::is_live(token, self.config.token_idle, now));
+        Ok(tokens)
+    }
+
+    /// Ends one of the caller's logins. Dropping the future leaves it unsaid whether it ended.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn end_token(&self, caller: &Identity, id: TokenId) -> Result<(), AuthError> {
+        if self.store.end_token(caller.id(), id).await? { Ok(()) } else { Err(AuthError::NotFound) }
+    }
+
+    /// Deletes the caller's account and everything in it. Dropping the future leaves it unsaid whether it did.
+    ///
+    /// # Errors
+    /// `WrongCredentials`, `TooManyFailures`, `Busy`, or the store's.
+    pub async fn delete_account(&self, caller: &Identity, from: IpAddr, password: Password) -> Result<(), AuthError> {
+        self.prove_caller(caller, from, &password).await?;
+        Ok(self.store.delete_user(caller.id()).await?)
+    }
+
+    /// Makes an account after all that can be checked without hashing; the store has the last word on the name.
+    async fn create(
+        &self,
+        account: NewAccount,
+        role: Role,
+        tier: Tier,
+        invitation: Option<TokenDigest>,
+    ) -> Result<Arc<User>, AuthError> {
+        let NewAccount { username, password, display_name, invitation: _ } = account;
+        let mut user = User {
+            id: UserId::new(),
+            username: username.as_str().to_owned(),
+            folded: username.folded().to_owned(),
+            display_name: display_name.map_or_else(|| username.as_str().to_owned(), DisplayName::into_string),
+            role,
+            tier,
+            password: String::new(),
+            disabled: false,
+            created_at: self.clock.now(),
+        };
+        self.check_policy(&password, &user)?;
+        if self.store.user_by_name(&user.folded).await?.is_some() {
+            return Err(AuthError::NameTaken);
+        }
+        user.password = self.hasher.hash(password).await?;
+        self.store.create_user(user.clone(), invitation).await?;
+        Ok(Arc::new(user))
+    }
+
+    fn check_policy(&self, password: &Password, user: &User) -> Result<(), AuthError> {
+        policy::check(password, self.config.password_min, [&user.username, &user.display_name])
+    }
+
+    /// The caller's password, where a token is not enough: for what can't be taken back.
+    async fn prove_caller(&self, caller: &Identity, from: IpAddr, password: &Password) -> Result<(), AuthError> {
+        let claimed = Claimed { shown: &caller.user().username, folded: Some(&caller.user().folded) };
+        let user = self.prove(claimed, from, password).await?;
+        // The account may have been deleted, and its name given away, since the token was looked at.
+        if user.id == caller.id() { Ok(()) } else { Err(AuthError::WrongCredentials) }
+    }
+
+    /// Proves that `password` is that of the claimed account, under the delays for who fails too often.
+    async fn prove(&self, claimed: Claimed<'_>, from: IpAddr, password: &Password) -> Result<Arc<User>, AuthError> {
+        let attempt = match self.throttle.begin(claimed.folded, from, Instant::now()) {
+            Ok(attempt) => attempt,
+            Err(retry_after) => {
+                let user = claimed.shown;
+                tracing::warn!(target: "security", event = "rate_limited", user, address = %from, "login refused");
+                return Err(AuthError::TooManyFailures { retry_after });
+            }
+        };
+        match self.compare(claimed, password).await {
+            Ok(Some(user)) => {
+                attempt.proved();
+                Ok(user)
+            }
+            Ok(None) => {
+                drop(attempt); // Which counts the failure.
+                let user = claimed.shown;
+                tracing::warn!(target: "security", event = "login_failed", user, address = %from, "login failed");
+                Err(AuthError::WrongCredentials)
+            }
+            Err(error) => {
+                attempt.undone();
+                Err(error)
+            }
+        }
+    }
+
+    /// The claimed account, where it is open and has this password. The work is the same where it has not.
+    async fn compare(&self, claimed: Claimed<'_>, password: &Password) -> Result<Option<Arc<User>>, AuthError> {
+        let user = match claimed.folded {
+            Some(folded) => self.store.user_by_name(folded).await?,
+            None => None,
+        };
+        let stored = user.as_ref().map(|user| user.password.as_str());
+        let verdict = self.hasher.verify(password.clone(), stored).await?;
+        match (user, verdict) {
+            (Some(user), Verdict::Right { rehashed }) if !user.disabled => Ok(Some(self.keep(user, rehashed).await)),
+            (Some(_) | None, Verdict::Right { .. } | Verdict::Wrong) => Ok(None),
+        }
+    }
+
+    /// Stores the new hash of a password, where there is one; without that the login is as good.
+    async fn keep(&self, user: Arc<User>, rehashed: Option<String>) -> Arc<User> {
+        let Some(new) = rehashed else { return user };
+        let change = UserChange::Rehash { old: user.password.clone(), new: new.clone() };
+        match self.store.change_user(user.id, change).await {
+            Ok(changed) if changed.password == new => changed,
+            Ok(_) => user, // The password was changed meanwhile; what was proved is the old one.
+            Err(error) => {
+                tracing::warn!(%error, "a password's new hash could not be stored; the next login tries again");
+                user
+            }
+        }
+    }
+
+    /// True while what was proved of `user` holds: the account is there and open, and has the same password.
+    async fn still_proves(&self, user: &User, password: Password) -> Result<bool, AuthError> {
+        let Some(current) = self.store.user(user.id).await?.filter(|current| !current.disabled) else {
+            return Ok(false);
+        };
+        if current.password == user.password {
+            return Ok(true);
+        }
+        // Another login may have hashed the same password anew.
+        Ok(self.hasher.verify(password, Some(&current.password)).await? != Verdict::Wrong)
+    }
+}

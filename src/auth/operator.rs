@@ -1,0 +1,92 @@
+//! What an operator does with accounts. Names are found in any case and composition.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Auth, AuthError, NewAccount, Password,
+    token::{self, Kind},
+};
+use crate::{
+    id::UserId,
+    store::{Role, Tier, User, UserChange},
+    text::Username,
+};
+
+/// How long an invitation code is valid.
+const INVITATION_LIFETIME: Duration = Duration::from_hours(7 * 24);
+
+/// Dropping a future of these leaves it unsaid whether the change was made.
+impl Auth {
+    /// Makes an account as an operator: registration may be closed, and an invitation is not asked for.
+    ///
+    /// # Errors
+    /// `WeakPassword`, `NameTaken`, `Busy`, or the store's.
+    pub async fn add_user(&self, account: NewAccount, role: Role, tier: Tier) -> Result<Arc<User>, AuthError> {
+        self.create(account, role, tier, None).await
+    }
+
+    /// Sets a password as an operator; every login of the user ends, and so do the delays after failed ones.
+    ///
+    /// # Errors
+    /// `NotFound`, `WeakPassword`, `Busy`, or the store's.
+    pub async fn set_password(&self, username: &str, new: Password) -> Result<(), AuthError> {
+        let user = self.named(username).await?;
+        self.check_policy(&new, &user)?;
+        let password = self.hasher.hash(new).await?;
+        self.store.change_user(user.id, UserChange::Password { password, keep: None }).await?;
+        self.throttle.forgive(&user.folded);
+        Ok(())
+    }
+
+    /// Sets a role as an operator, and gives the account as it is then.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn set_role(&self, username: &str, role: Role) -> Result<Arc<User>, AuthError> {
+        self.change(username, UserChange::Role(role)).await
+    }
+
+    /// Sets a tier as an operator, and gives the account as it is then.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn set_tier(&self, username: &str, tier: Tier) -> Result<Arc<User>, AuthError> {
+        self.change(username, UserChange::Tier(tier)).await
+    }
+
+    /// Shuts an account (every login of it ends) or opens it again, as an operator, and gives it as it is then.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn set_disabled(&self, username: &str, disabled: bool) -> Result<Arc<User>, AuthError> {
+        self.change(username, UserChange::Disabled(disabled)).await
+    }
+
+    /// Makes an invitation code for one registration within seven days, as an operator. It is shown this once.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn invite(&self) -> Result<String, AuthError> {
+        let (code, digest) = token::mint(Kind::Invitation);
+        self.store.create_invitation(digest, self.clock.now().after(INVITATION_LIFETIME)).await?;
+        Ok(code)
+    }
+
+    /// All accounts in pages of up to `limit`, oldest first, after `after`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<User>, AuthError> {
+        Ok(self.store.users(after, limit).await?)
+    }
+
+    async fn change(&self, username: &str, change: UserChange) -> Result<Arc<User>, AuthError> {
+        let user = self.named(username).await?;
+        Ok(self.store.change_user(user.id, change).await?)
+    }
+
+    async fn named(&self, username: &str) -> Result<Arc<User>, AuthError> {
+        let name = Username::new(username).map_err(|_| AuthError::NotFound)?; // What can't be a name is nobody's.
+        self.store.user_by_name(name.folded()).await?.ok_or(AuthError::NotFound)
+    }
+}
