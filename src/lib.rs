@@ -6,5 +6,6 @@ pub mod clock;
 pub mod config;
 pub mod id;
 pub mod pool;
+pub mod reply;
 pub mod store;
 pub mod text;
