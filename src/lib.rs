@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod auth;
+pub mod chat;
 pub mod clock;
 pub mod config;
 pub mod id;

@@ -1,0 +1,68 @@
+//! What can go wrong with a turn.
+
+use std::time::Duration;
+
+use crate::{
+    admission::{rate::OverLimit, slots::Overloaded},
+    id::{MessageId, SessionId},
+    store::StoreError,
+};
+
+/// What can go wrong, by what a client can do about it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ChatError {
+    /// Someone else's session, a deleted one, or none.
+    #[error("session {0} is not the caller's")]
+    NotOwner(SessionId),
+    /// This user sends too much.
+    #[error(transparent)]
+    OverLimit(#[from] OverLimit),
+    /// Everybody together sends too much.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// The server is stopping; nothing was stored.
+    #[error("the server is stopping")]
+    Stopping {
+        /// How long to wait before another try.
+        retry_after: Duration,
+    },
+    /// The idempotency key came before with another body.
+    #[error("the idempotency key was used with another body")]
+    KeyReused,
+    /// The message is stored, its turn failed, and the failure is recorded.
+    #[error("the turn failed: {detail}")]
+    Failed {
+        /// The session.
+        session: SessionId,
+        /// The stored message.
+        message: MessageId,
+        /// A sentence for the user.
+        detail: String,
+        /// True: too slow (504); false: 502.
+        too_slow: bool,
+    },
+    /// The history was cleared, or the session deleted, while the reply was being made.
+    #[error("the message was deleted while it was being answered")]
+    DeletedMeanwhile,
+    /// The store's.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for ChatError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotOwner(id) => Self::NotOwner(id),
+            StoreError::KeyReused => Self::KeyReused,
+            StoreError::TurnGone => Self::DeletedMeanwhile,
+            StoreError::NoUser
+            | StoreError::NameTaken
+            | StoreError::NoInvitation
+            | StoreError::DiskFull
+            | StoreError::Busy
+            | StoreError::Ended
+            | StoreError::Unknown
+            | StoreError::Unreadable(_) => Self::Store(error),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Sessions and turns, for those who may: the rules of the product.
+//!
+//! Ownership is a value: nothing here reads or writes a session without an [`OwnedSession`] or the writer's own check.
+//! From the first commit on, a turn belongs to the server and not to the request that began it.
+
+mod error;
+mod recover;
+mod repeat;
+mod turn;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+pub use error::ChatError;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    admission::{rate::Rates, slots::Slots},
+    auth::Identity,
+    clock::{Clock, Timestamp},
+    id::{SessionId, UserId},
+    reply::Backend,
+    store::{ExportCursor, Message, OpenTurn, PageRange, Rendered, Session, Store},
+    text::{MessageText, Title},
+};
+use repeat::Keys;
+use turn::Turns;
+
+/// A search that takes longer is refused.
+const SEARCH_MAX: Duration = Duration::from_secs(10);
+/// A client that comes while the server stops should try the next one after this.
+const STOPPING_RETRY: Duration = Duration::from_secs(2);
+
+/// Proof that the caller owns a session: only [`Chat::owned`] makes one.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnedSession {
+    id: SessionId,
+    owner: UserId,
+}
+
+impl OwnedSession {
+    /// The session's id.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Target {
+    /// Into a session of the caller.
+    Owned(OwnedSession),
+    /// Into the session with this id, which is made where nobody has it (the old client's way).
+    Id(SessionId),
+    /// Into a new session.
+    New,
+}
+
+/// A turn that ended with a reply; `Serialize` gives `{message, reply}`.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Answer {
+    /// Where it happened.
+    #[serde(skip)]
+    pub session: SessionId,
+    /// What the user said.
+    pub message: Message,
+    /// What was answered.
+    pub reply: Message,
+    /// True where an idempotency key was known: 200 and not 201.
+    #[serde(skip)]
+    pub repeated: bool,
+}
+
+/// What the chat works with.
+pub struct Parts {
+    /// What outlives the process.
+    pub store: Arc<Store>,
+    /// How often users may send.
+    pub rates: Arc<Rates>,
+    /// How many replies are made at once.
+    pub slots: Slots,
+    /// What makes them.
+    pub backend: Backend,
+    /// The time.
+    pub clock: Clock,
+    /// How long an idempotency key is remembered.
+    pub idempotency_window: Duration,
+}
+
+/// Sessions and turns.
+pub struct Chat {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: Parts,
+    turns: Turns,
+    keys: Keys,
+    /// The turns that run, whether or not anyone still waits for them.
+    tasks: TaskTracker,
+    stopping: AtomicBool,
+}
+
+impl Chat {
+    /// Starts the chat and finishes `open_turns`, which a crash left without an outcome, before new work gets slots;
+    /// must be called within a tokio runtime.
+    #[must_use]
+    pub fn start(parts: Parts, open_turns: Vec<OpenTurn>) -> Self {
+        let inner = Arc::new(Inner {
+            parts,
+            turns: Turns::default(),
+            keys: Keys::default(),
+            tasks: TaskTracker::new(),
+            stopping: AtomicBool::new(false),
+        });
+        recover::finish(&inner, open_turns);
+        Self { inner }
+    }
+
+    /// Proves that `caller` owns the session; a failure is a security event, which is logged where it is answered.
+    ///
+    /// # Errors
+    /// `NotOwner` for someone else's and for one that is not there; the store's, also where ownership can't be read.
+    pub async fn owned(&self, caller: &Identity, id: SessionId) -> Result<OwnedSession, ChatError> {
+        match self.inner.parts.store.owner(id).await? {
+            Some(owner) if owner == caller.id() => Ok(OwnedSession { id, owner }),
+            Some(_) | None => Err(ChatError::NotOwner(id)),
+        }
+    }
+
+    /// Makes a session (true), or finds the caller's own with that id (false).
+    ///
+    /// # Errors
+    /// `NotOwner`; the store's.
+    pub async fn create(
+        &self,
+        caller: &Identity,
+        id: Option<SessionId>,
+        title: Option<Title>,
+    ) -> Result<(Session, bool), ChatError> {
+        let title = title.map(Title::into_string);
+        Ok(self.inner.parts.store.create_session(caller.id(), id.unwrap_or_default(), title).await?)
+    }
+
+    /// The caller's sessions, newest activity first; `after` is the `updated_at` and `id` of the last one seen.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn sessions(
+        &self,
+        caller: &Identity,
+        after: Option<(Timestamp, SessionId)>,
+        limit: usize,
+    ) -> Result<Vec<Session>, ChatError> {
+        Ok(self.inner.parts.store.sessions(caller.id(), after, limit).await?)
+    }
+
+    /// One session.
+    ///
+    /// # Errors
+    /// `NotOwner` where it was deleted meanwhile; the store's.
+    pub async fn session(&self, session: &OwnedSession) -> Result<Session, ChatError> {
+        self.inner.parts.store.session(session.id).await?.ok_or(ChatError::NotOwner(session.id))
+    }
+
+    /// Gives a session a title, or takes it away.
+    ///
+    /// # Errors
+    /// As [`Chat::session`].
+    pub async fn rename(&self, session: &OwnedSession, title: Option<Title>) -> Result<Session, ChatError> {
+        let title = title.map(Title::into_string);
+        Ok(self.inner.parts.store.rename_session(session.owner, session.id, title).await?)
+    }
+
+    /// Deletes a session for ever.
+    ///
+    /// # Errors
+    /// As [`Chat::session`].
+    pub async fn delete(&self, session: OwnedSession) -> Result<(), ChatError> {
+        Ok(self.inner.parts.store.delete_session(session.owner, session.id).await?)
+    }
+
+    /// Empties all of the caller's sessions.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn clear(&self, caller: &Identity) -> Result<(), ChatError> {
+        Ok(self.inner.parts.store.clear_sessions(caller.id()).await?)
+    }
+
+    /// Stores a message and waits for its outcome. `key` is the client's idempotency key, as it came.
+    ///
+    /// Dropping the future changes nothing once the message is stored: the turn belongs to the server.
+    ///
+    /// # Errors
+    /// `OverLimit` and `Overloaded` before anything is stored; `Failed` where the turn failed; as [`ChatError`] says.
+    pub async fn send(
+        &self,
+        caller: &Identity,
+        target: Target,
+        content: MessageText,
+        key: Option<&str>,
+    ) -> Result<Answer, ChatError> {
+        if self.inner.stopping.load(Ordering::Acquire) {
+            return Err(ChatError::Stopping { retry_after: STOPPING_RETRY });
+        }
+        turn::send(&self.inner, caller, target, content, key).await
+    }
+
+    /// A page of a session's messages.
+    ///
+    /// # Errors
+    /// As [`Chat::session`].
+    pub async fn page(&self, session: &OwnedSession, range: PageRange) -> Result<Rendered, ChatError> {
+        Ok(self.inner.parts.store.page(session.id, range).await?)
+    }
+
+    /// The old client's history in pairs.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn history(
+        &self,
+        caller: &Identity,
+        session: Option<&OwnedSession>,
+        limit: usize,
+        offset: u64,
+    ) -> Result<Rendered, ChatError> {
+        let session = session.map(OwnedSession::id);
+        Ok(self.inner.parts.store.history(caller.id(), session, limit, offset).await?)
+    }
+
+    /// The caller's turns that have `needle` in them, in pairs.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn search(&self, caller: &Identity, needle: &str, limit: usize) -> Result<Rendered, ChatError> {
+        Ok(self.inner.parts.store.search(caller.id(), needle, limit, SEARCH_MAX).await?)
+    }
+
+    /// The next lines of the caller's export (JSON Lines); nothing at the end.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn export(
+        &self,
+        caller: &Identity,
+        after: Option<ExportCursor>,
+    ) -> Result<Option<(bytes::Bytes, ExportCursor)>, ChatError> {
+        Ok(self.inner.parts.store.export(caller.id(), after).await?)
+    }
+
+    /// The name of what makes replies, for `/api/v1/chat/health`.
+    #[must_use]
+    pub fn model(&self) -> &'static str {
+        self.inner.parts.backend.model()
+    }
+
+    /// Waits until the running turns have their outcome; new ones are refused from now on.
+    pub async fn drain(&self) {
+        self.inner.stopping.store(true, Ordering::Release);
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+}
