@@ -1,10 +1,12 @@
 //! bondhu: the whole back end of a multi-user AI companion chat in one executable.
 
 pub mod admission;
+pub mod app;
 pub mod auth;
 pub mod chat;
 pub mod clock;
 pub mod config;
+pub mod http;
 pub mod id;
 pub mod pool;
 pub mod reply;

@@ -1,0 +1,41 @@
+//! What probes ask: whether the process lives, and whether it can serve.
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use crate::{
+    app::App,
+    http::response::{self, ApiResponse},
+    store::Health,
+};
+
+#[derive(Serialize)]
+struct Alive {
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    parts: Parts,
+}
+
+#[derive(Serialize)]
+struct Parts {
+    store: &'static str,
+}
+
+/// `GET /health`: 200 as long as requests are answered at all; asks nothing and nobody.
+pub(in crate::http) fn alive() -> ApiResponse {
+    response::json(StatusCode::OK, &Alive { status: "healthy" })
+}
+
+/// `GET /ready`: 200 where the server can do everything, 503 where it can't; and how each part stands.
+pub(in crate::http) fn ready(app: &App) -> ApiResponse {
+    let (code, status, store) = match app.store.health() {
+        Health::Ready => (StatusCode::OK, "ready", "ready"),
+        Health::DiskFull => (StatusCode::SERVICE_UNAVAILABLE, "not ready", "disk full"),
+        Health::Failed => (StatusCode::SERVICE_UNAVAILABLE, "not ready", "failed"),
+    };
+    response::json(code, &Readiness { status, parts: Parts { store } })
+}

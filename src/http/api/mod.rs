@@ -1,0 +1,7 @@
+//! The handlers, by resource: decode, ask, answer. A rule of the product has no place here.
+
+pub(super) mod auth;
+pub(super) mod chat;
+pub(super) mod health;
+pub(super) mod messages;
+pub(super) mod sessions;

@@ -1,0 +1,22 @@
+//! Everything that a client sees: connections, requests, identity on the wire, answers and their words.
+//!
+//! No rule of the product lives here, and nothing here knows how data is kept: a request is decoded, asked of
+//! [`App`](crate::app::App)'s parts, and what they say is worded. A request reads from top to bottom through
+//! `server`, `service`, `routes`, `api`, `response`.
+
+mod api;
+mod body;
+mod credentials;
+mod origin;
+mod problem;
+mod query;
+mod request;
+mod response;
+pub mod routes;
+mod server;
+mod service;
+#[cfg(test)]
+mod testing;
+mod wire;
+
+pub use server::serve;

@@ -1,0 +1,373 @@
+//! What clients are told when something can't be done: `application/problem+json` (RFC 9457).
+//!
+//! The only place that pairs the errors of the program with statuses and words. Every `detail` is a sentence for a
+//! person and says what to do. An answer of the 500s never shows its cause; the cause is logged once, by `service.rs`.
+
+use std::{borrow::Cow, error::Error, fmt, time::Duration};
+
+use bytes::Bytes;
+use hyper::{
+    Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde::Serialize;
+
+use super::response::{ApiResponse, Body};
+use crate::{
+    admission::{rate::OverLimit, slots::Overloaded},
+    auth::AuthError,
+    chat::ChatError,
+    id::{MessageId, SessionId},
+    store::StoreError,
+};
+
+/// A type of problem: what a program tells apart by `type`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    status: StatusCode,
+    /// The last part of the `urn:bondhu:problem:` name.
+    slug: &'static str,
+    title: &'static str,
+}
+
+const fn kind(status: StatusCode, slug: &'static str, title: &'static str) -> Kind {
+    Kind { status, slug, title }
+}
+
+static BAD_REQUEST: Kind = kind(StatusCode::BAD_REQUEST, "bad-request", "The request can't be read");
+static NO_IDENTITY: Kind = kind(StatusCode::UNAUTHORIZED, "no-identity", "Not logged in");
+static DEAD_TOKEN: Kind = kind(StatusCode::UNAUTHORIZED, "invalid-token", "The login is not valid");
+static WRONG_CREDENTIALS: Kind = kind(StatusCode::UNAUTHORIZED, "wrong-credentials", "Wrong name or password");
+static NOT_OWNER: Kind = kind(StatusCode::FORBIDDEN, "not-owner", "Not yours");
+static CROSS_SITE: Kind = kind(StatusCode::FORBIDDEN, "cross-site", "From another site");
+static REGISTRATION: Kind = kind(StatusCode::FORBIDDEN, "registration-closed", "Registration is not open");
+static NO_PATH: Kind = kind(StatusCode::NOT_FOUND, "no-such-path", "No such path");
+static NOT_FOUND: Kind = kind(StatusCode::NOT_FOUND, "not-found", "Not found");
+static NO_METHOD: Kind = kind(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "No such method here");
+static SLOW_BODY: Kind = kind(StatusCode::REQUEST_TIMEOUT, "slow-body", "The body came too slowly");
+static NAME_TAKEN: Kind = kind(StatusCode::CONFLICT, "name-taken", "The name is taken");
+static DELETED: Kind = kind(StatusCode::CONFLICT, "deleted-meanwhile", "Deleted meanwhile");
+static TOO_LARGE: Kind = kind(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large");
+static NOT_JSON: Kind = kind(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON");
+static WRONG_HOST: Kind = kind(StatusCode::MISDIRECTED_REQUEST, "wrong-host", "Not this server's name");
+static INVALID: Kind = kind(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A value is not valid");
+static KEY_REUSED: Kind = kind(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "The idempotency key was used");
+static OVER_LIMIT: Kind = kind(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests");
+static MANY_FAILURES: Kind = kind(StatusCode::TOO_MANY_REQUESTS, "too-many-failures", "Too many failed logins");
+static INTERNAL: Kind = kind(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed");
+static UNKNOWN: Kind = kind(StatusCode::INTERNAL_SERVER_ERROR, "outcome-unknown", "The outcome is unknown");
+static REPLY_FAILED: Kind = kind(StatusCode::BAD_GATEWAY, "reply-failed", "No reply could be made");
+static UNAVAILABLE: Kind = kind(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now");
+static REPLY_SLOW: Kind = kind(StatusCode::GATEWAY_TIMEOUT, "reply-too-slow", "The reply took too long");
+static TIMED_OUT: Kind = kind(StatusCode::GATEWAY_TIMEOUT, "timed-out", "The answer took too long");
+
+/// Waits that nothing measures: a full queue, a restart, a full disk.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+const RETRY_AFTER_RESTART: Duration = Duration::from_secs(5);
+const RETRY_WHEN_THERE_IS_SPACE: Duration = Duration::from_mins(1);
+
+/// Why a request is not done, in public words; and the cause, which is not public.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    kind: &'static Kind,
+    detail: Cow<'static, str>,
+    retry_after: Option<Duration>,
+    /// The turn that a failed reply leaves behind.
+    turn: Option<(SessionId, MessageId)>,
+    /// True where the rest of the request is not worth reading.
+    close: bool,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Problem {
+    fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into(), retry_after: None, turn: None, close: false, cause: None }
+    }
+
+    /// 400: says what can't be read and how to send it.
+    pub(super) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(&BAD_REQUEST, detail)
+    }
+
+    /// 401 where nothing proves who asks.
+    pub(super) fn no_identity() -> Self {
+        Self::new(&NO_IDENTITY, "Please log in, and send the token as \"Authorization: Bearer TOKEN\".")
+    }
+
+    /// 401 where a token was shown, but is no longer or never was one.
+    pub(super) fn dead_token() -> Self {
+        Self::new(&DEAD_TOKEN, "This login has ended or is not valid; please log in again.")
+    }
+
+    /// 403, with the same bytes for someone else's session, a deleted one, one that never was and an id that is none.
+    pub(super) fn not_owner() -> Self {
+        Self::new(&NOT_OWNER, "This belongs to someone else or is not there; please open one of your own sessions.")
+    }
+
+    /// 403 for a page of another site that tries to act for the user.
+    pub(super) fn cross_site() -> Self {
+        Self::new(
+            &CROSS_SITE,
+            "This did not come from this server's own page; please use that page, send the token as \"Authorization: \
+             Bearer TOKEN\", or ask the operator to list your site in server.cors_origins.",
+        )
+    }
+
+    /// 404 for a path that the route table does not have.
+    pub(super) fn no_such_path() -> Self {
+        Self::new(&NO_PATH, "There is nothing at this path; please check its spelling.")
+    }
+
+    /// 404 for one of the caller's things that is not there.
+    pub(super) fn not_found() -> Self {
+        Self::new(&NOT_FOUND, "There is no such thing in your account; please list what is there and choose again.")
+    }
+
+    /// 405; the caller adds `Allow`.
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(&NO_METHOD, "This path does not have this method; the Allow header lists those that it has.")
+    }
+
+    /// 408, and the connection closes.
+    pub(super) fn slow_body() -> Self {
+        Self { close: true, ..Self::new(&SLOW_BODY, "The body did not arrive in time; please send the request again.") }
+    }
+
+    /// 413, and the connection closes; `max` in bytes.
+    pub(super) fn too_large(max: u64) -> Self {
+        let detail = format!("The body may have at most {max} bytes; please send less.");
+        Self { close: true, ..Self::new(&TOO_LARGE, detail) }
+    }
+
+    /// 415 for a type or an encoding of the body that is not taken.
+    pub(super) fn not_json(detail: &'static str) -> Self {
+        Self::new(&NOT_JSON, detail)
+    }
+
+    /// 421 for a `Host` that is not one of this server's names.
+    pub(super) fn wrong_host() -> Self {
+        Self::new(
+            &WRONG_HOST,
+            "This server does not go by that host name; please use its own address, or ask the operator to add the \
+             name to server.hosts.",
+        )
+    }
+
+    /// 422: `fault` continues a sentence that begins with the field's name.
+    pub(super) fn field(name: &str, fault: impl fmt::Display) -> Self {
+        Self::new(&INVALID, format!("{name}: {fault}"))
+    }
+
+    /// 429, with the time of the next try.
+    pub(super) fn over_limit(over: OverLimit) -> Self {
+        let problem =
+            Self::new(&OVER_LIMIT, "You are sending faster than your limit; please wait a moment and try again.");
+        problem.retry_after(over.retry_after)
+    }
+
+    /// 500 for a fault of ours.
+    pub(super) fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let problem = Self::new(
+            &INTERNAL,
+            "Something went wrong on the server; please try again, and tell the operator if it stays.",
+        );
+        Self { cause: Some(cause.into()), ..problem }
+    }
+
+    /// 504 where the answer was not ready in time; what was begun goes on.
+    pub(super) fn timed_out() -> Self {
+        Self::new(
+            &TIMED_OUT,
+            "The answer took too long; what was stored stays, so please look at the session before you send again.",
+        )
+    }
+
+    fn unavailable(detail: &'static str, retry_after: Duration) -> Self {
+        Self::new(&UNAVAILABLE, detail).retry_after(retry_after)
+    }
+
+    fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
+    /// Closes the connection after the answer: what is left of the request is not read.
+    pub(super) fn and_close(self) -> Self {
+        Self { close: true, ..self }
+    }
+
+    /// The status of the answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.kind.status
+    }
+
+    /// The public sentence.
+    #[cfg(test)]
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// True where someone reached for what is not theirs.
+    pub(super) fn is_not_owner(&self) -> bool {
+        *self.kind == NOT_OWNER
+    }
+
+    /// What is to be logged and not shown.
+    pub(super) fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        self.cause.as_deref()
+    }
+
+    /// The answer; `request_id` is in its body too, so that a person can quote it.
+    pub(super) fn respond(&self, request_id: &str) -> ApiResponse {
+        let (session_id, message_id) = self.turn.unzip();
+        let members = Members {
+            kind: format!("urn:bondhu:problem:{}", self.kind.slug),
+            title: self.kind.title,
+            status: self.kind.status.as_u16(),
+            detail: &self.detail,
+            request_id,
+            session_id,
+            message_id,
+        };
+        let json = serde_json::to_vec(&members).expect("strings and numbers always become JSON");
+        let mut response = Response::new(Body::from(Bytes::from(json)));
+        *response.status_mut() = self.kind.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(wait) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        if self.kind.status == StatusCode::UNAUTHORIZED {
+            let challenge = if *self.kind == DEAD_TOKEN { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// The members of the JSON.
+#[derive(Serialize)]
+struct Members<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<MessageId>,
+}
+
+/// At least one second, rounded up: who waits that long is not refused for coming too early.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::RegistrationClosed => {
+                Self::new(&REGISTRATION, "Registration is closed here; please ask the operator for an account.")
+            }
+            AuthError::NoInvitation => Self::new(
+                &REGISTRATION,
+                "Registration needs an invitation code that is still valid; please ask the operator for one.",
+            ),
+            AuthError::NameTaken => {
+                Self::new(&NAME_TAKEN, "Someone has this user name already; please choose another.")
+            }
+            AuthError::BadName(fault) => Self::field("username", fault),
+            AuthError::WeakPassword(fault) => Self::field("password", fault),
+            AuthError::WrongCredentials => Self::new(
+                &WRONG_CREDENTIALS,
+                "The user name or the password is wrong; please check both and try again.",
+            ),
+            AuthError::NoIdentity => Self::dead_token(),
+            AuthError::TooManyFailures { retry_after } => {
+                Self::new(&MANY_FAILURES, "Too many failed attempts; please wait a while and try again.")
+                    .retry_after(retry_after)
+            }
+            AuthError::Busy { retry_after } => Self::unavailable(
+                "Too many people are logging in right now; please try again in a moment.",
+                retry_after,
+            ),
+            AuthError::NotFound => Self::not_found(),
+            AuthError::Store(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<ChatError> for Problem {
+    fn from(error: ChatError) -> Self {
+        match error {
+            ChatError::NotOwner(_) => Self::not_owner(),
+            ChatError::OverLimit(over) => Self::over_limit(over),
+            ChatError::Overloaded(Overloaded { retry_after }) => Self::unavailable(
+                "Many people are chatting right now, so this was not taken; please send it again in a moment.",
+                retry_after,
+            ),
+            ChatError::Stopping { retry_after } => Self::unavailable(
+                "The server is restarting, so this was not taken; please send it again soon.",
+                retry_after,
+            ),
+            ChatError::KeyReused => key_reused(),
+            ChatError::Failed { session, message, detail, too_slow } => {
+                let kind = if too_slow { &REPLY_SLOW } else { &REPLY_FAILED };
+                Self { turn: Some((session, message)), ..Self::new(kind, detail) }
+            }
+            ChatError::DeletedMeanwhile => deleted_meanwhile(),
+            ChatError::Store(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotOwner(_) => Self::not_owner(),
+            StoreError::NoUser => Self::dead_token(), // The account went while its owner's request was under way.
+            StoreError::NameTaken => Self::from(AuthError::NameTaken),
+            StoreError::NoInvitation => Self::from(AuthError::NoInvitation),
+            StoreError::KeyReused => key_reused(),
+            StoreError::TurnGone => deleted_meanwhile(),
+            StoreError::DiskFull => Self::unavailable(
+                "The server is short of disk space, so nothing was stored; reading works, please write again later.",
+                RETRY_WHEN_THERE_IS_SPACE,
+            ),
+            StoreError::Busy => Self::unavailable(
+                "The server has too much to do, so nothing was stored; please try again in a moment.",
+                RETRY_SOON,
+            ),
+            StoreError::Ended => Self::unavailable(
+                "The server can't store anything until it has restarted; please try again in a few seconds.",
+                RETRY_AFTER_RESTART,
+            ),
+            StoreError::Unknown => Self {
+                cause: Some(Box::new(StoreError::Unknown)),
+                ..Self::new(
+                    &UNKNOWN,
+                    "The outcome is unknown, it may be stored or not; please repeat it with your Idempotency-Key.",
+                )
+            },
+            StoreError::Unreadable(cause) => Self::internal(StoreError::Unreadable(cause)),
+        }
+    }
+}
+
+fn key_reused() -> Problem {
+    Problem::new(&KEY_REUSED, "Idempotency-Key: was used with another body; please take a new key for a new message.")
+}
+
+fn deleted_meanwhile() -> Problem {
+    Problem::new(
+        &DELETED,
+        "The message was deleted while it was being answered; please send it again if you still want an answer.",
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! A request on its way to its handler: the route's parameters, the query, the headers and the body.
+
+use std::net::IpAddr;
+
+use hyper::{HeaderMap, Request, body::Incoming, header::HeaderName, http::request::Parts};
+use serde::de::DeserializeOwned;
+
+use super::{
+    body::{self, Bounds},
+    problem::Problem,
+    query::Query,
+    routes::Route,
+    server::Peer,
+};
+use crate::id::SessionId;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The longest idempotency key, characters.
+const KEY_MAX: usize = 255;
+
+/// What a handler is given. Its identity, where the route needs one, has been proved before.
+pub(crate) struct ApiRequest {
+    head: Parts,
+    body: Incoming,
+    route: &'static Route,
+    client: Peer,
+    bounds: Bounds,
+}
+
+impl ApiRequest {
+    pub(super) fn new(request: Request<Incoming>, route: &'static Route, client: Peer, bounds: Bounds) -> Self {
+        let (head, body) = request.into_parts();
+        Self { head, body, route, client, bounds }
+    }
+
+    /// The client's address; behind a trusted proxy, the one that the proxy names.
+    pub(super) fn address(&self) -> IpAddr {
+        self.client.address
+    }
+
+    /// True where nobody between the client and this server reads along.
+    pub(super) fn secure(&self) -> bool {
+        self.client.secure
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// The part of the path that the route calls `name`.
+    pub(super) fn segment(&self, name: &str) -> Option<&str> {
+        self.route.segment(self.head.uri.path(), name)
+    }
+
+    /// The session in the path.
+    ///
+    /// # Errors
+    /// The 403 of a session that is not the caller's: what can't be an id names none.
+    pub(super) fn session_id(&self) -> Result<SessionId, Problem> {
+        self.segment("id").and_then(|id| id.parse().ok()).ok_or_else(Problem::not_owner)
+    }
+
+    /// The parameters after the `?`.
+    ///
+    /// # Errors
+    /// 400 where they are not UTF-8.
+    pub(super) fn query(&self) -> Result<Query<'_>, Problem> {
+        Query::new(self.head.uri.query().unwrap_or_default())
+    }
+
+    /// The client's `Idempotency-Key`.
+    ///
+    /// # Errors
+    /// 422 where it is not 1 to 255 visible ASCII characters, or comes twice.
+    pub(super) fn idempotency_key(&self) -> Result<Option<String>, Problem> {
+        let mut keys = self.head.headers.get_all(IDEMPOTENCY_KEY).iter();
+        let Some(key) = keys.next() else { return Ok(None) };
+        let visible = key.as_bytes().iter().all(u8::is_ascii_graphic);
+        match key.to_str() {
+            Ok(text) if visible && (1..=KEY_MAX).contains(&text.len()) && keys.next().is_none() => {
+                Ok(Some(text.to_owned()))
+            }
+            Ok(_) | Err(_) => Err(Problem::field(
+                "Idempotency-Key",
+                "must come once and be 1 to 255 visible ASCII characters; please use a new UUID for each message",
+            )),
+        }
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// As [`body::read`] and [`body::decode`] say.
+    pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T, Problem> {
+        let bytes = body::read(&self.head.headers, self.body, self.bounds).await?;
+        body::decode(&bytes)
+    }
+
+    /// The body as JSON; no body counts as `{}`.
+    ///
+    /// # Errors
+    /// As [`ApiRequest::json`].
+    pub(super) async fn json_or_default<T: DeserializeOwned + Default>(self) -> Result<T, Problem> {
+        let bytes = body::read(&self.head.headers, self.body, self.bounds).await?;
+        if bytes.is_empty() { Ok(T::default()) } else { body::decode(&bytes) }
+    }
+}

@@ -1,0 +1,240 @@
+//! The route table: which method and path is which [`Endpoint`], and who may call it.
+//!
+//! A path is matched as it came, byte for byte: no decoding, no trailing slash, no dot segments. What is not in the
+//! table is not there.
+
+use hyper::{Method, header::HeaderValue};
+
+/// What a request asks for; `service.rs` has the one `match` on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The process lives.
+    Health,
+    /// The process can serve.
+    Ready,
+    /// Make an account.
+    Register,
+    /// Make a login.
+    Login,
+    /// End the login that asks.
+    Logout,
+    /// The caller's account.
+    Me,
+    /// Delete the caller's account.
+    DeleteMe,
+    /// Change the caller's password.
+    Password,
+    /// The caller's logins.
+    Tokens,
+    /// End one login.
+    EndToken,
+    /// All of the caller's data.
+    Export,
+    /// Make a session.
+    CreateSession,
+    /// The caller's sessions.
+    Sessions,
+    /// One session.
+    Session,
+    /// Give a session a title.
+    Rename,
+    /// Delete a session.
+    DeleteSession,
+    /// Say something.
+    Send,
+    /// A page of messages.
+    Page,
+    /// The old client's sending.
+    ChatSend,
+    /// The old client's history in pairs.
+    ChatHistory,
+    /// The old client's clearing.
+    ChatClear,
+    /// The old client's search.
+    ChatSearch,
+    /// The old client's health check.
+    ChatHealth,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone.
+    Public,
+    /// Who proves an identity.
+    User,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Route {
+    /// The method. `HEAD` is not listed: it is answered wherever `GET` is.
+    pub method: Method,
+    /// The path, with `{name}` for a segment that varies.
+    pub path: &'static str,
+    /// What it asks for.
+    pub endpoint: Endpoint,
+    /// Who may call.
+    pub access: Access,
+    /// True where the call counts against the user's requests per minute.
+    pub charged: bool,
+}
+
+/// Every call of the API.
+pub static ROUTES: &[Route] = &[
+    public(Method::GET, "/health", Endpoint::Health),
+    public(Method::GET, "/ready", Endpoint::Ready),
+    public(Method::POST, "/api/v1/auth/register", Endpoint::Register),
+    public(Method::POST, "/api/v1/auth/login", Endpoint::Login),
+    // Whoever is over the limit may still leave; it can be called once a login.
+    uncharged(Method::POST, "/api/v1/auth/logout", Endpoint::Logout),
+    user(Method::GET, "/api/v1/auth/me", Endpoint::Me),
+    user(Method::DELETE, "/api/v1/auth/me", Endpoint::DeleteMe),
+    user(Method::POST, "/api/v1/auth/password", Endpoint::Password),
+    user(Method::GET, "/api/v1/auth/tokens", Endpoint::Tokens),
+    user(Method::DELETE, "/api/v1/auth/tokens/{id}", Endpoint::EndToken),
+    user(Method::GET, "/api/v1/auth/export", Endpoint::Export),
+    user(Method::POST, "/api/v1/sessions", Endpoint::CreateSession),
+    user(Method::GET, "/api/v1/sessions", Endpoint::Sessions),
+    user(Method::GET, "/api/v1/sessions/{id}", Endpoint::Session),
+    user(Method::PATCH, "/api/v1/sessions/{id}", Endpoint::Rename),
+    user(Method::DELETE, "/api/v1/sessions/{id}", Endpoint::DeleteSession),
+    user(Method::POST, "/api/v1/sessions/{id}/messages", Endpoint::Send),
+    user(Method::GET, "/api/v1/sessions/{id}/messages", Endpoint::Page),
+    user(Method::POST, "/api/v1/chat/send", Endpoint::ChatSend),
+    user(Method::GET, "/api/v1/chat/history", Endpoint::ChatHistory),
+    user(Method::GET, "/api/v1/chat/history/{user_id}", Endpoint::ChatHistory),
+    user(Method::DELETE, "/api/v1/chat/history", Endpoint::ChatClear),
+    user(Method::DELETE, "/api/v1/chat/history/{user_id}", Endpoint::ChatClear),
+    user(Method::GET, "/api/v1/chat/search", Endpoint::ChatSearch),
+    user(Method::GET, "/api/v1/chat/search/{user_id}", Endpoint::ChatSearch),
+    public(Method::GET, "/api/v1/chat/health", Endpoint::ChatHealth),
+];
+
+const fn public(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
+    Route { method, path, endpoint, access: Access::Public, charged: false }
+}
+
+const fn user(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
+    Route { method, path, endpoint, access: Access::User, charged: true }
+}
+
+const fn uncharged(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
+    Route { method, path, endpoint, access: Access::User, charged: false }
+}
+
+impl Route {
+    /// The segment of `path` that stands where the table has `{name}`; nothing where the table has no such name.
+    pub(super) fn segment<'p>(&self, path: &'p str, name: &str) -> Option<&'p str> {
+        let is_it = |template: &str| template.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) == Some(name);
+        self.path.split('/').zip(path.split('/')).find_map(|(template, segment)| is_it(template).then_some(segment))
+    }
+}
+
+/// What the table says about a method and a path.
+#[derive(Debug)]
+pub(super) enum Found<'t> {
+    /// This row.
+    Route(&'static Route),
+    /// The path is there, but not with this method.
+    OtherMethods(&'t Methods),
+    /// There is no such path.
+    Nothing,
+}
+
+/// The table, ready for look-ups.
+pub(super) struct Routes {
+    paths: matchit::Router<Methods>,
+}
+
+/// What one path offers.
+#[derive(Debug)]
+pub(super) struct Methods {
+    /// As the table has it.
+    pub(super) path: &'static str,
+    /// The value of `Allow`.
+    pub(super) allow: HeaderValue,
+    routes: Vec<&'static Route>,
+}
+
+impl Routes {
+    pub(super) fn new() -> Self {
+        let mut paths = matchit::Router::new();
+        for (n, route) in ROUTES.iter().enumerate() {
+            if ROUTES[..n].iter().all(|before| before.path != route.path) {
+                paths.insert(route.path, Methods::of(route.path)).expect("a test looks up every row of the table");
+            }
+        }
+        Self { paths }
+    }
+
+    /// Finds the row; `HEAD` finds the row of `GET`. Allocates nothing.
+    pub(super) fn find(&self, method: &Method, path: &str) -> Found<'_> {
+        let Ok(found) = self.paths.at(path) else { return Found::Nothing };
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        match found.value.routes.iter().find(|route| route.method == *method) {
+            Some(route) => Found::Route(route),
+            None => Found::OtherMethods(found.value),
+        }
+    }
+}
+
+impl Methods {
+    fn of(path: &'static str) -> Self {
+        let routes: Vec<_> = ROUTES.iter().filter(|route| route.path == path).collect();
+        let mut names: Vec<_> = routes.iter().map(|route| route.method.as_str()).collect();
+        if let Some(get) = names.iter().position(|name| *name == "GET") {
+            names.insert(get + 1, "HEAD");
+        }
+        let allow = HeaderValue::from_str(&names.join(", ")).expect("the names of methods are tokens");
+        Self { path, allow, routes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0197b1c2-7a3e-7c4d-9b1a-2f3e4d5c6b7a";
+
+    #[test]
+    fn every_row_is_found_by_its_method_and_path_and_no_two_are_alike() {
+        let routes = Routes::new();
+        for route in ROUTES {
+            let path = route.path.replace("{id}", ID).replace("{user_id}", "me");
+            let Found::Route(found) = routes.find(&route.method, &path) else { panic!("{path} is not found") };
+            assert!(std::ptr::eq(found, route), "{path} found {}", found.path);
+        }
+    }
+
+    #[test]
+    fn head_finds_get_and_other_methods_are_told_what_the_path_has() {
+        let routes = Routes::new();
+        let path = format!("/api/v1/sessions/{ID}/messages");
+        let Found::Route(route) = routes.find(&Method::HEAD, &path) else { panic!("no HEAD") };
+        assert_eq!(route.endpoint, Endpoint::Page);
+        assert_eq!(route.segment(&path, "id"), Some(ID));
+        assert_eq!(route.segment(&path, "seq"), None);
+        let Found::OtherMethods(methods) = routes.find(&Method::TRACE, &path) else { panic!("TRACE is found") };
+        assert_eq!(methods.allow, "POST, GET, HEAD");
+        let Found::OtherMethods(methods) = routes.find(&Method::HEAD, "/api/v1/auth/login") else { panic!("HEAD") };
+        assert_eq!(methods.allow, "POST");
+    }
+
+    #[test]
+    fn what_only_looks_like_a_path_of_the_table_is_not_there() {
+        let routes = Routes::new();
+        for path in [
+            "",
+            "/",
+            "//health",
+            "/health/",
+            "/Health",
+            "/%68ealth",
+            "/api/v1/../../health",
+            "/api/v1/sessions//messages",
+        ] {
+            assert!(matches!(routes.find(&Method::GET, path), Found::Nothing), "{path:?} is found");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Connections: accepts them under two caps, speaks HTTP/1.1 on each, and closes them all when the server stops.
+//!
+//! Knows bytes, limits and time; what a request means is the service's. Only HTTP/1.1 is spoken: anything else gets
+//! hyper's 400 and a closed connection, and the preface of HTTP/2 just the closed connection.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioTimer;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{origin, response::ApiResponse, service::Front, wire::Wire};
+use crate::{app::App, config::ServerConfig};
+
+/// What one connection may keep in memory for reading, bytes.
+const BUFFER_MAX: usize = 64 << 10;
+/// The longest head of a request, bytes.
+const HEAD_MAX: usize = 16 << 10;
+/// The most header lines of a request.
+const HEADERS_MAX: usize = 64;
+/// The wait after an accept that failed: descriptors come back with time, and asking again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves `app` on `listener` until `stop`; then idle connections close at once, and open requests get
+/// `server.shutdown_grace` to finish. `stop_now` ends everything at once, at any time. Returns when the last connection
+/// is closed.
+///
+/// Dropping the future stops accepting, but not the connections that are open.
+pub async fn serve(app: Arc<App>, listener: TcpListener, stop: CancellationToken, stop_now: CancellationToken) {
+    let config = app.config.server.clone();
+    let listening_on = listener.local_addr().unwrap_or(config.listen);
+    let front = Arc::new(Front::new(app, listening_on.ip()));
+    let answer = move |peer, request| {
+        let front = Arc::clone(&front);
+        async move { front.answer(peer, request).await }
+    };
+    accept_until(&config, listener, &Stops { stop, stop_now }, answer).await;
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Peer {
+    /// Where the connection comes from.
+    pub(super) address: IpAddr,
+    /// True where nobody on the way can read it.
+    pub(super) secure: bool,
+}
+
+/// When to end.
+pub(super) struct Stops {
+    /// No more work, but finish what is under way.
+    pub(super) stop: CancellationToken,
+    /// Nothing more at all.
+    pub(super) stop_now: CancellationToken,
+}
+
+/// [`serve`], for anything that answers requests.
+pub(super) async fn accept_until<A, F>(config: &ServerConfig, listener: TcpListener, stops: &Stops, answer: A)
+where
+    A: Fn(Peer, Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = ApiResponse> + Send + 'static,
+{
+    let caps = Arc::new(Caps::new(config));
+    let http = http(config);
+    let connections = TaskTracker::new();
+    let ended = stops.stop_now.child_token();
+    let mut failing = false; // So that a shortage is one line in the log, not twenty a second.
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stops.stop_now.cancelled() => break,
+            () = stops.stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !failing {
+                    tracing::warn!(target: "http", %error, "no connection could be accepted; trying on");
+                }
+                failing = true;
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        failing = false;
+        let Some(permit) = caps.admit(address) else {
+            tracing::debug!(target: "http", %address, "too many connections; this one is closed");
+            continue;
+        };
+        let connection = Connection { http: http.clone(), stop: stops.stop.clone(), ended: ended.clone() };
+        let answer = answer.clone();
+        connections.spawn(async move {
+            connection.run(stream, address, answer).await;
+            drop(permit);
+        });
+    }
+    drop(listener); // Who comes now is refused by the system, and can go elsewhere.
+    connections.close();
+    tokio::select! {
+        () = connections.wait() => return,
+        () = sleep(config.shutdown_grace) => tracing::warn!(
+            target: "http",
+            open = connections.len(),
+            "requests are still open after server.shutdown_grace; they are cut off"
+        ),
+        () = stops.stop_now.cancelled() => {}
+    }
+    ended.cancel();
+    connections.wait().await;
+}
+
+fn http(config: &ServerConfig) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout)
+        .max_buf_size(BUFFER_MAX)
+        .max_header_size(HEAD_MAX)
+        .max_headers(HEADERS_MAX)
+        .half_close(true) // A client that has said everything may still listen.
+        .keep_alive(true);
+    http
+}
+
+/// What one connection needs of its server.
+struct Connection {
+    http: http1::Builder,
+    stop: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl Connection {
+    async fn run<A, F>(self, stream: TcpStream, address: SocketAddr, answer: A)
+    where
+        A: Fn(Peer, Request<Incoming>) -> F,
+        F: Future<Output = ApiResponse>,
+    {
+        // Where the socket is gone already, the first read says so.
+        let _ = stream.set_nodelay(true);
+        let peer = Peer { address: address.ip().to_canonical(), secure: false };
+        self.speak(stream, peer, answer).await;
+    }
+
+    /// Speaks HTTP on anything that carries bytes.
+    async fn speak<T, A, F>(self, stream: T, peer: Peer, answer: A)
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+        A: Fn(Peer, Request<Incoming>) -> F,
+        F: Future<Output = ApiResponse>,
+    {
+        let service = service_fn(move |request| {
+            let answer = answer(peer, request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let mut connection = pin!(self.http.serve_connection(Wire::new(stream, self.stop.clone()), service));
+        let result = tokio::select! {
+            biased;
+            () = self.ended.cancelled() => return,
+            result = connection.as_mut() => result,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    () = self.ended.cancelled() => return,
+                    result = connection.as_mut() => result,
+                }
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(target: "http", address = %peer.address, %error, "a connection ended early");
+        }
+    }
+}
+
+/// How many connections are open: in all, and from each address.
+struct Caps {
+    total_max: usize,
+    per_address_max: usize,
+    /// Proxies bring many people from one address: only the total binds them.
+    proxies: Vec<IpAddr>,
+    open: Mutex<Open>,
+}
+
+/// Guarded by [`Caps::open`]; at most `total_max` addresses.
+#[derive(Default)]
+struct Open {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One connection's place under the caps; given back when dropped.
+struct Permit {
+    caps: Arc<Caps>,
+    key: IpAddr,
+}
+
+impl Caps {
+    fn new(config: &ServerConfig) -> Self {
+        Self {
+            total_max: config.connections,
+            per_address_max: config.connections_per_address,
+            proxies: config.trusted_proxies.clone(),
+            open: Mutex::default(),
+        }
+    }
+
+    fn admit(self: &Arc<Self>, from: SocketAddr) -> Option<Permit> {
+        let key = origin::network(from.ip());
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.total >= self.total_max {
+            return None;
+        }
+        let of_address = open.by_address.get(&key).copied().unwrap_or(0);
+        if of_address >= self.per_address_max && !origin::is_among(from.ip(), &self.proxies) {
+            return None;
+        }
+        open.total += 1;
+        open.by_address.insert(key, of_address + 1);
+        drop(open);
+        Some(Permit { caps: Arc::clone(self), key })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut open = self.caps.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.total -= 1;
+        match open.by_address.get_mut(&self.key) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) | None => {
+                open.by_address.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

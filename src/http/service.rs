@@ -1,0 +1,311 @@
+//! One request, start to finish: its id, its route, its identity, its handler, its answer and its one line in the log.
+
+use std::{
+    future::poll_fn,
+    net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::Instant,
+};
+
+use hyper::{
+    HeaderMap, Method, Request, StatusCode,
+    body::Incoming,
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+
+use super::{
+    api::{auth, chat, health, messages, sessions},
+    body::Bounds,
+    credentials,
+    origin::{self, Origins, Site},
+    problem::Problem,
+    request::ApiRequest,
+    response::{self, ApiResponse},
+    routes::{Access, Endpoint, Found, Methods, Route, Routes},
+    server::Peer,
+};
+use crate::{app::App, auth::Identity, id::UserId};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The most of a method's name that the log shows, characters.
+const METHOD_MAX: usize = 16;
+
+/// What all requests share.
+pub(super) struct Front {
+    app: Arc<App>,
+    routes: Routes,
+    origins: Origins,
+    bounds: Bounds,
+    /// The last request id. Starts at a random multiple of 2^32, so that two runs don't use the same ids.
+    last_id: AtomicU64,
+}
+
+/// Names one request in its answer and in the log: 16 hex digits.
+struct RequestId([u8; 16]);
+
+impl RequestId {
+    fn new(number: u64) -> Self {
+        let mut digits = [0; 16];
+        for (digit, nibble) in digits.iter_mut().zip((0..16).rev().map(|place| number >> (4 * place) & 0xf)) {
+            *digit = b"0123456789abcdef"[usize::try_from(nibble).expect("it has 4 bits")];
+        }
+        Self(digits)
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hex digits are ASCII")
+    }
+}
+
+/// What becomes known about a request, for its line in the log.
+struct Record {
+    id: RequestId,
+    /// The route's template, never the path itself: ids in paths stay out of the log.
+    path: &'static str,
+    user: Option<UserId>,
+    address: IpAddr,
+}
+
+impl Front {
+    pub(super) fn new(app: Arc<App>, listening_on: IpAddr) -> Self {
+        let server = &app.config.server;
+        // An id is no secret: where the system gives no randomness, the process id keeps two runs apart.
+        let run = getrandom::u32().unwrap_or_else(|_| std::process::id());
+        Self {
+            routes: Routes::new(),
+            origins: Origins::new(server, listening_on),
+            bounds: Bounds { max: server.body_max, within: server.body_timeout },
+            last_id: AtomicU64::new(u64::from(run) << 32),
+            app,
+        }
+    }
+
+    /// Answers one request, whatever happens.
+    pub(super) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> ApiResponse {
+        let started = Instant::now();
+        let client = self.origins.client(peer, request.headers());
+        let id = RequestId::new(self.last_id.fetch_add(1, Ordering::Relaxed));
+        let mut record = Record { id, path: "none", user: None, address: client.address };
+        let method = request.method().clone();
+        let cors = self.origins.listed(request.headers()).cloned();
+        let mut response = match self.guarded(client, request, &mut record).await {
+            Ok(response) => response,
+            Err(problem) => {
+                record.report(&problem);
+                problem.respond(record.id.as_str())
+            }
+        };
+        self.origins.allow(cors.as_ref(), response.headers_mut());
+        record.finish(response.headers_mut());
+        tracing::info!(
+            target: "http",
+            method = name_of(&method),
+            path = record.path,
+            status = response.status().as_u16(),
+            ms = f64::from(u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX)) / 1000.0,
+            user = record.user.map(tracing::field::display),
+            address = %record.address,
+            request_id = record.id.as_str(),
+        );
+        response
+    }
+
+    /// [`Front::respond`] under the deadline. What a request began in the store goes on without it.
+    async fn guarded(
+        &self,
+        client: Peer,
+        request: Request<Incoming>,
+        record: &mut Record,
+    ) -> Result<ApiResponse, Problem> {
+        let work = caught(self.respond(client, request, record));
+        let answer = tokio::time::timeout(self.app.config.server.request_timeout, work).await;
+        answer.unwrap_or_else(|_| Err(Problem::timed_out()))
+    }
+
+    async fn respond(
+        &self,
+        client: Peer,
+        request: Request<Incoming>,
+        record: &mut Record,
+    ) -> Result<ApiResponse, Problem> {
+        let found = self.routes.find(request.method(), request.uri().path());
+        if let Found::Route(route) = found {
+            record.path = route.path;
+            if route.endpoint == Endpoint::Health {
+                return Ok(health::alive()); // Whatever name it is asked by: probes know addresses only.
+            }
+        }
+        let host = self.origins.host(request.uri(), request.headers())?;
+        let route = match found {
+            Found::Route(route) => route,
+            Found::OtherMethods(methods) => return Ok(self.other_method(&request, methods, record)),
+            Found::Nothing => return Err(Problem::no_such_path()),
+        };
+        let caller = match route.access {
+            Access::User => {
+                let token = token(&request, client, host)?;
+                Some(self.identify(token, route, record).await?)
+            }
+            Access::Public => {
+                self.refuse_other_sites(&request, host)?;
+                None
+            }
+        };
+        let request = ApiRequest::new(request, route, client, self.bounds);
+        self.serve(route.endpoint, caller.as_ref(), request).await
+    }
+
+    /// Asks the handler. The big futures are boxed, so that a connection that only reads stays small.
+    async fn serve(
+        &self,
+        endpoint: Endpoint,
+        caller: Option<&Identity>,
+        request: ApiRequest,
+    ) -> Result<ApiResponse, Problem> {
+        let app = &self.app;
+        let own = || caller.ok_or_else(Problem::no_identity); // Fails closed where the table says less than this match.
+        match endpoint {
+            Endpoint::Health => Ok(health::alive()),
+            Endpoint::Ready => Ok(health::ready(app)),
+            Endpoint::ChatHealth => Ok(chat::health(app)),
+            Endpoint::Register => Box::pin(auth::register(app, request)).await,
+            Endpoint::Login => Box::pin(auth::login(app, request)).await,
+            Endpoint::Logout => Box::pin(auth::logout(app, own()?, request)).await,
+            Endpoint::Me => Ok(auth::me(own()?)),
+            Endpoint::DeleteMe => Box::pin(auth::delete_me(app, own()?, request)).await,
+            Endpoint::Password => Box::pin(auth::password(app, own()?, request)).await,
+            Endpoint::Tokens => Box::pin(auth::tokens(app, own()?)).await,
+            Endpoint::EndToken => Box::pin(auth::end_token(app, own()?, request)).await,
+            Endpoint::Export => Box::pin(auth::export(app, own()?)).await,
+            Endpoint::CreateSession => Box::pin(sessions::create(app, own()?, request)).await,
+            Endpoint::Sessions => Box::pin(sessions::list(app, own()?, request)).await,
+            Endpoint::Session => Box::pin(sessions::get(app, own()?, request)).await,
+            Endpoint::Rename => Box::pin(sessions::rename(app, own()?, request)).await,
+            Endpoint::DeleteSession => Box::pin(sessions::delete(app, own()?, request)).await,
+            Endpoint::Send => Box::pin(messages::send(app, own()?, request)).await,
+            Endpoint::Page => messages::page(app, own()?, request).await,
+            Endpoint::ChatSend => Box::pin(chat::send(app, own()?, request)).await,
+            Endpoint::ChatHistory => chat::history(app, own()?, request).await,
+            Endpoint::ChatClear => Box::pin(chat::clear(app, own()?, request)).await,
+            Endpoint::ChatSearch => Box::pin(chat::search(app, own()?, request)).await,
+        }
+    }
+
+    /// Proves whose token it is, and charges the user's bucket.
+    async fn identify(&self, token: &str, route: &Route, record: &mut Record) -> Result<Identity, Problem> {
+        let caller = self.app.auth.identify(token).await?;
+        record.user = Some(caller.id());
+        if route.charged {
+            self.app.rates.charge_request(caller.id(), caller.user().tier).map_err(Problem::over_limit)?;
+        }
+        Ok(caller)
+    }
+
+    /// Registering and logging in need no cookie, so a page of another site could do both in a user's browser.
+    fn refuse_other_sites(&self, request: &Request<Incoming>, host: &str) -> Result<(), Problem> {
+        let headers = request.headers();
+        let foreign = origin::site(headers, host) == Site::Other && self.origins.listed(headers).is_none();
+        if foreign && !request.method().is_safe() { Err(Problem::cross_site()) } else { Ok(()) }
+    }
+
+    /// A preflight from a listed origin, or 405.
+    fn other_method(&self, request: &Request<Incoming>, has: &Methods, record: &mut Record) -> ApiResponse {
+        record.path = has.path;
+        if request.method() == Method::OPTIONS && self.origins.listed(request.headers()).is_some() {
+            let mut response = response::no_content();
+            origin::allow_preflight(response.headers_mut());
+            return response;
+        }
+        let mut response = Problem::method_not_allowed().respond(record.id.as_str());
+        response.headers_mut().insert(ALLOW, has.allow.clone());
+        response
+    }
+}
+
+/// `work`, with a panic in it turned into a 500: one broken request ends nothing but itself.
+async fn caught(work: impl Future<Output = Result<ApiResponse, Problem>>) -> Result<ApiResponse, Problem> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)))
+            .unwrap_or_else(|_| Poll::Ready(Err(Problem::internal("the handler panicked"))))
+    })
+    .await
+}
+
+/// The method for the log; a client may make one up at any length.
+fn name_of(method: &Method) -> &str {
+    method.as_str().get(..METHOD_MAX).unwrap_or(method.as_str())
+}
+
+/// The token that the request shows, unless another site's page may have sent it.
+fn token<'r>(request: &'r Request<Incoming>, client: Peer, host: &str) -> Result<&'r str, Problem> {
+    let headers = request.headers();
+    let shown = credentials::shown(headers, client.secure)?.ok_or_else(Problem::no_identity)?;
+    // A browser adds the cookie to what any page sends; only a page of ours may change something with it.
+    if shown.by_cookie && !request.method().is_safe() && origin::site(headers, host) != Site::Same {
+        return Err(Problem::cross_site());
+    }
+    Ok(shown.token)
+}
+
+impl Record {
+    /// Logs what an operator must know of a failure: its cause, or that someone overstepped.
+    fn report(&self, problem: &Problem) {
+        let user = self.user.map(tracing::field::display);
+        let request_id = self.id.as_str();
+        if let Some(cause) = problem.cause() {
+            tracing::error!(target: "http", path = self.path, user, request_id, cause, "a request failed");
+        }
+        let event = match problem.status() {
+            StatusCode::TOO_MANY_REQUESTS => "rate_limited",
+            StatusCode::FORBIDDEN if problem.is_not_owner() => "ownership",
+            _ => return,
+        };
+        tracing::warn!(target: "security", event, user, address = %self.address, request_id);
+    }
+
+    /// Adds what every answer carries.
+    fn finish(&self, headers: &mut HeaderMap) {
+        headers.insert(REQUEST_ID, HeaderValue::from_bytes(&self.id.0).expect("hex digits are ASCII"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_16_hex_digits() {
+        assert_eq!(RequestId::new(0x0123_4567_89ab_cdef).as_str(), "0123456789abcdef");
+        assert_eq!(RequestId::new(10).as_str(), "000000000000000a");
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_a_500_that_shows_nothing() {
+        let problem = caught(async { panic!("on purpose") }).await.unwrap_err();
+        assert_eq!(problem.status(), 500);
+        assert!(!problem.detail().contains("purpose"));
+        let fine = caught(async { Ok(response::no_content()) }).await.unwrap();
+        assert_eq!(fine.status(), 204);
+    }
+
+    #[test]
+    fn a_made_up_method_does_not_fill_the_log() {
+        let long = Method::from_bytes("X".repeat(5000).as_bytes()).unwrap();
+        assert_eq!(name_of(&long).len(), METHOD_MAX);
+        assert_eq!(name_of(&Method::PATCH), "PATCH");
+    }
+}
