@@ -1,0 +1,316 @@
+//! The command line: types for clap, and nothing that acts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::store::{Role, Tier};
+
+const EXAMPLES: &str = "\
+Examples:
+  bondhu                                 serve with ./bondhu.toml, or with the defaults
+  bondhu serve --config /etc/bondhu.toml
+  bondhu user add alice --admin          the first administrator; asks for the password
+  bondhu check-config && systemctl restart bondhu
+
+Settings are taken from the file, then from BONDHU__SECTION__KEY in the environment, then from flags; the later wins.
+Exit codes: 0 done, 1 failed, 2 misused (a bad configuration included).";
+
+/// The whole back end of a multi-user AI companion chat in one executable.
+#[derive(Debug, Parser)]
+#[command(name = "bondhu", version, about, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Settings before the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// What to do; `serve` where it is missing.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Where settings come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Settings {
+    /// The configuration file [default: bondhu.toml in the working directory, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen, as 127.0.0.1:8000; port 0 takes any free one (server.listen)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// The data directory (data.dir)
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Sets any key of bondhu.toml, as -O server.workers=4; lists are parted by commas
+    #[arg(short = 'O', value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub options: Vec<(String, String)>,
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("a key, =, and a value are needed, as server.workers=4")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve until SIGTERM or SIGINT (what bondhu does without a subcommand)
+    #[command(after_help = "\
+The first SIGTERM or SIGINT lets running requests finish within server.shutdown_grace_ms; a second one ends at once.
+
+Examples:
+  bondhu serve
+  bondhu serve --listen 0.0.0.0:8000 --data-dir /var/lib/bondhu
+  BONDHU__LOG__FORMAT=json bondhu serve")]
+    Serve(Settings),
+    /// Name everything that is wrong with the configuration; change nothing
+    #[command(after_help = "\
+Examples:
+  bondhu check-config
+  bondhu check-config --config /etc/bondhu.toml --show")]
+    CheckConfig(CheckConfig),
+    /// Ask a running server whether it is healthy
+    #[command(after_help = "\
+Exits 0 where the server answers 200 within two seconds, 1 otherwise.
+
+Examples:
+  bondhu healthcheck
+  bondhu healthcheck --url http://127.0.0.1:9000/health")]
+    Healthcheck(Healthcheck),
+    /// Add, list and change accounts, on a running server or directly
+    User(User),
+    /// Rewrite the data to what is alive, so that deleted text leaves the disk now
+    #[command(after_help = "\
+Through the running server where there is one; otherwise the data directory is opened directly.
+
+Example:
+  bondhu compact --data-dir /var/lib/bondhu")]
+    Compact(Settings),
+    /// Print a completion script for a shell
+    #[command(after_help = "\
+Example:
+  bondhu completions bash > ~/.local/share/bash-completion/completions/bondhu")]
+    Completions(Completions),
+}
+
+/// `check-config`
+#[derive(Debug, Args)]
+pub struct CheckConfig {
+    /// Also print every key with its value and where it comes from
+    #[arg(long)]
+    pub show: bool,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// `healthcheck`
+#[derive(Debug, Args)]
+pub struct Healthcheck {
+    /// What to ask [default: /health at server.listen]
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// `completions`
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// `user`
+#[derive(Debug, Args)]
+pub struct User {
+    /// Settings between `user` and what to do.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+/// What to do with accounts.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add an account; asks for its password
+    #[command(after_help = "\
+Examples:
+  bondhu user add alice --admin
+  bondhu user add bob --tier premium --display-name 'Bob B.'
+  pwgen 20 1 | bondhu user add carol --password-file -")]
+    Add(UserAdd),
+    /// List all accounts, oldest first
+    List(Settings),
+    /// Give an account a new password; every login of it ends
+    #[command(after_help = "\
+Examples:
+  bondhu user passwd alice
+  bondhu user passwd alice --password-file /run/secrets/alice")]
+    Passwd(UserPasswd),
+    /// Make an account a plain user or an administrator
+    #[command(after_help = "Example:\n  bondhu user role alice admin")]
+    Role(UserRole),
+    /// Choose the limits that hold for an account (`[limits]` in the configuration)
+    #[command(after_help = "Example:\n  bondhu user tier bob premium")]
+    Tier(UserTier),
+    /// Shut an account: every login of it ends, and none is given; its data stays
+    #[command(after_help = "Example:\n  bondhu user disable mallory")]
+    Disable(UserName),
+    /// Open an account again that was shut
+    #[command(after_help = "Example:\n  bondhu user enable mallory")]
+    Enable(UserName),
+    /// Make an invitation code for one registration (auth.registration = "invite")
+    #[command(after_help = "Example:\n  bondhu user invite")]
+    Invite(Settings),
+}
+
+/// `user add`
+#[derive(Debug, Args)]
+pub struct UserAdd {
+    /// The user name
+    pub name: String,
+    /// Make it an administrator
+    #[arg(long)]
+    pub admin: bool,
+    /// The limits that hold for it
+    #[arg(long, value_enum, default_value_t = TierName::Free)]
+    pub tier: TierName,
+    /// How to call the person [default: the user name]
+    #[arg(long, value_name = "NAME")]
+    pub display_name: Option<String>,
+    /// Where the password comes from.
+    #[command(flatten)]
+    pub password: PasswordSource,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// `user passwd`
+#[derive(Debug, Args)]
+pub struct UserPasswd {
+    /// The account
+    pub name: String,
+    /// Where the password comes from.
+    #[command(flatten)]
+    pub password: PasswordSource,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// `user role`
+#[derive(Debug, Args)]
+pub struct UserRole {
+    /// The account
+    pub name: String,
+    /// Its new role
+    pub role: RoleName,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// `user tier`
+#[derive(Debug, Args)]
+pub struct UserTier {
+    /// The account
+    pub name: String,
+    /// Its new tier
+    pub tier: TierName,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// `user disable` and `user enable`
+#[derive(Debug, Args)]
+pub struct UserName {
+    /// The account
+    pub name: String,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// Where a password comes from: never from an argument, which every user of the machine can read.
+#[derive(Debug, Args)]
+pub struct PasswordSource {
+    /// Read the password from the first line of FILE (- is the standard input) instead of asking for it
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// A role on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    /// Uses the server
+    User,
+    /// Operates it
+    Admin,
+}
+
+/// A tier on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TierName {
+    /// [limits.free]
+    Free,
+    /// [limits.premium]
+    Premium,
+    /// [limits.unlimited]
+    Unlimited,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::User => Self::User,
+            RoleName::Admin => Self::Admin,
+        }
+    }
+}
+
+impl From<TierName> for Tier {
+    fn from(name: TierName) -> Self {
+        match name {
+            TierName::Free => Self::Free,
+            TierName::Premium => Self::Premium,
+            TierName::Unlimited => Self::Unlimited,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_may_stand_before_and_after_the_subcommand() {
+        let cli = Cli::try_parse_from(["bondhu", "-O", "a=1", "serve", "-O", "b=2", "-O", "c=x=y"]).unwrap();
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(cli.settings.options, [pair("a", "1")]);
+        match cli.command {
+            Some(Command::Serve(settings)) => assert_eq!(settings.options, [pair("b", "2"), pair("c", "x=y")]),
+            other => panic!("{other:?}"),
+        }
+        assert!(Cli::try_parse_from(["bondhu", "-O", "server.workers"]).is_err());
+    }
+
+    #[test]
+    fn a_password_is_no_argument() {
+        assert!(Cli::try_parse_from(["bondhu", "user", "add", "alice", "--password", "secret"]).is_err());
+        assert!(Cli::try_parse_from(["bondhu", "user", "add", "alice", "secret"]).is_err());
+    }
+}

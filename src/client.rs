@@ -1,0 +1,138 @@
+//! Outbound HTTP: one request, one answer, bounded in time and bytes. Knows nothing of what is asked.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The URL is not `http://host[:port]/path`.
+    #[error("{0:?} is not a http:// URL with a host")]
+    Url(String),
+    /// The server can't be reached.
+    #[error("no connection to {address}: {source}")]
+    Connect {
+        /// Whom it was tried to reach.
+        address: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The talk broke off, or was no HTTP.
+    #[error("the talk broke off: {0}")]
+    Http(#[from] hyper::Error),
+    /// The body broke off or is over the bound.
+    #[error("the answer can't be read: {0}")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It took too long.
+    #[error("no answer within {0:?}")]
+    TooSlow(Duration),
+}
+
+/// What to get, and the bounds of the answer.
+#[derive(Debug, Clone)]
+pub struct Get {
+    /// Where from: `http` only.
+    pub url: Uri,
+    /// The `Host` header, where it is not the URL's own.
+    pub host: Option<HeaderValue>,
+    /// Longest time for all of it.
+    pub within: Duration,
+    /// Most bytes of the body.
+    pub body_max: usize,
+}
+
+impl Get {
+    /// Sends the request on a connection of its own and gives the status and the body. Follows no redirect.
+    ///
+    /// Looking up a host name, but not an address, uses the runtime's thread for blocking work. Dropping the future
+    /// closes the connection.
+    ///
+    /// # Errors
+    /// As [`ClientError`] says.
+    pub async fn send(self) -> Result<(StatusCode, Bytes), ClientError> {
+        let within = self.within;
+        tokio::time::timeout(within, self.exchange()).await.map_err(|_| ClientError::TooSlow(within))?
+    }
+
+    async fn exchange(self) -> Result<(StatusCode, Bytes), ClientError> {
+        let not_one = || ClientError::Url(self.url.to_string());
+        let authority = self.url.authority().filter(|_| self.url.scheme_str() == Some("http")).ok_or_else(not_one)?;
+        let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
+        let connected = TcpStream::connect(&address).await;
+        let stream = connected.map_err(|source| ClientError::Connect { address: address.clone(), source })?;
+        let host = self.host.or_else(|| HeaderValue::from_str(authority.as_str()).ok()).ok_or_else(not_one)?;
+        let path = self.url.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let request = Request::get(path).header(header::HOST, host).header(header::CONNECTION, "close");
+        let request = request.body(Empty::<Bytes>::new()).map_err(|_| not_one())?;
+
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let exchange = async {
+            let response = sender.send_request(request).await?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, self.body_max).collect().await.map_err(ClientError::Body)?;
+            Ok((head.status, body.to_bytes()))
+        };
+        // The connection is driven here, so that nothing of it outlives the call.
+        tokio::pin!(exchange);
+        tokio::select! {
+            answer = &mut exchange => answer,
+            ended = connection => { ended?; exchange.await }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Asks a server that answers with `said`, and gives the request that it got as well.
+    async fn ask(said: &'static [u8], host: Option<&str>) -> (Result<(StatusCode, Bytes), ClientError>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/health?x=1", listener.local_addr().unwrap()).parse().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut got = Vec::new();
+            while !got.ends_with(b"\r\n\r\n") {
+                got.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(said).await.unwrap();
+            String::from_utf8(got).unwrap()
+        });
+        let host = host.map(|host| host.parse().unwrap());
+        let answer = Get { url, host, within: Duration::from_secs(30), body_max: 5 }.send().await;
+        (answer, server.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn it_gets_status_and_body() {
+        let (answer, asked) = ask(b"HTTP/1.1 503 no\r\ncontent-length: 5\r\n\r\nhello", Some("app.example.org")).await;
+        assert_eq!(answer.unwrap(), (StatusCode::SERVICE_UNAVAILABLE, Bytes::from("hello")));
+        assert!(asked.starts_with("GET /health?x=1 HTTP/1.1\r\n") && asked.contains("host: app.example.org\r\n"));
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_bound_and_what_is_no_http_are_errors() {
+        let (answer, _) = ask(b"HTTP/1.1 200 ok\r\ncontent-length: 6\r\n\r\nhello!", None).await;
+        assert!(matches!(answer, Err(ClientError::Body(_))), "{answer:?}");
+        let (answer, _) = ask(b"SSH-2.0-x\r\n", None).await;
+        assert!(matches!(answer, Err(ClientError::Http(_))), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn only_http_urls_are_asked() {
+        for url in ["https://127.0.0.1/", "/health", "ftp://127.0.0.1/"] {
+            let get = Get { url: url.parse().unwrap(), host: None, within: Duration::from_secs(30), body_max: 5 };
+            assert!(matches!(get.send().await, Err(ClientError::Url(_))), "{url}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! `bondhu check-config`: everything that is wrong with the configuration, or that it is good.
+
+use std::fmt::Write;
+
+use super::{Failure, load, note, print};
+use crate::{
+    cli::Settings,
+    config::{Loaded, Place, SETTINGS},
+};
+
+pub(super) fn run(settings: &[Settings], show: bool) -> Result<(), Failure> {
+    let loaded = load(settings, true)?;
+    for warning in &loaded.warnings {
+        note(&format!("warning: {warning}"));
+    }
+    let values = if show { values(&loaded) } else { String::new() };
+    print(&format!("{values}the configuration is good\n"))
+}
+
+/// Every key with its value, and where it was set.
+fn values(loaded: &Loaded) -> String {
+    let mut text = String::new();
+    for setting in SETTINGS {
+        let place = loaded.places.get(setting.key).unwrap_or(&Place::Default);
+        let value = setting.show(&loaded.config);
+        let _ = writeln!(text, "{} = {value}  # {place}", setting.key); // Writing to a String does not fail.
+    }
+    text
+}

@@ -1,0 +1,176 @@
+//! Who performs a command on the data: the server that runs on the directory, or this process where none runs.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::{Failure, print, small_runtime};
+use crate::{
+    auth::Auth,
+    clock::Clock,
+    config::Loaded,
+    control::{self, Account, ControlAnswer, ControlError, ControlRequest, USERS_MAX},
+    store::{OpenError, Role, Store, Tier},
+};
+
+/// Performs requests, by the same code in both cases.
+pub(super) enum Operator {
+    /// The server that runs on this directory.
+    Server(PathBuf),
+    /// This process, which holds the directory's lock.
+    Here(Box<Here>),
+}
+
+pub(super) struct Here {
+    runtime: tokio::runtime::Runtime,
+    store: Arc<Store>,
+    auth: Auth,
+}
+
+impl Operator {
+    /// The operator of a data directory, which is made where it is missing.
+    pub(super) fn of(loaded: &Loaded) -> Result<Self, Failure> {
+        let dir = &loaded.config.data.dir;
+        match control::ask(dir, &ControlRequest::Ping {}) {
+            Ok(_) => Ok(Self::Server(dir.clone())),
+            Err(ControlError::NobodyThere(_)) => Ok(Self::Here(Box::new(Here::open(loaded)?))),
+            Err(error @ (ControlError::Broken(_) | ControlError::Unreachable { .. })) => {
+                Err(Failure::Failed(error.to_string()))
+            }
+        }
+    }
+
+    /// The operator of a data directory that must be there.
+    pub(super) fn of_existing(loaded: &Loaded) -> Result<Self, Failure> {
+        let dir = &loaded.config.data.dir;
+        if dir.exists() {
+            return Self::of(loaded);
+        }
+        let shown = dir.display();
+        Err(Failure::Failed(format!("there is no data directory {shown}; name another by --data-dir or --config")))
+    }
+
+    /// Has `request` performed, prints what became of it, and closes.
+    pub(super) fn perform(self, request: ControlRequest) -> Result<(), Failure> {
+        let answer = self.ask(request);
+        self.end();
+        print(&text(&answer?))
+    }
+
+    /// Prints all accounts, page by page, and closes.
+    pub(super) fn list_users(self) -> Result<(), Failure> {
+        let listed = self.print_users();
+        self.end();
+        listed
+    }
+
+    fn print_users(&self) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let answer = self.ask(ControlRequest::UserList { after })?;
+            print(&text(&answer))?;
+            let ControlAnswer::Users { users } = answer else { return Ok(()) };
+            after = users.last().map(|user| user.id);
+            if users.len() < USERS_MAX {
+                return Ok(());
+            }
+        }
+    }
+
+    fn ask(&self, request: ControlRequest) -> Result<ControlAnswer, Failure> {
+        let answer = match self {
+            Self::Server(dir) => control::ask(dir, &request).map_err(|error| Failure::Failed(error.to_string()))?,
+            Self::Here(here) => here.runtime.block_on(control::perform(&here.auth, &here.store, request)),
+        };
+        if let ControlAnswer::Refused { reason } = answer {
+            return Err(Failure::Failed(reason));
+        }
+        Ok(answer)
+    }
+
+    /// Closes the data directory, where this process holds it.
+    fn end(self) {
+        match self {
+            Self::Server(_) => {}
+            Self::Here(here) => here.runtime.block_on(here.store.close()),
+        }
+    }
+}
+
+impl Here {
+    fn open(loaded: &Loaded) -> Result<Self, Failure> {
+        let config = &loaded.config;
+        let runtime = small_runtime()?;
+        let entered = runtime.enter();
+        let opened = Store::open(&config.data, &config.cache, Clock::System);
+        let (store, _) = opened.map_err(|error| Failure::Failed(refusal(&error)))?; // The server answers what is open.
+        let store = Arc::new(store);
+        let auth = Auth::start(config.auth.clone(), Arc::clone(&store), Clock::System)
+            .map_err(|error| Failure::Failed(format!("no thread can be started: {error}")))?;
+        drop(entered);
+        Ok(Self { runtime, store, auth })
+    }
+}
+
+fn refusal(error: &OpenError) -> String {
+    match error {
+        OpenError::InUse(dir) => format!(
+            "{} is in use, but nobody answers at its {}: wait until that process has started or stopped, then try again",
+            dir.display(),
+            crate::config::SOCKET,
+        ),
+        OpenError::Damaged { .. } | OpenError::Newer { .. } | OpenError::Io { .. } | OpenError::Index(_) => {
+            error.to_string()
+        }
+    }
+}
+
+/// An answer for a person.
+fn text(answer: &ControlAnswer) -> String {
+    match answer {
+        ControlAnswer::Done {} => "done\n".to_owned(),
+        ControlAnswer::User { user } => line(user),
+        ControlAnswer::Users { users } => users.iter().map(line).collect(),
+        ControlAnswer::Invitation { code } => format!("{}\n", code.0),
+        ControlAnswer::Compacted { bytes_saved } => format!("compacted: {bytes_saved} bytes saved\n"),
+        ControlAnswer::Refused { reason } => format!("refused: {reason}\n"),
+    }
+}
+
+/// An account as one line, in columns.
+fn line(user: &Account) -> String {
+    let role = match user.role {
+        Role::User => "user",
+        Role::Admin => "admin",
+    };
+    let tier = match user.tier {
+        Tier::Free => "free",
+        Tier::Premium => "premium",
+        Tier::Unlimited => "unlimited",
+    };
+    let state = if user.disabled { "disabled" } else { "active" };
+    // A display name may have any character in it, and none of them may act on the terminal.
+    let shown = user.display_name.escape_debug();
+    format!("{:<24} {role:<5} {tier:<9} {state:<8} {} {shown}\n", user.username, user.created_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Timestamp, id::UserId};
+
+    #[test]
+    fn a_display_name_cannot_act_on_the_terminal() {
+        let user = Account {
+            id: UserId::new(),
+            username: "mallory".to_owned(),
+            display_name: "\u{1B}[2J\nroot\u{202E}".to_owned(),
+            role: Role::User,
+            tier: Tier::Free,
+            disabled: true,
+            created_at: Timestamp(0),
+        };
+        let line = line(&user);
+        assert!(line.starts_with("mallory ") && line.contains(" disabled "), "{line}");
+        assert_eq!(line.matches('\n').count(), 1);
+        assert!(!line.contains(['\u{1B}', '\u{202E}']), "{line:?}");
+    }
+}

@@ -1,0 +1,252 @@
+//! How commands reach a running server: a Unix socket in the data directory, which only its owner can open.
+//!
+//! One request a connection: a line of JSON, answered by a line of JSON. The same requests are performed directly, by
+//! the same code, where no server runs.
+
+mod client;
+mod server;
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    client::ask,
+    server::{bind, remove, serve},
+};
+use crate::{
+    config::SOCKET,
+    auth::{Auth, AuthError, NewAccount, Password},
+    clock::Timestamp,
+    id::UserId,
+    store::{Role, Store, Tier, User},
+    text::{DisplayName, Username},
+};
+
+/// The longest request, bytes.
+const REQUEST_MAX: u64 = 64 << 10;
+/// The longest answer, bytes: a page of users at their longest.
+const ANSWER_MAX: u64 = 1 << 20;
+/// The most accounts in one answer.
+pub const USERS_MAX: usize = 100;
+/// Longest wait for a request to come, or for an answer to be taken.
+const TRANSFER_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a command asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ControlRequest {
+    /// Whether anyone is there.
+    Ping {},
+    /// A new account.
+    UserAdd {
+        /// The user name.
+        username: String,
+        /// The password.
+        password: Secret,
+        /// How to call the person; the user name where it is missing.
+        display_name: Option<String>,
+        /// What it may do.
+        role: Role,
+        /// The limits that hold for it.
+        tier: Tier,
+    },
+    /// The accounts after `after`, oldest first, [`USERS_MAX`] at most.
+    UserList {
+        /// Where an earlier answer stopped.
+        after: Option<UserId>,
+    },
+    /// A new password.
+    UserPasswd {
+        /// The account.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A new role.
+    UserRole {
+        /// The account.
+        username: String,
+        /// The role.
+        role: Role,
+    },
+    /// A new tier.
+    UserTier {
+        /// The account.
+        username: String,
+        /// The tier.
+        tier: Tier,
+    },
+    /// Shuts an account.
+    UserDisable {
+        /// The account.
+        username: String,
+    },
+    /// Opens an account that was shut.
+    UserEnable {
+        /// The account.
+        username: String,
+    },
+    /// A code for one registration.
+    UserInvite {},
+    /// Rewrites the data to what is alive.
+    Compact {},
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ControlAnswer {
+    /// It is done, and there is nothing to tell.
+    Done {},
+    /// The account as it is now.
+    User {
+        /// It.
+        user: Account,
+    },
+    /// A page of accounts.
+    Users {
+        /// They; fewer than [`USERS_MAX`] are the last page.
+        users: Vec<Account>,
+    },
+    /// An invitation code.
+    Invitation {
+        /// It, shown this once.
+        code: Secret,
+    },
+    /// The data is compacted.
+    Compacted {
+        /// How many bytes it saved.
+        bytes_saved: u64,
+    },
+    /// Nothing was changed, or it is not known whether anything was.
+    Refused {
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+/// An account as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its id.
+    pub id: UserId,
+    /// The name as its owner wrote it.
+    pub username: String,
+    /// How the person wants to be called.
+    pub display_name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Which limits hold.
+    pub tier: Tier,
+    /// True where it is shut.
+    pub disabled: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A text that `Debug` does not show.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl From<&User> for Account {
+    fn from(user: &User) -> Self {
+        Self {
+            id: user.id,
+            username: user.username.clone(),
+            display_name: user.display_name.clone(),
+            role: user.role,
+            tier: user.tier,
+            disabled: user.disabled,
+            created_at: user.created_at,
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// No server listens: the data directory may be opened directly.
+    #[error("no server listens at {0}")]
+    NobodyThere(PathBuf),
+    /// There is a socket, but it can't be used.
+    #[error("the server's socket {path} can't be used: {source}")]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A server is there, but the talk with it failed; what it did is not known.
+    #[error("the running server gave no answer, so it may or may not be done: {0}")]
+    Broken(#[source] io::Error),
+}
+
+/// Performs one request.
+///
+/// Dropping the future leaves a change that the store has taken to be finished by the store.
+pub async fn perform(auth: &Auth, store: &Store, request: ControlRequest) -> ControlAnswer {
+    try_perform(auth, store, request).await.unwrap_or_else(|reason| ControlAnswer::Refused { reason })
+}
+
+async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Result<ControlAnswer, String> {
+    let refused = |error: AuthError| error.to_string();
+    let user = match request {
+        ControlRequest::Ping {} => return Ok(ControlAnswer::Done {}),
+        ControlRequest::UserList { after } => {
+            let users = auth.users(after, USERS_MAX).await.map_err(refused)?;
+            return Ok(ControlAnswer::Users { users: users.iter().map(Account::from).collect() });
+        }
+        ControlRequest::UserInvite {} => {
+            let code = Secret(auth.invite().await.map_err(refused)?);
+            return Ok(ControlAnswer::Invitation { code });
+        }
+        ControlRequest::Compact {} => {
+            let bytes_saved = store.compact().await.map_err(|error| error.to_string())?;
+            return Ok(ControlAnswer::Compacted { bytes_saved });
+        }
+        ControlRequest::UserPasswd { username, password } => {
+            auth.set_password(&username, Password::new(password.0)).await.map_err(refused)?;
+            return Ok(ControlAnswer::Done {});
+        }
+        ControlRequest::UserAdd { username, password, display_name, role, tier } => {
+            let account = account(&username, password, display_name)?;
+            auth.add_user(account, role, tier).await
+        }
+        ControlRequest::UserRole { username, role } => auth.set_role(&username, role).await,
+        ControlRequest::UserTier { username, tier } => auth.set_tier(&username, tier).await,
+        ControlRequest::UserDisable { username } => auth.set_disabled(&username, true).await,
+        ControlRequest::UserEnable { username } => auth.set_disabled(&username, false).await,
+    };
+    let user = Account::from(user.map_err(refused)?.as_ref());
+    Ok(ControlAnswer::User { user })
+}
+
+fn account(username: &str, password: Secret, display_name: Option<String>) -> Result<NewAccount, String> {
+    let display_name = display_name.map(DisplayName::new).transpose();
+    Ok(NewAccount {
+        username: Username::new(username).map_err(|fault| AuthError::from(fault).to_string())?,
+        password: Password::new(password.0),
+        display_name: display_name.map_err(|fault| format!("the display name {fault}"))?,
+        invitation: None,
+    })
+}
+
+/// Where the socket of a data directory is.
+fn socket(dir: &Path) -> PathBuf {
+    dir.join(SOCKET)
+}
+
+#[cfg(test)]
+mod tests;
