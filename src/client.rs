@@ -110,6 +110,9 @@ mod tests {
         });
         let host = host.map(|host| host.parse().unwrap());
         let answer = Get { url, host, within: Duration::from_secs(30), body_max: 5 }.send().await;
+        if matches!(answer, Err(ClientError::Url(_) | ClientError::Connect { .. })) {
+            return (answer, String::new()); // Nobody came, so the server still waits.
+        }
         (answer, server.await.unwrap())
     }
 
