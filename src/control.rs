@@ -19,9 +19,9 @@ pub use self::{
     server::{bind, remove, serve},
 };
 use crate::{
-    config::SOCKET,
     auth::{Auth, AuthError, NewAccount, Password},
     clock::Timestamp,
+    config::SOCKET,
     id::UserId,
     store::{Role, Store, Tier, User},
     text::{DisplayName, Username},

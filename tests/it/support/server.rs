@@ -1,0 +1,183 @@
+//! The real binary as a child process.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Client, PASSWORD};
+
+/// A start, or an end, takes at most this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Cheap passwords and no rate limits: most tests are about something else.
+const QUICK: [&str; 5] = [
+    "auth.argon2.memory_kib=8",
+    "auth.argon2.iterations=1",
+    "limits.free.messages_per_minute=0",
+    "limits.free.requests_per_minute=0",
+    "data.min_free=1MiB",
+];
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) data: PathBuf,
+    log: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+    /// Removes the directory with the last server that uses it.
+    dir: Arc<TempDir>,
+}
+
+impl Server {
+    /// Starts a server on an empty directory, with these settings (`key=value`) over the quick ones.
+    pub(crate) fn start(settings: &[&str]) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let data = dir.path().join("data");
+        Self::start_in(dir, data, settings)
+    }
+
+    /// Starts a server on `data`, which stands somewhere in `dir`.
+    pub(crate) fn start_in(dir: Arc<TempDir>, data: PathBuf, settings: &[&str]) -> Self {
+        Self::try_start(dir, data, settings, &[]).unwrap_or_else(|log| panic!("no start:\n{}", log.join("\n")))
+    }
+
+    /// Starts a server behind `wrapper` (a command and its arguments, such as strace's); gives its log where it ends
+    /// before it is ready.
+    pub(crate) fn try_start(
+        dir: Arc<TempDir>,
+        data: PathBuf,
+        settings: &[&str],
+        wrapper: &[&str],
+    ) -> Result<Self, Vec<String>> {
+        let mut line: Vec<String> = wrapper.iter().map(|&word| word.to_owned()).collect();
+        line.push(env!("CARGO_BIN_EXE_bondhu").to_owned());
+        line.extend(["serve", "--listen", "127.0.0.1:0", "--data-dir"].map(str::to_owned));
+        line.push(data.display().to_string());
+        for setting in QUICK.iter().chain(settings) {
+            line.extend(["-O".to_owned(), (*setting).to_owned()]);
+        }
+        let mut child = Command::new(&line[0])
+            .args(&line[1..])
+            .current_dir(dir.path())
+            .env_remove("RUST_BACKTRACE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (tell, told) = mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let kept = Arc::clone(&log);
+        let reader = std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if let Some(address) = ready_at(&line) {
+                    let _ = tell.send(address);
+                }
+                kept.lock().unwrap().push(line);
+            }
+        });
+        match told.recv_timeout(PATIENCE) {
+            Ok(address) => Ok(Self { child, address, data, log, reader: Some(reader), dir }),
+            Err(_) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                reader.join().unwrap();
+                let log = log.lock().unwrap().clone();
+                Err(log)
+            }
+        }
+    }
+
+    /// The directory that everything of this server stands in.
+    pub(crate) fn dir(&self) -> Arc<TempDir> {
+        Arc::clone(&self.dir)
+    }
+
+    /// Starts again on the same directory, after this one has ended.
+    pub(crate) fn restart(mut self, settings: &[&str]) -> Self {
+        self.child.try_wait().unwrap().unwrap_or_else(|| self.stop());
+        Self::start_in(Arc::clone(&self.dir), self.data.clone(), settings)
+    }
+
+    /// The process id of the server itself where there is no wrapper.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it with SIGTERM and waits.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// Ends it with SIGKILL and waits.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let status = self.child.wait().unwrap();
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        status
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// A client without identity.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// Registers and logs in: a client with the user's token, and the user's id.
+    pub(crate) fn user(&self, name: &str) -> (Client, String) {
+        let mut client = self.client();
+        let account = json!({"username": name, "password": PASSWORD});
+        let user = client.post("/api/v1/auth/register", &account).expect(201).json();
+        let login = client.post("/api/v1/auth/login", &account).expect(200).json();
+        client.token = Some(text(&login["token"]));
+        (client, text(&user["user"]["id"]))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A JSON string's text.
+#[track_caller]
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
+}
+
+/// The address in the line that says that the server is ready.
+fn ready_at(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("bondhu is ready")?;
+    let (_, rest) = rest.split_once("address=")?;
+    rest.split_whitespace().next()?.parse().ok()
+}
