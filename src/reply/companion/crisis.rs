@@ -27,15 +27,15 @@ pub(super) enum Concern {
 /// Where people in danger find people who help.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Helpline {
+pub struct Helpline {
     /// The name under which the language files word it.
-    pub(super) id: String,
+    pub id: String,
     /// What to call, or where to look.
-    pub(super) number: String,
+    pub number: String,
     /// The page that says so.
-    pub(super) source: String,
+    pub source: String,
     /// When the page was read (`YYYY-MM-DD`).
-    pub(super) checked_on: String,
+    pub checked_on: String,
 }
 
 #[derive(Deserialize)]
@@ -99,6 +99,7 @@ impl Crisis {
             let stance = Stance::new(&listed.stance, vocabulary);
             stances.push(stance.map_err(|fault| format!("phrases.{language}.stance: {fault}"))?);
         }
+        phrases.stop_gaps_at(stances.iter().flat_map(Stance::negations));
         for (index, helpline) in file.helpline.iter().enumerate() {
             if file.helpline[..index].iter().any(|earlier| earlier.id == helpline.id) {
                 return Err(format!("helpline \"{}\" stands there twice", helpline.id));

@@ -57,10 +57,11 @@ fn guess(words: &Words, languages: &[Language]) -> Option<(Choice, bool)> {
 
     let (best, most) = (0..languages.len()).map(|at| (at, hints(at))).rev().max_by_key(|&(_, n)| n)?;
     let unknown = (0..words.len()).filter(|&at| words.is_any(at, &languages[FALLBACK].foreign)).count();
+    let knows_any = (0..words.len()).any(|at| !words.ids(at).is_empty());
     let long = words.len() > SHORT_LINE_WORDS_MAX;
     match most {
         _ if unknown >= 2 && unknown > most => foreign(true),
-        0 if long && latin > SHORT_LINE_WORDS_MAX + 1 => foreign(false),
+        0 if long && !knows_any && latin > SHORT_LINE_WORDS_MAX + 1 => foreign(false),
         0 => None,
         _ => Some((Choice { language: best, foreign: false }, long)),
     }

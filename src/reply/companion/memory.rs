@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Things to come back to are kept up to this number, the newest ones.
-const MENTIONS_MAX: usize = 12;
+const MENTIONS_MAX: usize = 8;
 
 /// A name is at most so long (characters).
 const NAME_CHARS_MAX: usize = 20;
@@ -60,7 +60,7 @@ impl Memory {
             match self.mentions.iter().position(|known| known.rule == found.rule) {
                 // Of two ways to name one thing in the same line, the one that kept more of it.
                 Some(at) if self.mentions[at].lines_ago == lines_ago && found.kept.is_some() => {
-                    self.mentions[at] = mention
+                    self.mentions[at] = mention;
                 }
                 None if self.mentions.len() < MENTIONS_MAX => self.mentions.push(mention),
                 Some(_) | None => {}
@@ -105,5 +105,6 @@ pub(super) fn label(words: &Words, found: &Found<Rule>, language: &Language) -> 
 /// True where the feeling of `found` is the user's own, and not denied.
 pub(super) fn is_own(words: &Words, found: &Found<Rule>, language: &Language) -> bool {
     let person = language.stance.person(words, found.span.start).map(|(_, person)| person);
-    matches!(person, None | Some(Person::First)) && !language.stance.denies(words, found.span.clone())
+    let own = matches!(person, None | Some(Person::First)) || language.stance.names_user(words, found.span.clone());
+    own && !language.stance.denies(words, found.span.clone())
 }

@@ -4,7 +4,7 @@
 //! `~` up to three words that do not matter, `+` one to four words, `...` (only last) up to eight words to the end of
 //! the clause; `[ ]` around a part remembers what was said there. A phrase never reaches over the end of a sentence.
 
-use std::{collections::HashMap, ops::Range};
+use std::ops::Range;
 
 use super::words::{Break, Vocabulary, WordId, Words};
 
@@ -15,8 +15,10 @@ const REST_WORDS_MAX: usize = 8;
 /// Phrases, each standing for an `R`, found in a text in one pass.
 pub(super) struct PatternSet<R> {
     patterns: Vec<(Pattern, R)>,
-    /// The patterns that can begin with a word.
-    starts: HashMap<WordId, Vec<usize>>,
+    /// The patterns that can begin with a word, by its number.
+    starts: Vec<Vec<usize>>,
+    /// Words that a `~` does not pass over; sorted.
+    gap_stops: Vec<WordId>,
 }
 
 /// Where a phrase stands in a text; positions of words.
@@ -52,7 +54,14 @@ enum Element {
 impl<R: Copy> PatternSet<R> {
     /// No phrases.
     pub(super) fn new() -> Self {
-        Self { patterns: Vec::new(), starts: HashMap::new() }
+        Self { patterns: Vec::new(), starts: Vec::new(), gap_stops: Vec::new() }
+    }
+
+    /// Keeps every `~` from passing over `words`: what lies in a gap must not turn the meaning round.
+    pub(super) fn stop_gaps_at(&mut self, words: impl IntoIterator<Item = WordId>) {
+        self.gap_stops.extend(words);
+        self.gap_stops.sort_unstable();
+        self.gap_stops.dedup();
     }
 
     /// Adds `phrase`, which stands for `rule`.
@@ -66,7 +75,8 @@ impl<R: Copy> PatternSet<R> {
             return Err(format!("phrase \"{phrase}\": must begin with a word"));
         };
         for word in words {
-            self.starts.entry(*word).or_default().push(self.patterns.len());
+            self.starts.resize_with(self.starts.len().max(word.index() + 1), Vec::new);
+            self.starts[word.index()].push(self.patterns.len());
         }
         self.patterns.push((pattern, rule));
         Ok(())
@@ -76,10 +86,11 @@ impl<R: Copy> PatternSet<R> {
     pub(super) fn find(&self, words: &Words) -> Vec<Found<R>> {
         let mut found = Vec::new();
         for at in 0..words.len() {
-            for index in words.ids(at).iter().filter_map(|id| self.starts.get(id)).flatten() {
+            for index in words.ids(at).iter().filter_map(|id| self.starts.get(id.index())).flatten() {
                 let (pattern, rule) = &self.patterns[*index];
                 let mut kept = at..at;
-                if let Some(end) = matches(pattern, words, at, at, &mut kept) {
+                let text = Text { words, start: at, gap_stops: &self.gap_stops };
+                if let Some(end) = text.matches(pattern, at, &mut kept) {
                     let kept = (!kept.is_empty()).then_some(kept);
                     found.push(Found { rule: *rule, span: at..end, kept });
                 }
@@ -89,35 +100,50 @@ impl<R: Copy> PatternSet<R> {
     }
 }
 
-/// Where a match of `pattern` that began at `start` and has come to `at` ends.
-fn matches(pattern: &[Element], words: &Words, start: usize, at: usize, kept: &mut Range<usize>) -> Option<usize> {
-    let Some((element, rest)) = pattern.split_first() else { return Some(at) };
-    // The words from `at` on that may follow: at most `max`, none behind a break stronger than `strongest`.
-    let reach = |max: usize, strongest: Break| {
-        (at..words.len().min(at + max)).take_while(|&next| next == start || words.before(next) <= strongest).count()
-    };
-    let mut shortest =
-        |range: Range<usize>| range.into_iter().find_map(|len| matches(rest, words, start, at + len, kept));
-    match element {
-        Element::Word(wanted) => {
-            let here = reach(1, Break::Odd) == 1 && words.is_any(at, wanted);
-            if here { shortest(1..2) } else { None }
+/// A text, and where in it a match is tried.
+struct Text<'a> {
+    words: &'a Words,
+    start: usize,
+    gap_stops: &'a [WordId],
+}
+
+impl Text<'_> {
+    /// Where a match that has come to `at` ends, with `pattern` still to come.
+    fn matches(&self, pattern: &[Element], at: usize, kept: &mut Range<usize>) -> Option<usize> {
+        let Some((element, rest)) = pattern.split_first() else { return Some(at) };
+        let mut shortest =
+            |lengths: Range<usize>| lengths.into_iter().find_map(|len| self.matches(rest, at + len, kept));
+        match element {
+            Element::Word(wanted) => {
+                let here = self.reach(at, 1, Break::Odd) == 1 && self.words.is_any(at, wanted);
+                if here { shortest(1..2) } else { None }
+            }
+            Element::Any => shortest(1..self.reach(at, 1, Break::Hyphen) + 1),
+            Element::Gap => {
+                let passes = |next: &usize| !self.words.is_any(*next, self.gap_stops);
+                let reach = at..at + self.reach(at, GAP_WORDS_MAX, Break::Odd);
+                shortest(0..reach.take_while(passes).count() + 1)
+            }
+            Element::Some => shortest(1..self.reach(at, SOME_WORDS_MAX, Break::Hyphen) + 1),
+            Element::Rest => {
+                let len = self.reach(at, REST_WORDS_MAX, Break::Hyphen);
+                if len > 0 { shortest(len..len + 1) } else { None }
+            }
+            Element::Open => {
+                kept.start = at;
+                self.matches(rest, at, kept)
+            }
+            Element::Close => {
+                kept.end = at;
+                self.matches(rest, at, kept)
+            }
         }
-        Element::Any => shortest(1..reach(1, Break::Hyphen) + 1),
-        Element::Gap => shortest(0..reach(GAP_WORDS_MAX, Break::Odd) + 1),
-        Element::Some => shortest(1..reach(SOME_WORDS_MAX, Break::Hyphen) + 1),
-        Element::Rest => {
-            let len = reach(REST_WORDS_MAX, Break::Hyphen);
-            if len > 0 { shortest(len..len + 1) } else { None }
-        }
-        Element::Open => {
-            kept.start = at;
-            matches(rest, words, start, at, kept)
-        }
-        Element::Close => {
-            kept.end = at;
-            matches(rest, words, start, at, kept)
-        }
+    }
+
+    /// How many words from `at` on may follow: at most `most`, and none behind a break stronger than `strongest`.
+    fn reach(&self, at: usize, most: usize, strongest: Break) -> usize {
+        let last = self.words.len().min(at + most);
+        (at..last).take_while(|&next| next == self.start || self.words.before(next) <= strongest).count()
     }
 }
 
@@ -136,6 +162,9 @@ fn parse(phrase: &str, vocabulary: &mut Vocabulary) -> Result<Pattern, String> {
             "]" => Element::Close,
             words => Element::Word(sorted(words.split('|').map(|word| vocabulary.learn(word)))?),
         });
+    }
+    if matches!(pattern.last(), Some(Element::Gap)) {
+        return Err("a \"~\" at the end does nothing".to_owned());
     }
     let brackets: String = phrase.chars().filter(|c| "[]".contains(*c)).collect();
     if brackets.is_empty() || brackets == "[]" { Ok(pattern) } else { Err("wants one pair of [ ]".to_owned()) }
@@ -209,6 +238,7 @@ mod tests {
         assert!(fault("~ die").contains("must begin with a word"));
         assert!(fault("self-harm").contains("not one word"));
         assert!(fault("a ... b").contains("must come last"));
+        assert!(fault("a ~").contains("at the end"));
         assert!(fault("a [ b").contains("one pair"));
         assert!(fault("").contains("must begin with a word"));
     }

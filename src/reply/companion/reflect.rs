@@ -18,6 +18,8 @@ pub(super) struct Reflection {
     pub(super) fillers: Vec<WordId>,
     /// Words that begin a new clause ("but", "because").
     pub(super) clause_starts: Vec<WordId>,
+    /// Words that do where an opener follows ("and").
+    pub(super) clause_joins: Vec<WordId>,
     /// Words that make a clause unfit to be given back: the companion's own person, and coarse words.
     pub(super) never_repeat: Vec<WordId>,
     /// Single words and what stands for them on the other side.
@@ -31,15 +33,12 @@ pub(super) struct Reflection {
 }
 
 impl Reflection {
-    /// The clause to give back; one that can be turned round before others, and the first of its kind.
+    /// The clause to give back, and whether it can be turned round: the longest of those that can, or else the first.
     pub(super) fn clause(&self, words: &Words) -> Option<(Range<usize>, bool)> {
         let clauses = self.clauses(words);
-        let opens = |clause: &Range<usize>| words.is_any(clause.start, &self.openers);
-        clauses
-            .iter()
-            .find(|clause| opens(clause))
-            .map(|clause| (clause.clone(), true))
-            .or_else(|| Some((clauses.first()?.clone(), false)))
+        let opening = clauses.iter().rev().filter(|clause| words.is_any(clause.start, &self.openers));
+        let turned = opening.max_by_key(|clause| clause.len()).map(|clause| (clause.clone(), true));
+        turned.or_else(|| Some((clauses.first()?.clone(), false)))
     }
 
     /// `range` with every person turned round: "my exam" becomes "your exam".
@@ -75,13 +74,20 @@ impl Reflection {
         let mut clauses = Vec::new();
         let mut start = 0;
         for at in 1..=words.len() {
-            let ends = at == words.len() || words.before(at) >= Break::Pause || words.is_any(at, &self.clause_starts);
+            let ends = at == words.len()
+                || words.before(at) >= Break::Pause
+                || words.is_any(at, &self.clause_starts)
+                || self.joins_clauses(words, at);
             if ends {
                 clauses.extend(self.fit(words, start..at));
                 start = at;
             }
         }
         clauses
+    }
+
+    fn joins_clauses(&self, words: &Words, at: usize) -> bool {
+        words.is_any(at, &self.clause_joins) && at + 1 < words.len() && words.is_any(at + 1, &self.openers)
     }
 
     /// `clause` without its fillers, where it is fit to be given back.

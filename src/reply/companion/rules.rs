@@ -1,16 +1,20 @@
-//! A language file: its shape, and how it becomes rules.
+//! What a language listens for and says: how a language file becomes rules.
 //!
 //! Everything that can be wrong in a file is found here, when it is read, and named with its place.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::RangeInclusive,
+};
 
 use serde::Deserialize;
 
 use super::{
     crisis::Helpline,
+    file::{CrisisFile, FeelingFile, LanguageFile, MoveFile, ReflectionFile, TopicFile},
     pattern::{PatternSet, word_list},
     reflect::Reflection,
-    stance::{Stance, StanceFile},
+    stance::Stance,
     voice::{Rules, Slot, Variants},
     words::{Vocabulary, WordId},
 };
@@ -72,102 +76,6 @@ pub(super) enum Rule {
     Topic(usize),
     /// The line tells the user's name.
     Name,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LanguageFile {
-    name: String,
-    letters: [char; 2],
-    hints: Vec<String>,
-    #[serde(default)]
-    foreign: Vec<String>,
-    disclosure: Vec<String>,
-    stance: StanceFile,
-    answers: AnswersFile,
-    reflection: ReflectionFile,
-    your_name: NameFile,
-    #[serde(rename = "move")]
-    moves: BTreeMap<Move, MoveFile>,
-    feeling: BTreeMap<String, FeelingFile>,
-    topic: BTreeMap<String, TopicFile>,
-    talk: BTreeMap<Talk, Vec<String>>,
-    crisis: CrisisFile,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AnswersFile {
-    yes: Vec<String>,
-    no: Vec<String>,
-    question_words: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReflectionFile {
-    openers: Vec<String>,
-    fillers: Vec<String>,
-    clause_starts: Vec<String>,
-    never_repeat: Vec<String>,
-    swaps: BTreeMap<String, String>,
-    words_min: usize,
-    words_max: usize,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NameFile {
-    phrases: Vec<String>,
-    never: Vec<String>,
-    reactions: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MoveFile {
-    phrases: Vec<String>,
-    /// The move counts only in lines of so many words at most.
-    words_max: Option<usize>,
-    reactions: Vec<String>,
-    #[serde(default)]
-    questions: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FeelingFile {
-    tone: Tone,
-    label: String,
-    phrases: Vec<String>,
-    reactions: Vec<String>,
-    questions: Vec<String>,
-    follow_ups: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TopicFile {
-    label: String,
-    /// The label where a phrase kept something; `{kept}` stands for it.
-    label_with: Option<String>,
-    phrases: Vec<String>,
-    reactions: Vec<String>,
-    questions: Vec<String>,
-    follow_ups: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CrisisFile {
-    first: String,
-    helplines: BTreeMap<String, String>,
-    own: Vec<String>,
-    other: Vec<String>,
-    own_questions: Vec<String>,
-    other_questions: Vec<String>,
-    afterwards: Vec<String>,
-    goodbye: Vec<String>,
 }
 
 /// The occasions that every language words beside its moves, feelings and topics.
@@ -236,8 +144,6 @@ pub(super) enum Tone {
 
 /// A language: how it is recognised, what it listens for, what it says.
 pub(super) struct Language {
-    /// Its name in English.
-    pub(super) name: String,
     /// The letters that it is written with; several languages may share them.
     pub(super) letters: RangeInclusive<char>,
     /// Words that tell it from others; sorted. For Bengali and Hindi: as they are typed in Latin letters.
@@ -341,7 +247,9 @@ impl Language {
     /// A sentence that names the place in the file and what is wrong there.
     pub(super) fn new(text: &str, helplines: &[Helpline], vocabulary: &mut Vocabulary) -> Result<Self, String> {
         let file: LanguageFile = toml::from_str(text).map_err(|fault| fault.to_string())?;
-        let phrases = phrases(&file, vocabulary)?;
+        let mut phrases = phrases(&file, vocabulary)?;
+        let stance = Stance::new(&file.stance, vocabulary).map_err(|fault| format!("stance: {fault}"))?;
+        phrases.stop_gaps_at(stance.negations());
         let mut words =
             |list: &[String], place: &str| word_list(list, vocabulary).map_err(|fault| format!("{place}: {fault}"));
         Ok(Self {
@@ -352,7 +260,7 @@ impl Language {
             question_words: words(&file.answers.question_words, "answers.question_words")?,
             no_names: words(&file.your_name.never, "your_name.never")?,
             reflection: reflection(&file.reflection, vocabulary).map_err(|fault| format!("reflection: {fault}"))?,
-            stance: Stance::new(&file.stance, vocabulary).map_err(|fault| format!("stance: {fault}"))?,
+            stance,
             disclosure: Variants::new(&file.disclosure, "disclosure", PLAIN)?,
             name_reactions: Variants::new(
                 &file.your_name.reactions,
@@ -365,7 +273,6 @@ impl Language {
             crisis: crisis(&file.crisis, helplines)?,
             talk: talk(&file.talk)?,
             letters: file.letters[0]..=file.letters[1],
-            name: file.name,
             phrases,
         })
     }
@@ -390,7 +297,7 @@ fn phrases(file: &LanguageFile, vocabulary: &mut Vocabulary) -> Result<PatternSe
     let name = std::iter::once(("your_name".to_owned(), Rule::Name, &file.your_name.phrases));
     let mut set = PatternSet::new();
     for (place, rule, listed) in moves.chain(feelings).chain(topics).chain(name) {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for phrase in listed {
             if !seen.insert(phrase) {
                 return Err(format!("{place}: phrase \"{phrase}\" stands there twice"));
@@ -402,7 +309,7 @@ fn phrases(file: &LanguageFile, vocabulary: &mut Vocabulary) -> Result<PatternSe
 }
 
 fn reflection(file: &ReflectionFile, vocabulary: &mut Vocabulary) -> Result<Reflection, String> {
-    let (mut swaps, mut pairs) = (std::collections::HashMap::new(), std::collections::HashMap::new());
+    let (mut swaps, mut pairs) = (HashMap::new(), HashMap::new());
     for (from, to) in &file.swaps {
         let ids = from.split(' ').map(|word| vocabulary.learn(word)).collect::<Result<Vec<_>, _>>()?;
         match ids[..] {
@@ -415,6 +322,7 @@ fn reflection(file: &ReflectionFile, vocabulary: &mut Vocabulary) -> Result<Refl
         openers: word_list(&file.openers, vocabulary)?,
         fillers: word_list(&file.fillers, vocabulary)?,
         clause_starts: word_list(&file.clause_starts, vocabulary)?,
+        clause_joins: word_list(&file.clause_joins, vocabulary)?,
         never_repeat: word_list(&file.never_repeat, vocabulary)?,
         swaps,
         pairs,

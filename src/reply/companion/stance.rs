@@ -61,12 +61,22 @@ impl Stance {
         })
     }
 
-    /// The person named last before the word at `position`, in the same sentence and near; where and who.
+    /// Every word that denies.
+    pub(super) fn negations(&self) -> impl Iterator<Item = WordId> {
+        self.before.iter().chain(&self.after).copied()
+    }
+
+    /// The person named last before the word at `position`, in the same clause and near; where and who.
     pub(super) fn person(&self, words: &Words, position: usize) -> Option<(usize, Person)> {
         near_before(words, position, PERSON_WORDS_MAX).find_map(|at| {
             let lists = [(&self.first, Person::First), (&self.second, Person::Second), (&self.third, Person::Third)];
             lists.into_iter().find(|(list, _)| words.is_any(at, list)).map(|(_, person)| (at, person))
         })
+    }
+
+    /// True where the phrase at `span` names the user itself ("hates me").
+    pub(super) fn names_user(&self, words: &Words, mut span: Range<usize>) -> bool {
+        span.any(|at| words.is_any(at, &self.first))
     }
 
     /// True where the phrase at `span` is denied: by a word shortly before it, but behind the person it is about
@@ -80,9 +90,9 @@ impl Stance {
     }
 }
 
-/// Up to `most` positions before `position` in its sentence, nearest first.
+/// Up to `most` positions before `position` in its clause, nearest first.
 fn near_before(words: &Words, position: usize, most: usize) -> impl Iterator<Item = usize> {
     let from = position.saturating_sub(most);
-    let stop = (from + 1..=position).rev().find(|&at| at < words.len() && words.before(at) == Break::Stop);
+    let stop = (from + 1..=position).rev().find(|&at| at < words.len() && words.before(at) >= Break::Pause);
     (stop.unwrap_or(from)..position).rev()
 }

@@ -1,29 +1,31 @@
 //! The companion in conversation, and its data files.
 
-use super::*;
+mod crisis;
+mod data;
+mod talk;
+
+use super::{
+    rules::{Move, Talk, Tone},
+    voice::Variants,
+    *,
+};
 
 fn user(text: &str) -> Line<'_> {
     Line { speaker: Speaker::User, text }
 }
 
-#[test]
-fn the_data_files_read_well() {
-    if let Err(fault) = Companion::read(CRISIS, &LANGUAGES) {
-        panic!("{fault}");
-    }
+fn assistant(text: &str) -> Line<'_> {
+    Line { speaker: Speaker::Assistant, text }
 }
 
-#[test]
-fn talk() {
-    let companion = Companion::new();
-    let said =
-        ["hi", "my name is asha and I feel like my boss ignores me", "I have an exam on Friday", "ok", "👍", "ok"];
-    let mut lines: Vec<(Speaker, String)> = Vec::new();
-    for text in said {
-        lines.push((Speaker::User, text.to_owned()));
-        let view: Vec<_> = lines.iter().map(|(speaker, text)| Line { speaker: *speaker, text }).collect();
+/// What the companion answers to each of `said` in turn.
+fn converse(companion: &Companion, said: &[&str]) -> Vec<String> {
+    let mut replies: Vec<String> = Vec::new();
+    for index in 0..said.len() {
+        let earlier = said.iter().zip(&replies).flat_map(|(text, reply)| [user(text), assistant(reply)]);
+        let view: Vec<_> = earlier.chain([user(said[index])]).collect();
         let reply = companion.reply(&view);
-        println!("> {text}\n{reply}");
-        lines.push((Speaker::Assistant, reply));
+        replies.push(reply);
     }
+    replies
 }
