@@ -21,6 +21,9 @@ const WAITING_MAX: usize = 4 << 20;
 /// The longest wait of [`Logs::flush`] for a reader of the standard error that does not read.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
+/// Lines that come within this time of each other are written in one piece.
+const GATHER: Duration = Duration::from_millis(10);
+
 /// The lines on their way out. Dropping the last handle but the subscriber's writes what waits.
 pub struct Logs(Buffer);
 
@@ -96,6 +99,10 @@ struct State {
     dropped: u64,
     /// The thread has taken bytes that it has not written yet.
     writing: bool,
+    /// The thread knows that there are lines: nobody needs to wake it.
+    awake: bool,
+    /// Someone waits for the lines to be written.
+    hurry: bool,
 }
 
 impl Buffer {
@@ -120,13 +127,18 @@ impl Buffer {
         } else {
             state.waiting.extend_from_slice(&line);
         }
+        let wake = !std::mem::replace(&mut state.awake, true);
         drop(state);
-        self.shared.work.notify_one();
+        if wake {
+            self.shared.work.notify_one();
+        }
     }
 
     fn flush(&self) {
         let until = Instant::now() + FLUSH_WITHIN;
         let mut state = self.lock();
+        state.hurry = true;
+        self.shared.work.notify_one();
         while state.writing || !state.waiting.is_empty() || state.dropped > 0 {
             let Some(left) = until.checked_duration_since(Instant::now()) else { return };
             state = self.shared.idle.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -147,14 +159,20 @@ impl Buffer {
         }
     }
 
-    /// Waits for lines, moves them into `taken`, which is empty, and gives the count of those that were dropped.
+    /// Waits for lines, gathers a few, moves them into `taken`, which is empty, and gives the count of those that were
+    /// dropped.
     fn take(&self, taken: &mut Vec<u8>) -> u64 {
         let mut state = self.lock();
         state.writing = false;
         self.shared.idle.notify_all();
         while state.waiting.is_empty() && state.dropped == 0 {
+            (state.awake, state.hurry) = (false, false);
             state = self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        // Waking for each line would cost more than the line.
+        let waiting = |state: &mut State| !state.hurry;
+        let gathered = self.shared.work.wait_timeout_while(state, GATHER, waiting);
+        let mut state = gathered.unwrap_or_else(PoisonError::into_inner).0;
         state.writing = true;
         std::mem::swap(&mut state.waiting, taken);
         std::mem::take(&mut state.dropped)

@@ -44,7 +44,8 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: CancellationToken
     let front = Arc::new(Front::new(app, listening_on.ip()));
     let answer = move |peer, request| {
         let front = Arc::clone(&front);
-        async move { front.answer(peer, request).await }
+        // Boxed: hyper would move the whole future, kilobytes of it, into its place for every request.
+        Box::pin(async move { front.answer(peer, request).await })
     };
     accept_until(&config, listener, &Stops { stop, stop_now }, answer).await;
 }
@@ -75,7 +76,7 @@ where
     let caps = Arc::new(Caps::new(config));
     let http = http(config);
     let connections = TaskTracker::new();
-    let ended = stops.stop_now.child_token();
+    let (stop, ended) = (stops.stop.child_token(), stops.stop_now.child_token());
     let mut failing = false; // So that a shortage is one line in the log, not twenty a second.
     loop {
         let accepted = tokio::select! {
@@ -100,13 +101,14 @@ where
             tracing::debug!(target: "http", %address, "too many connections; this one is closed");
             continue;
         };
-        let connection = Connection { http: http.clone(), stop: stops.stop.clone(), ended: ended.clone() };
+        let connection = Connection { http: http.clone(), stop: stop.clone(), ended: ended.clone() };
         let answer = answer.clone();
         connections.spawn(async move {
             connection.run(stream, address, answer).await;
             drop(permit);
         });
     }
+    stop.cancel(); // Also where only `stop_now` was asked for: a connection listens for this one first.
     drop(listener); // Who comes now is refused by the system, and can go elsewhere.
     connections.close();
     tokio::select! {
@@ -167,11 +169,11 @@ impl Connection {
         let mut connection = pin!(self.http.serve_connection(Wire::new(stream, self.stop.clone()), service));
         let result = tokio::select! {
             biased;
-            () = self.ended.cancelled() => return,
             result = connection.as_mut() => result,
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
+                    biased;
                     () = self.ended.cancelled() => return,
                     result = connection.as_mut() => result,
                 }

@@ -125,7 +125,11 @@ impl Front {
         request: Request<Incoming>,
         record: &mut Record,
     ) -> Result<ApiResponse, Problem> {
-        let work = caught(self.respond(client, request, record));
+        let mut work = pin!(caught(self.respond(client, request, record)));
+        // What has its answer at once, as most reads do, needs no timer.
+        if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+            return answer;
+        }
         let answer = tokio::time::timeout(self.app.config.server.request_timeout, work).await;
         answer.unwrap_or_else(|_| Err(Problem::timed_out()))
     }

@@ -13,6 +13,9 @@ pub(super) fn line(line: &[u8], format: LogFormat, colours: bool) -> Cow<'_, [u8
         Some((b'\n', body)) => (body, "\n"),
         _ => (line, ""),
     };
+    if body.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(line);
+    }
     let text = String::from_utf8_lossy(body); // The formatter writes UTF-8, always.
     let acts = |c: char| acts(c) && !(colours && c == '\u{1B}');
     if !text.chars().any(acts) {

@@ -6,15 +6,15 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, Hash, RandomState},
+    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use lru::LruCache;
 use tokio::sync::watch;
 
-use super::StoreError;
-use crate::pool::Pool;
+use super::{StoreError, TokenDigest};
+use crate::{id::Id, pool::Pool};
 
 const SHARDS: usize = 16;
 
@@ -27,6 +27,24 @@ pub(crate) trait Weigh {
     fn weight(&self) -> usize;
 }
 
+/// Keys that spread by themselves over the shards: their last byte is random.
+pub(crate) trait Spread {
+    /// A byte that is as good as random among many keys.
+    fn spread(&self) -> u8;
+}
+
+impl<K> Spread for Id<K> {
+    fn spread(&self) -> u8 {
+        self.bytes()[15]
+    }
+}
+
+impl Spread for TokenDigest {
+    fn spread(&self) -> u8 {
+        self.0[31]
+    }
+}
+
 /// What the writer makes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
@@ -37,7 +55,6 @@ pub(crate) enum Keep {
 /// Values by key, least recently used out first.
 pub(crate) struct Cache<K, V> {
     shards: Box<[Mutex<Shard<K, V>>]>,
-    hasher: RandomState,
 }
 
 /// Guards one part of the keys: the entries, and the loads that are under way.
@@ -58,7 +75,7 @@ struct Load<V> {
 
 impl<K, V> Cache<K, V>
 where
-    K: Copy + Eq + Hash + Send + 'static,
+    K: Copy + Eq + Hash + Spread + Send + 'static,
     V: Weigh + Clone + Send + Sync + 'static,
 {
     /// An empty cache of at most `bytes_max` bytes.
@@ -72,7 +89,7 @@ where
                 next_load: 0,
             })
         };
-        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::new() }
+        Self { shards: (0..SHARDS).map(|_| shard()).collect() }
     }
 
     /// The entry, if it is here.
@@ -169,8 +186,7 @@ where
     }
 
     fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V>> {
-        let hash = self.hasher.hash_one(key);
-        let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        let index = usize::from(key.spread()) % SHARDS;
         // A panic inside `change` leaves an entry that was whole before or after it.
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -205,7 +221,7 @@ impl<K: Copy + Eq + Hash, V: Weigh> Shard<K, V> {
 /// Ends a load, also one that panicked.
 struct Finish<'a, K, V>
 where
-    K: Copy + Eq + Hash + Send + 'static,
+    K: Copy + Eq + Hash + Spread + Send + 'static,
     V: Weigh + Clone + Send + Sync + 'static,
 {
     cache: &'a Cache<K, V>,
@@ -215,7 +231,7 @@ where
 
 impl<K, V> Finish<'_, K, V>
 where
-    K: Copy + Eq + Hash + Send + 'static,
+    K: Copy + Eq + Hash + Spread + Send + 'static,
     V: Weigh + Clone + Send + Sync + 'static,
 {
     /// Keeps what was loaded, unless the writer overtook the load.
@@ -230,7 +246,7 @@ where
 
 impl<K, V> Drop for Finish<'_, K, V>
 where
-    K: Copy + Eq + Hash + Send + 'static,
+    K: Copy + Eq + Hash + Spread + Send + 'static,
     V: Weigh + Clone + Send + Sync + 'static,
 {
     fn drop(&mut self) {
@@ -253,6 +269,12 @@ mod tests {
     impl Weigh for String {
         fn weight(&self) -> usize {
             self.len()
+        }
+    }
+
+    impl Spread for u64 {
+        fn spread(&self) -> u8 {
+            self.to_le_bytes()[0]
         }
     }
 

@@ -50,7 +50,8 @@ impl Store {
         &self,
         read: impl FnOnce(&Index) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.read_in(&self.reads, read).await
+        // Boxed, as every slow path here: requests that find their answer in the cache stay small.
+        Box::pin(self.read_in(&self.reads, read)).await
     }
 
     /// A load for the cache: what is read, and the end of the process where it can't be.
@@ -67,7 +68,7 @@ impl Store {
             return Ok(Some(view));
         }
         let load = self.loader(move |index| SessionView::load(index, id));
-        self.shared.sessions.get_or_load(id, &self.reads, load).await
+        Box::pin(self.shared.sessions.get_or_load(id, &self.reads, load)).await
     }
 
     /// The account with this id.
@@ -79,7 +80,7 @@ impl Store {
             return Ok(Some(user));
         }
         let load = self.loader(move |index| Ok(index.user_record(id)?.map(|record| user_of(id, &record))));
-        self.shared.users.get_or_load(id, &self.reads, load).await
+        Box::pin(self.shared.users.get_or_load(id, &self.reads, load)).await
     }
 
     /// The account with this name, given in its folded form.
@@ -112,7 +113,7 @@ impl Store {
             return Ok(Some(token));
         }
         let load = self.loader(move |index| Ok(index.token_record(digest.0)?.map(|record| token_of(&record))));
-        self.shared.tokens.get_or_load(digest, &self.reads, load).await
+        Box::pin(self.shared.tokens.get_or_load(digest, &self.reads, load)).await
     }
 
     /// The user's logins, oldest first.
@@ -273,7 +274,7 @@ impl Store {
             Some(view) => view,
             None => {
                 let load = self.loader(move |index| UserView::load(index, user).map(Some));
-                let loaded = self.shared.user_views.get_or_load(user, &self.reads, load).await?;
+                let loaded = Box::pin(self.shared.user_views.get_or_load(user, &self.reads, load)).await?;
                 loaded.ok_or(StoreError::NoUser)?
             }
         };
