@@ -40,6 +40,12 @@ pub fn start(config: &LogConfig) -> io::Result<Logs> {
         LogFormat::Json => tracing::subscriber::set_global_default(json(config, &buffer)),
     };
     set.map_err(io::Error::other)?;
+    std::panic::set_hook(Box::new(|panic| {
+        // Where, and not what: the words of a panic may quote a message.
+        let location = panic.location().map(tracing::field::display);
+        let thread = std::thread::current();
+        tracing::error!(location, thread = thread.name(), "a part of the program panicked");
+    }));
     Ok(Logs(buffer))
 }
 
