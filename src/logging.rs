@@ -5,6 +5,7 @@
 //! the terminal that shows it or look like the end of the line.
 
 mod escape;
+mod text;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -50,7 +51,8 @@ pub fn start(config: &LogConfig) -> io::Result<Logs> {
 }
 
 fn text(config: &LogConfig, buffer: &Buffer) -> impl tracing::Subscriber + Send + Sync + use<> {
-    base(config).with_ansi(buffer.style.colours).with_writer(buffer.clone()).finish()
+    let colours = buffer.style.colours;
+    base(config).with_ansi(colours).event_format(text::Text { colours }).with_writer(buffer.clone()).finish()
 }
 
 fn json(config: &LogConfig, buffer: &Buffer) -> impl tracing::Subscriber + Send + Sync + use<> {
