@@ -1,4 +1,25 @@
 //! bondhu: the whole back end of a multi-user AI companion chat in one executable.
+//!
+//! The modules in reading order, from the command line down to the clock. Imports point down the list's levels only;
+//! `tests/it/tidy.rs` enforces it, ARCHITECTURE.md explains it.
+//!
+//! - [`cli`]: the command line, as types for clap and nothing that acts.
+//! - [`commands`]: what each subcommand does, one file for each; `serve` is the server from its start to its end.
+//! - [`http`]: everything that a client sees, from the connection to the words of an error.
+//! - [`app`]: every long-lived part, built once, in dependency order.
+//! - [`control`]: how commands reach a running server, by a socket in the data directory.
+//! - [`chat`]: sessions and turns, the rules of the product; a turn belongs to the server, not to the request.
+//! - [`auth`]: who is asking: accounts, passwords, logins.
+//! - [`store`]: everything that outlives the process, behind one seam: the journal is the truth, sled its index.
+//! - [`reply`]: what makes replies; the built-in companion and its rules in data files.
+//! - [`admission`]: limits of users by buckets, replies at once by slots.
+//! - [`client`]: outbound HTTP, bounded in time and bytes.
+//! - [`logging`]: log lines that never hold up a request.
+//! - [`config`]: what can be set, read from file, environment and flags, with all faults at once.
+//! - [`pool`]: bounded threads for work that blocks or computes long.
+//! - [`text`]: text from outside, validated once at the edge.
+//! - [`id`]: identifiers that remember what they name, and sequence numbers.
+//! - [`clock`]: time; the only place that reads the wall clock.
 
 pub mod admission;
 pub mod app;
