@@ -82,6 +82,9 @@ const REMOVE_USER: u8 = 2;
 /// In `meta`: when the oldest deletion was that compaction has not yet made real.
 const DELETED_AT: &str = "deleted at";
 
+/// In `meta`: the frame before which everything was applied when sled was last flushed.
+const APPLIED: &str = "applied";
+
 impl Index {
     /// Opens the trees in `dir`. sled panics on some damage, so a panic is an error here.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, IndexError> {
@@ -108,6 +111,21 @@ impl Index {
                 db,
             })
         })
+    }
+
+    /// Flushes sled, to which everything before `next_frame` was applied.
+    ///
+    /// At damage in its log sled drops what comes behind it, without a word. The note goes into the log last, so where
+    /// it is missing at the next start, more may be.
+    pub(crate) fn flush(&self, next_frame: u64) -> Result<(), IndexError> {
+        put(&self.meta, APPLIED.as_bytes(), &next_frame)?;
+        self.db.flush()?;
+        Ok(())
+    }
+
+    /// True where sled still has everything that was applied before `next_frame`.
+    pub(crate) fn has_applied(&self, next_frame: u64) -> Result<bool, IndexError> {
+        guarded(|| Ok(get::<u64>(&self.meta, APPLIED.as_bytes())?.is_some_and(|applied| applied >= next_frame)))
     }
 
     /// Makes one change; making it again changes nothing.

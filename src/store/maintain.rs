@@ -36,8 +36,8 @@ pub(crate) fn run_checkpoints(
     mut checkpoints: Checkpoints,
 ) -> Checkpoints {
     while let Ok(progress) = wanted.recv() {
-        if let Err(error) = guarded(|| Ok(shared.index.db.flush()?)) {
-            shared.fail(format!("the index can't be flushed: {error}"));
+        if let Err(error) = guarded(|| shared.index.flush(progress.next_frame)) {
+            shared.fail_index(format!("the index can't be flushed: {error}"));
         } else if let Err(error) = checkpoints.write(progress, false) {
             // An older checkpoint only makes the next start replay more.
             tracing::warn!(%error, "the checkpoint can't be written");

@@ -484,7 +484,7 @@ impl Store {
         open.sort_unstable_by_key(|(turn, frame)| (*frame, *turn));
         let turns = open.iter().map(|(turn, _)| *turn).collect();
         let removals = recovered.index.has_removals();
-        let shared = Arc::new(shared(recovered.index, cache));
+        let shared = Arc::new(shared(recovered.index, cache, &config.dir));
         let (commands, received) = mpsc::sync_channel(COMMANDS_MAX);
         let (checkpoints, wanted) = mpsc::sync_channel(1);
         let (compactions, requests) = mpsc::sync_channel(4);
@@ -735,11 +735,12 @@ impl Drop for Store {
     }
 }
 
-fn shared(index: index::Index, cache: &CacheConfig) -> Shared {
+fn shared(index: index::Index, cache: &CacheConfig, dir: &std::path::Path) -> Shared {
     let bytes = |share: u64| usize::try_from(cache.capacity / 100 * share).unwrap_or(usize::MAX);
     let rest = (100 - SESSIONS_SHARE - VIEWS_SHARE) / 2;
     Shared {
         index: Arc::new(index),
+        index_dir: recover::Layout::of(dir).index,
         sessions: Arc::new(Cache::new(bytes(SESSIONS_SHARE))),
         user_views: Arc::new(Cache::new(bytes(VIEWS_SHARE))),
         users: Arc::new(Cache::new(bytes(rest))),
@@ -769,7 +770,7 @@ fn close(running: Running, shared: &Shared, index_dir: &std::path::Path) {
     let clean = || -> Result<(), String> {
         let (mut journal, progress) = written.ok_or("writing had ended")?;
         let mut checkpoints = checkpoints.ok_or("the checkpoints had ended")?;
-        index::guarded(|| Ok(shared.index.db.flush()?)).map_err(|error| error.to_string())?;
+        index::guarded(|| shared.index.flush(progress.next_frame)).map_err(|error| error.to_string())?;
         // sled's own flush is no sync: the index is believed after a power cut only if this one succeeds.
         File::open(index_dir.join("db")).and_then(|file| file.sync_all()).map_err(|error| error.to_string())?;
         journal.stop().map_err(|error| error.to_string())?;

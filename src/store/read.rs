@@ -35,7 +35,7 @@ impl Store {
             guarded(|| Ok(read(&shared.index))).unwrap_or_else(|error| Err(fail_on(&shared, error))).inspect_err(
                 |error| {
                     if let StoreError::Unreadable(why) = error {
-                        shared.fail(format!("the index can't be read: {why}"));
+                        shared.fail_index(format!("the index can't be read: {why}"));
                     }
                 },
             )

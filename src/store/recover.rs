@@ -120,6 +120,11 @@ fn replay(
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Replayed, OpenError> {
     let index = Index::open(&layout.index, config.index_cache).map_err(index_error)?;
+    if let Some(checkpoint) = checkpoint
+        && !index.has_applied(checkpoint.next_frame).map_err(index_error)?
+    {
+        return Err(OpenError::Index("sled has lost something that was applied to it".to_owned()));
+    }
     let known = checkpoint.map_or(Known { from: 0, next_frame: 0 }, |checkpoint| Known {
         from: checkpoint.replay_from,
         next_frame: checkpoint.next_frame,
@@ -148,7 +153,7 @@ fn finish(replayed: Replayed, lock: File, layout: &Layout) -> Result<Recovered, 
     let next_frame = journal.next_frame();
     let replay_from = open.values().copied().min().unwrap_or(next_frame);
     // From here on the last run's word counts for nothing: this run's does.
-    index.db.flush().map_err(|error| index_error(error.into()))?;
+    guarded(|| index.flush(next_frame)).map_err(index_error)?;
     checkpoints.write(Progress { replay_from, next_frame, next_stamp }, false).map_err(io)?;
     Ok(Recovered { lock, journal, index, checkpoints, open, next_stamp })
 }

@@ -22,7 +22,7 @@ use super::{
     Ending, Health, OpenTurn, StoreError, Token, TokenDigest, User,
     batch::{Batch, Decided, Memory, token_of, user_of},
     cache::{Cache, Keep},
-    checkpoint::Progress,
+    checkpoint::{self, Progress},
     codec::{Change, SpeakerCode},
     command::{Command, Reply},
     index::{Index, IndexError, Removal, guarded},
@@ -53,6 +53,7 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 /// What the writer, the readers and the rest of the store share.
 pub(crate) struct Shared {
     pub(crate) index: Arc<Index>,
+    pub(crate) index_dir: PathBuf,
     pub(crate) sessions: Arc<Cache<SessionId, SessionView>>,
     pub(crate) user_views: Arc<Cache<UserId, UserView>>,
     pub(crate) users: Arc<Cache<UserId, User>>,
@@ -84,6 +85,14 @@ impl Shared {
             failed.get_or_insert(why);
             first
         });
+    }
+
+    /// As [`Shared::fail`], where the index is the reason: the next start rebuilds it.
+    pub(crate) fn fail_index(&self, why: String) {
+        self.fail(why);
+        if let Err(error) = checkpoint::mark_rebuild(&self.index_dir) {
+            tracing::error!(%error, "the index can't be marked for rebuilding; remove the index folder by hand");
+        }
     }
 }
 
@@ -225,7 +234,7 @@ impl Writer {
         let Batch { changes, acknowledgements, decided, broken, .. } = batch;
         let committed = match broken {
             Some(error) => {
-                self.shared.fail(format!("the index can't be read: {error}"));
+                self.shared.fail_index(format!("the index can't be read: {error}"));
                 Err(error)
             }
             None => self.write(&changes, decided),
@@ -248,7 +257,7 @@ impl Writer {
         let now = self.clock.now();
         if let Err(error) = guarded(|| changes.iter().try_for_each(|change| self.shared.index.apply(change, now))) {
             // Durable, but not to be read before the index is rebuilt: nobody may be told that it is done.
-            self.shared.fail(format!("the index can't be written: {error}"));
+            self.shared.fail_index(format!("the index can't be written: {error}"));
             return Err(StoreError::Unknown);
         }
         for change in changes {
@@ -386,7 +395,7 @@ impl Writer {
             self.timers.expiry = Instant::now();
             let now = self.clock.now();
             if let Err(error) = guarded(|| self.shared.index.remove_expired(now)) {
-                self.shared.fail(format!("the index can't be read: {error}"));
+                self.shared.fail_index(format!("the index can't be read: {error}"));
             }
         }
     }
@@ -441,6 +450,6 @@ fn weight(command: &Command) -> usize {
 /// The index failed outside the writer.
 pub(crate) fn fail_on(shared: &Shared, error: IndexError) -> StoreError {
     let error = StoreError::from(error);
-    shared.fail(error.to_string());
+    shared.fail_index(error.to_string());
     error
 }

@@ -4,5 +4,6 @@
 
 mod support;
 
+mod index;
 mod smoke;
 mod tidy;
