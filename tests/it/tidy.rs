@@ -38,9 +38,10 @@ const LEVELS: [(&str, u8); 17] = [
 const BESIDE: [(&str, &str); 4] = [("commands", "cli"), ("chat", "auth"), ("reply", "client"), ("logging", "config")];
 
 /// Single names that may be known besides: plain values, which keep neither module from being read alone.
-const NAMES_BESIDE: [(&str, &str); 2] = [
+const NAMES_BESIDE: [(&str, &str); 3] = [
     ("admission", "store::Tier"), // Which limits hold for an account; the store has accounts.
     ("reply", "store::Speaker"),  // Who said a line; the store has lines.
+    ("logging", "clock::Clock"),  // When a line was written: only the clock reads the time.
 ];
 
 /// Crates, and the only places that may name them.
