@@ -5,5 +5,7 @@
 mod support;
 
 mod index;
+mod journey;
+mod matrix;
 mod smoke;
 mod tidy;

@@ -1,10 +1,33 @@
 //! What tests share: the real binary as a child process, and a small blocking HTTP client.
 
 pub(crate) mod client;
+pub(crate) mod command;
+pub(crate) mod raw;
 pub(crate) mod server;
+pub(crate) mod talk;
+
+use std::sync::Barrier;
 
 pub(crate) use client::{Client, Response};
-pub(crate) use server::Server;
+pub(crate) use raw::Raw;
+pub(crate) use server::{Server, text};
+pub(crate) use talk::{each, list};
 
 /// A password that every policy takes.
 pub(crate) const PASSWORD: &str = "river-stone-lamp-42";
+
+/// Does `work` for 0 to `count - 1` in as many threads, all begun at the same moment.
+pub(crate) fn at_once<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let start = Barrier::new(count);
+    std::thread::scope(|scope| {
+        let begin = |n| {
+            let (work, start) = (&work, &start);
+            scope.spawn(move || {
+                start.wait();
+                work(n)
+            })
+        };
+        let running: Vec<_> = (0..count).map(begin).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}

@@ -1,0 +1,270 @@
+//! Who may do what: every route of the table for every kind of caller, and what strangers learn.
+
+use std::collections::BTreeSet;
+
+use bondhu::http::routes::ROUTES;
+use serde_json::{Value, json};
+
+use crate::support::{Client, PASSWORD, Response, Server, text};
+
+/// Who asks, in the order of the statuses in [`WANTED`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Caller {
+    Owner,
+    Another,
+    Nobody,
+    LoggedOut,
+    Admin,
+}
+
+const CALLERS: [Caller; 5] = [Caller::Owner, Caller::Another, Caller::Nobody, Caller::LoggedOut, Caller::Admin];
+
+const OPEN: [u16; 5] = [200; 5];
+const OWN: [u16; 5] = [200, 200, 401, 401, 200];
+const OWN_MADE: [u16; 5] = [201, 201, 401, 401, 201];
+const OWN_GONE: [u16; 5] = [204, 204, 401, 401, 204];
+const OWNER: [u16; 5] = [200, 403, 401, 401, 403];
+const OWNER_MADE: [u16; 5] = [201, 403, 401, 401, 403];
+const OWNER_GONE: [u16; 5] = [204, 403, 401, 401, 403];
+
+/// Method, path as the route table has it with a query where one is meant, body, and the status for each caller.
+///
+/// `{session}`, `{login}`, `{user}` and `{name}` in bodies and queries are the owner's; `{new}` is a new name.
+const WANTED: &[(&str, &str, &str, [u16; 5])] = &[
+    ("GET", "/health", "", OPEN),
+    ("GET", "/ready", "", OPEN),
+    ("POST", "/api/v1/auth/register", r#"{"username":"{new}","password":"{password}"}"#, [201; 5]),
+    ("POST", "/api/v1/auth/login", r#"{"username":"{name}","password":"{password}"}"#, OPEN),
+    ("POST", "/api/v1/auth/logout", "", OWN_GONE),
+    ("GET", "/api/v1/auth/me", "", OWN),
+    ("DELETE", "/api/v1/auth/me", r#"{"password":"{password}"}"#, OWN_GONE),
+    ("POST", "/api/v1/auth/password", r#"{"current":"{password}","new":"seven green umbrellas"}"#, OWN_GONE),
+    ("GET", "/api/v1/auth/tokens", "", OWN),
+    ("DELETE", "/api/v1/auth/tokens/{id}", "", [204, 404, 401, 401, 404]),
+    ("GET", "/api/v1/auth/export", "", OWN),
+    ("POST", "/api/v1/sessions", "{}", OWN_MADE),
+    ("POST", "/api/v1/sessions", r#"{"id":"{session}","title":"mine"}"#, OWNER),
+    ("GET", "/api/v1/sessions", "", OWN),
+    ("GET", "/api/v1/sessions/{id}", "", OWNER),
+    ("PATCH", "/api/v1/sessions/{id}", r#"{"title":"mine"}"#, OWNER),
+    ("DELETE", "/api/v1/sessions/{id}", "", OWNER_GONE),
+    ("POST", "/api/v1/sessions/{id}/messages", r#"{"content":"mine"}"#, OWNER_MADE),
+    ("GET", "/api/v1/sessions/{id}/messages", "", OWNER),
+    ("POST", "/api/v1/chat/send", r#"{"message":"mine","session_id":"{session}"}"#, OWNER),
+    ("POST", "/api/v1/chat/send", r#"{"message":"mine","user_id":"{user}"}"#, OWNER),
+    ("POST", "/api/v1/chat/send", r#"{"message":"mine"}"#, OWN),
+    ("GET", "/api/v1/chat/history", "", OWN),
+    ("GET", "/api/v1/chat/history?session_id={session}", "", OWNER),
+    ("GET", "/api/v1/chat/history/{user_id}", "", OWNER),
+    ("DELETE", "/api/v1/chat/history", "", OWN_GONE),
+    ("DELETE", "/api/v1/chat/history/{user_id}", "", OWNER_GONE),
+    ("GET", "/api/v1/chat/search?q=umbrella", "", OWN),
+    ("GET", "/api/v1/chat/search/{user_id}?q=umbrella", "", OWNER),
+    ("GET", "/api/v1/chat/health", "", OPEN),
+];
+
+/// An owner with a session, a message in it and a second login.
+struct World {
+    owner: Client,
+    name: String,
+    user: String,
+    session: String,
+    login: String,
+}
+
+impl World {
+    fn new(server: &Server, name: &str) -> Self {
+        let (mut owner, user) = server.user(name);
+        let session = owner.session();
+        owner.say(&session, "I lost my umbrella");
+        let credentials = json!({"username": name, "password": PASSWORD, "label": "phone"});
+        let mut phone = server.client();
+        phone.token = Some(text(&phone.post("/api/v1/auth/login", &credentials).expect(200).json()["token"]));
+        let tokens = owner.get("/api/v1/auth/tokens").expect(200).json();
+        Self { owner, name: name.to_owned(), user, session, login: text(&tokens["tokens"][1]["id"]) }
+    }
+
+    fn caller(&self, server: &Server, who: Caller, name: &str) -> Client {
+        match who {
+            Caller::Owner => self.owner.another_tab(server),
+            Caller::Another => server.user(name).0,
+            Caller::Nobody => server.client(),
+            Caller::LoggedOut => {
+                let (mut client, _) = server.user(name);
+                client.post("/api/v1/auth/logout", &json!({})).expect(204);
+                client
+            }
+            Caller::Admin => {
+                server.add_admin(name);
+                let mut client = server.client();
+                let credentials = json!({"username": name, "password": PASSWORD});
+                let login = client.post("/api/v1/auth/login", &credentials).expect(200).json();
+                assert_eq!(login["user"]["role"], "admin");
+                client.token = Some(text(&login["token"]));
+                client
+            }
+        }
+    }
+
+    fn fill(&self, template: &str, new: &str) -> String {
+        let id = if template.contains("/tokens/") { &self.login } else { &self.session };
+        let names = [
+            ("{id}", id),
+            ("{session}", &self.session),
+            ("{user_id}", &self.user),
+            ("{user}", &self.user),
+            ("{name}", &self.name),
+            ("{new}", &new.to_owned()),
+            ("{password}", &PASSWORD.to_owned()),
+        ];
+        names.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value))
+    }
+
+    /// All that others might have changed.
+    fn state(&mut self) -> Vec<Value> {
+        let paths = ["/api/v1/auth/me", "/api/v1/auth/tokens", "/api/v1/sessions", "/api/v1/chat/history"];
+        paths.iter().map(|path| self.owner.get(path).expect(200).json()).collect()
+    }
+}
+
+#[test]
+fn p4_every_route_answers_every_caller_as_the_table_says() {
+    let known: BTreeSet<_> =
+        WANTED.iter().map(|(method, path, ..)| (*method, path.split('?').next().unwrap())).collect();
+    let routes: BTreeSet<_> = ROUTES.iter().map(|route| (route.method.as_str(), route.path)).collect();
+    assert_eq!(known, routes, "the table has exactly the routes that there are");
+
+    let server = Server::start(&[]);
+    for (row, (method, path, body, statuses)) in WANTED.iter().enumerate() {
+        for (who, wanted) in CALLERS.into_iter().zip(statuses) {
+            let mut world = World::new(&server, &format!("owner-{row}-{who:?}"));
+            let mut client = world.caller(&server, who, &format!("caller-{row}-{who:?}"));
+            let before = world.state();
+            let new = format!("new-{row}-{who:?}");
+            let (path, body) = (world.fill(path, &new), world.fill(body, &new));
+            let headers = [("content-type", "application/json")];
+            let body = (!body.is_empty()).then_some(body.as_bytes());
+            let answer = client.send(method, &path, &headers, body).unwrap();
+            assert_eq!(answer.status, *wanted, "{method} {path} by {who:?}: {}", answer.text());
+            assert!(answer.header("x-request-id").is_some());
+            assert_eq!(answer.header("www-authenticate").is_some(), answer.status == 401);
+            if who != Caller::Owner && !path.ends_with("/login") {
+                assert_eq!(world.state(), before, "{method} {path} by {who:?} changed the owner's data");
+            }
+            if *method == "GET" {
+                let head = client.send("HEAD", &path, &headers, None).unwrap();
+                assert_eq!((head.status, named(&head)), (answer.status, named(&answer)), "HEAD {path} by {who:?}");
+            }
+        }
+    }
+}
+
+/// The headers but for those that differ from request to request, and the framing, which `HEAD` may leave out.
+fn named(answer: &Response) -> Vec<&(String, String)> {
+    let varies = ["x-request-id", "date", "transfer-encoding"];
+    answer.headers.iter().filter(|(name, _)| !varies.contains(&name.as_str())).collect()
+}
+
+/// All that a stranger is told, request id and time aside.
+fn told(answer: &Response) -> (u16, Vec<(String, String)>, Value) {
+    let mut body = answer.json();
+    let id = body.as_object_mut().unwrap().remove("request_id");
+    assert_eq!(id.as_ref().and_then(Value::as_str), answer.header("x-request-id"));
+    (answer.status, named(answer).into_iter().cloned().collect(), body)
+}
+
+/// Every call that names a session, with `{id}` for it.
+const OF_A_SESSION: &[(&str, &str, &str)] = &[
+    ("GET", "/api/v1/sessions/{id}", ""),
+    ("PATCH", "/api/v1/sessions/{id}", r#"{"title":"mine"}"#),
+    ("PATCH", "/api/v1/sessions/{id}", r#"{"title":7}"#),
+    ("DELETE", "/api/v1/sessions/{id}", ""),
+    ("POST", "/api/v1/sessions/{id}/messages", r#"{"content":"mine"}"#),
+    ("POST", "/api/v1/sessions/{id}/messages", r#"{"content":""}"#),
+    ("GET", "/api/v1/sessions/{id}/messages", ""),
+    ("GET", "/api/v1/sessions/{id}/messages?limit=0", ""),
+    ("GET", "/api/v1/chat/history?session_id={id}", ""),
+];
+
+/// Calls that create a session with an id that nobody had, so that one that never existed answers otherwise.
+const CREATING: &[(&str, &str, &str)] = &[
+    ("POST", "/api/v1/sessions", r#"{"id":"{id}"}"#),
+    ("POST", "/api/v1/chat/send", r#"{"message":"mine","session_id":"{id}"}"#),
+];
+
+fn ask(client: &mut Client, (method, path, body): (&str, &str, &str), id: &str) -> Response {
+    let (path, body) = (path.replace("{id}", id), body.replace("{id}", id));
+    let tag = [("content-type", "application/json"), ("if-none-match", "*")];
+    client.send(method, &path, &tag, (!body.is_empty()).then_some(body.as_bytes())).unwrap()
+}
+
+#[test]
+fn p4_anothers_session_a_deleted_one_and_one_that_never_was_give_the_same_bytes() {
+    let mut server = Server::start(&[]);
+    let (mut owner, _) = server.user("amina");
+    let (stranger, _) = server.user("mallory");
+    let (anothers, deleted, own_deleted) = (owner.session(), owner.session(), stranger.another_tab(&server).session());
+    for session in [&anothers, &deleted] {
+        owner.say(session, "This is between us");
+    }
+    owner.delete(&format!("/api/v1/sessions/{deleted}")).expect(204);
+    stranger.another_tab(&server).delete(&format!("/api/v1/sessions/{own_deleted}")).expect(204);
+
+    let never = uuid::Uuid::now_v7().to_string();
+    let random = uuid::Uuid::new_v4().to_string();
+    for warm in [false, true] {
+        server = server.restart(&[]);
+        let mut owner = owner.another_tab(&server);
+        let mut stranger = stranger.another_tab(&server);
+        if warm {
+            owner.page(&anothers, "");
+            owner.history("");
+            stranger.history("");
+        }
+        for call in OF_A_SESSION {
+            let wanted = told(&ask(&mut stranger, *call, &never).expect(403));
+            for id in [&anothers, &deleted, &own_deleted, &random] {
+                assert_eq!(told(&ask(&mut stranger, *call, id)), wanted, "{call:?} on {id}, warm: {warm}");
+            }
+        }
+        for id in ["x", "0", &anothers[1..], &anothers.replace('-', ""), "%20", "..", &"x".repeat(300)] {
+            for call in OF_A_SESSION.iter().filter(|(_, path, _)| !path.contains('=')) {
+                let wanted = told(&ask(&mut stranger, *call, &never));
+                assert_eq!(told(&ask(&mut stranger, *call, id)), wanted, "{call:?} on {id}");
+            }
+        }
+        for call in CREATING {
+            let wanted = told(&ask(&mut stranger, *call, &anothers).expect(403));
+            for id in [&deleted, &own_deleted] {
+                assert_eq!(told(&ask(&mut stranger, *call, id)), wanted, "{call:?} on {id}, warm: {warm}");
+            }
+        }
+        assert_eq!(owner.page(&anothers, "")["head"], 2);
+        assert_eq!(stranger.history("")["total"], 0);
+    }
+    let events = server.log().iter().filter(|line| line.contains("event=\"ownership\"")).count();
+    assert!(events >= 5 * OF_A_SESSION.len(), "each try is a security event: {events}");
+}
+
+#[test]
+fn a_method_that_a_path_does_not_have_is_405_with_those_that_it_has() {
+    let server = Server::start(&[]);
+    let (mut client, _) = server.user("amina");
+    let paths: BTreeSet<_> = ROUTES.iter().map(|route| route.path).collect();
+    for path in paths {
+        let mut has: BTreeSet<_> =
+            ROUTES.iter().filter(|route| route.path == path).map(|r| r.method.as_str()).collect();
+        if has.contains("GET") {
+            has.insert("HEAD");
+        }
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", "get"] {
+            if has.contains(method) {
+                continue;
+            }
+            let answer = client.send(method, path, &[], None).unwrap();
+            assert_eq!(answer.status, 405, "{method} {path}: {}", answer.text());
+            let allowed: BTreeSet<_> = answer.header("allow").unwrap().split(", ").collect();
+            assert_eq!(allowed, has, "{method} {path}");
+        }
+    }
+}
