@@ -5,7 +5,11 @@
 mod support;
 
 mod index;
+mod accounts;
+mod histories;
 mod journey;
+mod logins;
 mod matrix;
+mod pages;
 mod smoke;
 mod tidy;

@@ -11,7 +11,7 @@ use std::sync::Barrier;
 pub(crate) use client::{Client, Response};
 pub(crate) use raw::Raw;
 pub(crate) use server::{Server, text};
-pub(crate) use talk::{each, list};
+pub(crate) use talk::{each, encoded, list};
 
 /// A password that every policy takes.
 pub(crate) const PASSWORD: &str = "river-stone-lamp-42";

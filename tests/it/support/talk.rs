@@ -47,3 +47,8 @@ pub(crate) fn list(value: &Value) -> &[Value] {
 pub(crate) fn each<'v>(value: &'v Value, field: &str) -> Vec<&'v Value> {
     list(value).iter().map(|item| &item[field]).collect()
 }
+
+/// Text as the value of a query parameter.
+pub(crate) fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
