@@ -214,6 +214,9 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
         }
         ControlRequest::Compact {} => {
             let bytes_saved = store.compact().await.map_err(|error| error.to_string())?;
+            store
+                .rebuild_at_next_start()
+                .map_err(|error| format!("the index can't be marked for rebuilding: {error}"))?;
             return Ok(ControlAnswer::Compacted { bytes_saved });
         }
         ControlRequest::UserPasswd { username, password } => {

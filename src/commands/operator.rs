@@ -130,7 +130,9 @@ fn text(answer: &ControlAnswer) -> String {
         ControlAnswer::User { user } => line(user),
         ControlAnswer::Users { users } => users.iter().map(line).collect(),
         ControlAnswer::Invitation { code } => format!("{}\n", code.0),
-        ControlAnswer::Compacted { bytes_saved } => format!("compacted: {bytes_saved} bytes saved\n"),
+        ControlAnswer::Compacted { bytes_saved } => {
+            format!("compacted: {bytes_saved} bytes saved; the next start rebuilds the index\n")
+        }
         ControlAnswer::Refused { reason } => format!("refused: {reason}\n"),
     }
 }

@@ -11,5 +11,6 @@ mod journey;
 mod logins;
 mod matrix;
 mod pages;
+mod sessions;
 mod smoke;
 mod tidy;
