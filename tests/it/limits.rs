@@ -1,0 +1,137 @@
+//! Limits: one user's excess is refused with 429, everybody's with 503, and nothing of it is stored.
+
+use serde_json::json;
+
+use crate::support::{Response, Server, at_once, each, text};
+
+#[track_caller]
+fn waits(refused: &Response, most: u64) {
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert_eq!(refused.json()["type"], "urn:bondhu:problem:rate-limited");
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=most).contains(&wait), "{wait}");
+}
+
+#[test]
+fn p6_a_user_who_sends_too_much_is_refused_before_anything_is_stored() {
+    let server = Server::start(&["limits.free.messages_per_minute=3"]);
+    let (mut amina, _) = server.user("amina");
+    let (mut bela, _) = server.user("bela");
+    let session = amina.session();
+    let path = format!("/api/v1/sessions/{session}/messages");
+    let keyed = |content: &str| json!({"content": content});
+    let first = amina.json("POST", &path, &[("idempotency-key", "k")], &keyed("one")).expect(201).json();
+    amina.post("/api/v1/chat/send", &json!({"message": "two", "session_id": session})).expect(200);
+    // What is not a new message is not charged as one: a repeat, and what is refused.
+    for _ in 0..5 {
+        let repeat = amina.json("POST", &path, &[("idempotency-key", "k")], &keyed("one")).expect(200).json();
+        assert_eq!(repeat, first);
+        amina.try_say(&session, " ").expect(422);
+    }
+    amina.say(&session, "three");
+    waits(&amina.try_say(&session, "canary-over"), 20);
+    waits(&amina.post("/api/v1/chat/send", &json!({"message": "canary-over"})), 20);
+    amina.json("POST", &path, &[("idempotency-key", "k")], &keyed("one")).expect(200);
+    assert_eq!(amina.page(&session, "")["head"], 6);
+    assert_eq!(amina.history("")["total"], 3);
+    assert_eq!(amina.get("/api/v1/sessions").expect(200).json()["sessions"].as_array().unwrap().len(), 1);
+    bela.post("/api/v1/chat/send", &json!({"message": "hello"})).expect(200);
+    let seen = server.log().iter().filter(|line| line.contains("security") && line.contains("rate_limited")).count();
+    assert_eq!(seen, 2);
+}
+
+#[test]
+fn of_sends_at_once_no_more_pass_than_the_limit_allows() {
+    let server = Server::start(&["limits.free.messages_per_minute=5"]);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    let answers = at_once(20, |n| amina.another_tab(&server).try_say(&session, &format!("message {n}")).status);
+    let passed = answers.iter().filter(|&&status| status == 201).count();
+    assert!((5..=6).contains(&passed), "{answers:?}"); // One more where it took twelve seconds.
+    assert_eq!(amina.page(&session, "")["head"], 2 * passed);
+}
+
+#[test]
+fn a_user_who_asks_too_often_is_refused_and_may_still_leave() {
+    let server = Server::start(&["limits.free.requests_per_minute=4"]);
+    let (mut amina, _) = server.user("amina");
+    let (mut bela, _) = server.user("bela");
+    for path in ["/api/v1/auth/me", "/api/v1/chat/history", "/api/v1/sessions", "/api/v1/auth/tokens"] {
+        amina.get(path).expect(200);
+    }
+    waits(&amina.get("/api/v1/auth/me"), 15);
+    waits(&amina.post("/api/v1/sessions", &json!({})), 15);
+    // Who they are is no one else's business, and what is open to all is open to them.
+    bela.get("/api/v1/auth/me").expect(200);
+    amina.get("/health").expect(200);
+    amina.get("/api/v1/chat/health").expect(200);
+    amina.post("/api/v1/auth/logout", &json!({})).expect(204);
+    assert_eq!(amina.get("/api/v1/auth/me").status, 401);
+}
+
+#[test]
+fn a_tier_that_the_operator_gives_counts_at_once() {
+    let settings = ["limits.free.messages_per_minute=1", "limits.premium.messages_per_minute=4"];
+    let server = Server::start(&settings);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    amina.say(&session, "one");
+    waits(&amina.try_say(&session, "no"), 60);
+    let shown = server.command(&["user", "tier", "amina", "premium"], "").ok();
+    assert!(shown.contains(" premium "), "{shown}");
+    assert_eq!(amina.get("/api/v1/auth/me").expect(200).json()["user"]["tier"], "premium");
+    for n in 2..=4 {
+        amina.say(&session, &n.to_string());
+    }
+    waits(&amina.try_say(&session, "no"), 15);
+    server.command(&["user", "tier", "amina", "unlimited"], "").ok();
+    for n in 5..30 {
+        amina.say(&session, &n.to_string());
+    }
+    server.command(&["user", "tier", "amina", "free"], "").ok();
+    waits(&amina.try_say(&session, "no"), 600);
+    assert_eq!(amina.page(&session, "")["head"], 2 * 29);
+}
+
+#[test]
+fn p6_with_one_slot_and_a_short_line_every_send_is_stored_whole_or_not_at_all() {
+    let server = Server::start(&["concurrency.min=1", "concurrency.max=1", "concurrency.queue=1"]);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    let taken = at_once(48, |n| {
+        let mut tab = amina.another_tab(&server);
+        let mut taken = Vec::new();
+        for m in 0..5 {
+            let content = format!("message {n}-{m}");
+            let answer = tab.try_say(&session, &content);
+            assert!(server.client().get("/health").status == 200);
+            match answer.status {
+                201 => taken.push(content),
+                status => {
+                    assert_eq!((status, answer.header("retry-after").is_some()), (503, true), "{}", answer.text());
+                }
+            }
+        }
+        taken
+    });
+    let mut taken: Vec<String> = taken.concat();
+    assert!(!taken.is_empty());
+    let (mut stored, mut after) = (Vec::new(), 0);
+    loop {
+        let page = amina.page(&session, &format!("?limit=200&after={after}"));
+        let messages = page["messages"].as_array().unwrap();
+        assert!(messages.iter().zip(after + 1..).all(|(message, seq)| message["seq"] == seq));
+        let (asked, replies): (Vec<_>, Vec<_>) = messages.iter().partition(|message| message["role"] == "user");
+        stored.extend(asked.iter().map(|message| text(&message["content"])));
+        assert_eq!(each(&json!(asked), "status"), vec!["answered"; asked.len()]);
+        assert!(replies.iter().all(|reply| reply["status"] == "complete"));
+        after += messages.len();
+        if page["has_more"] == false {
+            break;
+        }
+    }
+    taken.sort();
+    stored.sort();
+    assert_eq!(stored, taken);
+    assert_eq!(after, 2 * taken.len());
+}
