@@ -6,6 +6,7 @@ mod support;
 
 mod index;
 mod accounts;
+mod browser_rules;
 mod histories;
 mod idempotency;
 mod inputs;
