@@ -175,9 +175,10 @@ pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 
-/// The address in the line that says that the server is ready.
+/// The address in the line, text or JSON, that says that the server is ready.
 fn ready_at(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("bondhu is ready")?;
-    let (_, rest) = rest.split_once("address=")?;
-    rest.split_whitespace().next()?.parse().ok()
+    let (_, rest) = rest.split_once("address")?;
+    let rest = rest.trim_start_matches(['=', '"', ':']);
+    rest.split(['"', ' ']).next()?.parse().ok()
 }

@@ -1,0 +1,169 @@
+//! Accounts from the command line: the same words and the same effect through the running server and without one.
+
+use serde_json::json;
+
+use crate::support::{Client, PASSWORD, Server, command::Done};
+
+/// Runs commands on a data directory while its server runs, or while none does.
+struct Desk {
+    /// Always there, but for the moment of a restart.
+    server: Option<Server>,
+    /// True where it runs now.
+    up: bool,
+    /// True where it is to run while commands do.
+    running: bool,
+}
+
+impl Desk {
+    fn new(running: bool) -> Self {
+        Self { server: Some(Server::start(&[])), up: true, running }
+    }
+
+    fn run(&mut self, arguments: &[&str], input: &str) -> Done {
+        let server = self.server.as_mut().unwrap();
+        if self.up && !self.running {
+            server.stop();
+            self.up = false;
+        }
+        server.command(arguments, input)
+    }
+
+    /// A client of the server, which is started where it does not run.
+    fn client(&mut self) -> Client {
+        if !self.up {
+            self.server = self.server.take().map(|server| server.restart(&[]));
+            self.up = true;
+        }
+        self.server.as_ref().unwrap().client()
+    }
+}
+
+fn login(client: &mut Client, name: &str, password: &str) -> u16 {
+    let answer = client.post("/api/v1/auth/login", &json!({"username": name, "password": password}));
+    if answer.status == 200 {
+        client.token = answer.json()["token"].as_str().map(str::to_owned);
+    }
+    answer.status
+}
+
+const ALICE: [&str; 9] =
+    ["user", "add", "Alice", "--admin", "--tier", "premium", "--display-name", "Alice\u{1b}[2J", "--password-file=-"];
+
+#[test]
+fn accounts_are_added_and_listed_with_and_without_a_running_server() {
+    for running in [true, false] {
+        let mut desk = Desk::new(running);
+        let added = desk.run(&ALICE, &format!("{PASSWORD}\nignored\n")).ok();
+        let words: Vec<_> = added.split_whitespace().collect();
+        assert_eq!(words[..4], ["Alice", "admin", "premium", "active"]);
+        assert!(!added.contains('\u{1b}'), "a name can't act on the terminal");
+        desk.run(&["user", "add", "bob", "--password-file", "-"], PASSWORD).ok();
+        let faults = [("ALICE", PASSWORD, "taken"), ("a b", PASSWORD, "letters"), ("carol", "short", "12 characters")];
+        for (name, password, fault) in faults {
+            let refused = desk.run(&["user", "add", name, "--password-file", "-"], password);
+            assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{name}");
+            assert!(refused.err.contains(fault) && !refused.err.contains(PASSWORD), "{}", refused.err);
+        }
+        let listed = desk.run(&["user", "list"], "").ok();
+        let names: Vec<_> = listed.lines().map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(names, ["Alice", "bob"], "oldest first");
+
+        let mut client = desk.client();
+        assert_eq!(login(&mut client, "alice", PASSWORD), 200);
+        let me = client.get("/api/v1/auth/me").expect(200).json()["user"].clone();
+        let wanted = [json!("admin"), json!("premium"), json!("Alice\u{1b}[2J")];
+        assert_eq!(["role", "tier", "display_name"].map(|field| me[field].clone()), wanted);
+    }
+}
+
+#[test]
+fn accounts_are_changed_and_shut_with_and_without_a_running_server() {
+    for running in [true, false] {
+        let mut desk = Desk::new(running);
+        desk.run(&ALICE, PASSWORD).ok();
+        desk.run(&["user", "add", "bob", "--password-file", "-"], PASSWORD).ok();
+        let mut client = desk.client();
+        assert_eq!(login(&mut client, "alice", PASSWORD), 200);
+        let token = client.token.unwrap();
+
+        let changed = desk.run(&["user", "role", "alice", "user"], "").ok();
+        assert!(changed.contains(" user  premium   active "), "{changed}");
+        desk.run(&["user", "tier", "alice", "unlimited"], "").ok();
+        desk.run(&["user", "disable", "bob"], "").ok();
+        for command in [["tier", "nobody", "free"], ["role", "nobody", "admin"]] {
+            let refused = desk.run(&[&["user"], &command[..]].concat(), "");
+            assert_eq!(refused.code, 1, "{command:?}");
+            assert!(!refused.err.is_empty() && !refused.err.contains("panicked"));
+        }
+        assert_eq!(desk.run(&["user", "disable", "nobody"], "").code, 1);
+        assert_eq!(desk.run(&["user", "tier", "alice", "gold"], "").code, 2);
+
+        let mut client = desk.client();
+        assert_eq!(login(&mut client, "bob", PASSWORD), 401);
+        client.token = Some(token.clone());
+        let me = client.get("/api/v1/auth/me").expect(200).json()["user"].clone();
+        assert_eq!((&me["role"], &me["tier"]), (&json!("user"), &json!("unlimited")));
+        desk.run(&["user", "enable", "bob"], "").ok();
+        desk.run(&["user", "passwd", "alice", "--password-file", "-"], "seven green umbrellas\n").ok();
+
+        let mut client = desk.client();
+        client.token = Some(token);
+        assert_eq!(client.get("/api/v1/auth/me").status, 401, "a new password ends every login");
+        client.token = None;
+        assert_eq!(login(&mut client, "alice", PASSWORD), 401);
+        assert_eq!(login(&mut client, "alice", "seven green umbrellas"), 200);
+        assert_eq!(login(&mut client, "bob", PASSWORD), 200);
+    }
+}
+
+#[test]
+fn a_password_comes_from_a_file_or_a_terminal_and_never_from_an_argument() {
+    let server = Server::start(&[]);
+    let file = server.dir().path().join("password");
+    std::fs::write(&file, format!("{PASSWORD}\n")).unwrap();
+    server.command(&["user", "add", "alice", "--password-file", &file.display().to_string()], "").ok();
+    let mut client = server.client();
+    assert_eq!(login(&mut client, "alice", PASSWORD), 200);
+    let asked = server.command(&["user", "add", "bob"], PASSWORD);
+    assert_eq!(asked.code, 2);
+    assert!(asked.err.contains("--password-file"), "{}", asked.err);
+    assert_eq!(server.command(&["user", "add", "bob", "--password-file", "-"], "\n").code, 1);
+    assert_eq!(server.command(&["user", "add", "bob", "--password-file", "/no/such/file"], "").code, 1);
+    assert_eq!(server.command(&["user", "add", "bob", "--password", PASSWORD], "").code, 2);
+    assert_eq!(server.command(&["user", "list"], "").ok().lines().count(), 1);
+}
+
+#[test]
+fn the_first_account_may_be_made_before_the_first_start_and_nothing_else_makes_a_directory() {
+    let mut server = Server::start(&[]);
+    server.stop();
+    let dir = server.dir();
+    let run = |arguments: &[&str], input: &str| crate::support::command::bondhu(dir.path(), arguments, input);
+    for command in [&["user", "list"][..], &["user", "tier", "alice", "free"], &["compact"]] {
+        let done = run(&[command, &["--data-dir", "new"]].concat(), "");
+        assert_eq!(done.code, 1);
+        assert!(done.err.contains("there is no data directory new"), "{}", done.err);
+    }
+    assert!(!dir.path().join("new").exists());
+    run(&["user", "add", "alice", "--admin", "--password-file", "-", "--data-dir", "new"], PASSWORD).ok();
+    let server = Server::start_in(server.dir(), dir.path().join("new"), &[]);
+    let mut client = server.client();
+    assert_eq!(login(&mut client, "alice", PASSWORD), 200);
+    assert_eq!(client.get("/api/v1/auth/me").expect(200).json()["user"]["role"], "admin");
+}
+
+#[test]
+fn many_accounts_are_listed_once_each_over_all_pages() {
+    let server = Server::start(&[]);
+    let names: Vec<_> = (0..230).map(|n| format!("user-{n:03}")).collect();
+    crate::support::at_once(10, |n| {
+        for name in names.iter().skip(n).step_by(10) {
+            let account = json!({"username": name, "password": PASSWORD});
+            server.client().post("/api/v1/auth/register", &account).expect(201);
+        }
+    });
+    let listed = server.command(&["user", "list"], "").ok();
+    let mut listed: Vec<_> = listed.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, names);
+}
