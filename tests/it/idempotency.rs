@@ -80,7 +80,7 @@ fn a_key_belongs_to_its_user() {
 #[test]
 fn p5_the_old_clients_call_takes_keys_too_and_makes_one_session() {
     let server = Server::start(&[]);
-    let (mut amina, _) = server.user("amina");
+    let (amina, _) = server.user("amina");
     let body = json!({"message": "only once"});
     let answers = at_once(20, |_| chat(&mut amina.another_tab(&server), "key", &body).expect(200).json());
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");

@@ -23,6 +23,39 @@ pub(crate) fn is_calm(server: &Server) {
     }
 }
 
+/// Bodies of a native send, the status that each gets, and how its detail begins.
+const BODIES: &[(&[u8], u16, &str)] = &[
+    (b"", 400, "The body is empty"),
+    (b" \r\n", 400, "The body is not JSON"),
+    (b"{", 400, "The body is not JSON"),
+    (b"{\"content\":\"a\"", 400, "The body is not JSON"),
+    (b"{\"content\":\"a\"} x", 400, "The body is not JSON"),
+    (b"{\"content\":\"a\"}{}", 400, "The body is not JSON"),
+    (b"{content:\"a\"}", 400, "The body is not JSON"),
+    (b"{\"content\":\"a\nb\"}", 400, "The body is not JSON"),
+    (b"{\"content\":\"\\ud800\"}", 400, "The body is not JSON"),
+    (b"{\"content\":7,\"x\":\"\\udc00\"}", 400, "The body is not JSON"),
+    (b"\xef\xbb\xbf{\"content\":\"a\"}", 400, "The body is not JSON"),
+    (b"{\"content\":\"\xff\"}", 400, "The body is not UTF-8"),
+    (b"{\"content\":\"\xed\xa0\x80\"}", 400, "The body is not UTF-8"),
+    (b"{\"content\":\"\xc0\xaf\"}", 400, "The body is not UTF-8"),
+    (b"{}", 422, "content: missing"),
+    (b"[\"a\"]", 422, "body: must be a JSON object"),
+    (b"\"a\"", 422, "body: must be a JSON object"),
+    (b"null", 422, "body: must be a JSON object"),
+    (b"{\"content\":7}", 422, "content: must be a string"),
+    (b"{\"content\":null}", 422, "content: must be a string"),
+    (b"{\"content\":[\"a\"]}", 422, "content: must be a string"),
+    (b"{\"content\":{\"a\":1}}", 422, "content: must be a string"),
+    (b"{\"content\":\"a\",\"content\":\"b\"}", 422, "content: is given twice"),
+    (b"{\"content\":\"a\",\"role\":\"admin\"}", 422, "role: is not a field"),
+    (b"{\"content\":\"a\",\"stream\":\"yes\"}", 422, "stream: must be a boolean"),
+    (b"{\"content\":\"a\",\"user_id\":\"x\"}", 422, "user_id: is not a field"),
+    (b"{\"content\":\"\"}", 422, "content: must have"),
+    (b"{\"content\":\" \\t\\n\\u3000\"}", 422, "content: must have"),
+    (b"{\"content\":\"\\u200b\\u200d\\ufeff\\u2060\"}", 422, "content: must have"),
+];
+
 #[test]
 fn p8_a_body_that_is_not_what_was_asked_for_is_refused_and_the_connection_stays() {
     let server = Server::start(&[]);
@@ -31,41 +64,9 @@ fn p8_a_body_that_is_not_what_was_asked_for_is_refused_and_the_connection_stays(
     let session = amina.session();
     let deep = format!("{{\"content\":{}", "[".repeat(10_000)).into_bytes();
     let utf16: Vec<u8> = "{\"content\":\"a\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let cases: &[(&[u8], u16, &str)] = &[
-        (b"", 400, "The body is empty"),
-        (b" \r\n", 400, "The body is not JSON"),
-        (b"{", 400, "The body is not JSON"),
-        (b"{\"content\":\"a\"", 400, "The body is not JSON"),
-        (b"{\"content\":\"a\"} x", 400, "The body is not JSON"),
-        (b"{\"content\":\"a\"}{}", 400, "The body is not JSON"),
-        (b"{content:\"a\"}", 400, "The body is not JSON"),
-        (b"{\"content\":\"a\nb\"}", 400, "The body is not JSON"),
-        (b"{\"content\":\"\\ud800\"}", 400, "The body is not JSON"),
-        (b"{\"content\":7,\"x\":\"\\udc00\"}", 400, "The body is not JSON"),
-        (b"\xef\xbb\xbf{\"content\":\"a\"}", 400, "The body is not JSON"),
-        (b"{\"content\":\"\xff\"}", 400, "The body is not UTF-8"),
-        (b"{\"content\":\"\xed\xa0\x80\"}", 400, "The body is not UTF-8"),
-        (b"{\"content\":\"\xc0\xaf\"}", 400, "The body is not UTF-8"),
-        (&utf16, 400, "The body is not"),
-        (&deep, 400, "The body is not JSON"),
-        (b"{}", 422, "content: missing"),
-        (b"[\"a\"]", 422, "body: must be a JSON object"),
-        (b"\"a\"", 422, "body: must be a JSON object"),
-        (b"null", 422, "body: must be a JSON object"),
-        (b"{\"content\":7}", 422, "content: must be a string"),
-        (b"{\"content\":null}", 422, "content: must be a string"),
-        (b"{\"content\":[\"a\"]}", 422, "content: must be a string"),
-        (b"{\"content\":{\"a\":1}}", 422, "content: must be a string"),
-        (b"{\"content\":\"a\",\"content\":\"b\"}", 422, "content: is given twice"),
-        (b"{\"content\":\"a\",\"role\":\"admin\"}", 422, "role: is not a field"),
-        (b"{\"content\":\"a\",\"stream\":\"yes\"}", 422, "stream: must be a boolean"),
-        (b"{\"content\":\"a\",\"user_id\":\"x\"}", 422, "user_id: is not a field"),
-        (b"{\"content\":\"\"}", 422, "content: must have"),
-        (b"{\"content\":\" \\t\\n\\u3000\"}", 422, "content: must have"),
-        (b"{\"content\":\"\\u200b\\u200d\\ufeff\\u2060\"}", 422, "content: must have"),
-    ];
+    let made: [(&[u8], u16, &str); 2] = [(&deep, 400, "The body is not JSON"), (&utf16, 400, "The body is not")];
     let mut raw = Raw::to(&server);
-    for (body, status, detail) in cases {
+    for (body, status, detail) in BODIES.iter().chain(&made) {
         let path = format!("/api/v1/sessions/{session}/messages");
         let answer = raw.send(post(&server, &token, &path, JSON, body)).answer().unwrap();
         let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
@@ -77,6 +78,17 @@ fn p8_a_body_that_is_not_what_was_asked_for_is_refused_and_the_connection_stays(
         assert_eq!(problem["request_id"].as_str(), answer.header("x-request-id"));
         assert!(problem["type"].is_string() && problem["title"].is_string());
     }
+    assert_eq!(amina.history("")["total"], 0);
+    is_calm(&server);
+}
+
+#[test]
+fn a_body_of_another_type_is_415_and_json_is_json_in_any_spelling() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let token = amina.token.clone().unwrap();
+    let session = amina.session();
+    let mut raw = Raw::to(&server);
     let types = [
         "",
         "content-type: text/plain\r\n",

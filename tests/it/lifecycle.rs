@@ -10,11 +10,12 @@ use serde_json::json;
 
 use crate::support::{Client, Raw, Server, command::bondhu};
 
-/// Waits until the server has logged a line with this in it.
-fn logged(server: &Server, what: &str) {
+/// Waits for what must become true.
+#[track_caller]
+fn comes_true(what: &str, is_true: impl Fn() -> bool) {
     let begun = Instant::now();
-    while !server.log().iter().any(|line| line.contains(what)) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "never logged: {what}");
+    while !is_true() {
+        assert!(begun.elapsed() < Duration::from_mins(1), "it never came true: {what}");
         std::thread::yield_now();
     }
 }
@@ -69,7 +70,7 @@ fn sigterm_and_sigint_let_an_open_request_finish_and_end_with_0() {
         let (mut open, rest) = half_said(&server, &mut amina);
         server.signal(signal);
         assert!(idle.is_closed(), "an idle connection is closed at once");
-        assert!(std::net::TcpStream::connect(server.address).is_err(), "nobody new is let in");
+        comes_true("nobody new is let in", || std::net::TcpStream::connect(server.address).is_err());
         let answer = open.send(rest).answer().unwrap();
         assert_eq!((answer.status, answer.header("connection")), (201, Some("close")), "{}", answer.text());
         assert!(open.is_closed());
@@ -98,7 +99,8 @@ fn a_second_signal_ends_it_at_once_and_what_was_acknowledged_is_there() {
     amina.post("/api/v1/chat/send", &json!({"message": "hello"})).expect(200);
     let (_open, _) = half_said(&server, &mut amina);
     server.signal("TERM");
-    logged(&server, "a second signal ends it at once");
+    let heard = |line: &String| line.contains("a second signal ends it at once");
+    comes_true("the signal is heard", || server.log().iter().any(heard));
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(1));
     let server = server.restart(&[]);

@@ -70,13 +70,13 @@ fn a_title_is_kept_as_it_came_changed_and_taken_away() {
     let titled = amina.post("/api/v1/sessions", &json!({"title": " <b>exam</b> \u{202e}🙂\u{0} "})).expect(201).json();
     assert_eq!(titled["title"], " <b>exam</b> \u{202e}🙂\u{0} ");
     let path = format!("/api/v1/sessions/{}", text(&titled["id"]));
-    let mut patch = |body: Value| amina.json("PATCH", &path, &[], &body);
+    let mut rename = |body: Value| amina.json("PATCH", &path, &[], &body);
     for title in [json!(longest), json!("x"), Value::Null] {
-        let renamed = patch(json!({"title": title})).expect(200).json();
+        let renamed = rename(json!({"title": title})).expect(200).json();
         assert_eq!(renamed["title"], title);
         assert!(text(&renamed["updated_at"]) > text(&titled["updated_at"]));
     }
-    patch(json!({"title": "kept"})).expect(200);
+    rename(json!({"title": "kept"})).expect(200);
     let too_long = "ক".repeat(201);
     for (bad, field) in [
         (json!({"title": too_long}), "title: "),
@@ -87,7 +87,7 @@ fn a_title_is_kept_as_it_came_changed_and_taken_away() {
         (json!({"title": "x", "owner": "me"}), "owner: "),
         (json!(["x"]), "body: "),
     ] {
-        let refused = patch(bad.clone()).expect(422);
+        let refused = rename(bad.clone()).expect(422);
         assert!(text(&refused.json()["detail"]).starts_with(field), "{bad}: {}", refused.text());
     }
     assert_eq!(amina.get(&path).expect(200).json()["title"], "kept");

@@ -95,7 +95,7 @@ fn a_head_that_is_no_good_http_is_refused() {
     let server = Server::start(&[]);
     let host = format!("host: {}\r\n", server.address);
     let get = |rest: &str| format!("GET /ready HTTP/1.1\r\n{rest}\r\n");
-    let many = |n: usize| (0..n).map(|n| format!("x-{n}: y\r\n")).collect::<String>();
+    let many = |n: usize| (0..n).map(|n| format!("x-{n}: y\r\n")).collect::<Vec<_>>().concat();
     let clienthello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and so on \x00\x00\x00\r\n\r\n".to_vec();
     let noise: Vec<u8> = (0..4096_u32).map(|n| u8::try_from((n * n * 31 + n * 7) % 251).unwrap()).collect();
     for (bytes, wanted) in [

@@ -50,5 +50,5 @@ pub(crate) fn each<'v>(value: &'v Value, field: &str) -> Vec<&'v Value> {
 
 /// Text as the value of a query parameter.
 pub(crate) fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()
 }
