@@ -2,10 +2,7 @@
 
 use serde_json::json;
 
-use crate::{
-    inputs::is_calm,
-    support::{Client, Raw, Response, Server, at_once},
-};
+use crate::support::{Client, Raw, Response, Server, at_once, each};
 
 /// No answer: the connection is closed.
 const CLOSED: u16 = 0;
@@ -87,7 +84,7 @@ fn a_body_whose_length_is_in_doubt_stores_nothing() {
     // Chunks that are well-formed are a body like any other.
     let good = format!("{head}{chunked}\r\n5\r\n{}\r\n0A;x=y\r\n{}\r\n0\r\ntrailer: t\r\n\r\n", &BODY[..5], &BODY[5..]);
     assert_eq!(outcome(&server, good.as_bytes(), false), 201);
-    is_calm(&server);
+    server.is_calm();
 }
 
 #[test]
@@ -132,7 +129,7 @@ fn a_head_that_is_no_good_http_is_refused() {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
         assert!(wanted.contains(&status), "{shown:?}: {status}");
     }
-    is_calm(&server);
+    server.is_calm();
 }
 
 #[test]
@@ -154,12 +151,12 @@ fn a_body_of_a_gigabyte_is_refused_before_it_is_sent() {
     assert_eq!(raw.answer().unwrap().status, 100);
     assert_eq!(raw.send(BODY).answer().unwrap().status, 201);
     assert_eq!(amina.history("")["total"], 1);
-    is_calm(&server);
+    server.is_calm();
 }
 
 #[test]
 fn who_is_too_slow_is_cut_off_and_others_are_not() {
-    let server = Server::start(&["server.header_timeout_ms=150", "server.body_timeout_ms=150"]);
+    let server = Server::start(&["server.header_timeout_ms=500", "server.body_timeout_ms=500"]);
     let (mut amina, head) = silent_user(&server);
     at_once(6, |n| {
         let mut raw = Raw::to(&server);
@@ -182,7 +179,7 @@ fn who_is_too_slow_is_cut_off_and_others_are_not() {
     assert!(idle.is_closed(), "an idle connection is kept no longer than a slow head");
     amina = amina.another_tab(&server);
     assert_eq!(amina.history("")["total"], 1);
-    is_calm(&server);
+    server.is_calm();
 }
 
 #[test]
@@ -209,7 +206,7 @@ fn pipelined_requests_are_answered_in_order_up_to_the_bad_one() {
     assert_eq!(seqs, (0..200).map(|n| 2 * n + 1).collect::<Vec<_>>());
     assert_eq!(raw.answer().unwrap().status, 400);
     assert!(raw.is_closed());
-    is_calm(&server);
+    server.is_calm();
 }
 
 #[test]
@@ -228,12 +225,31 @@ fn who_has_said_everything_may_still_listen_and_who_hangs_up_stops_nothing() {
         drop(raw);
     });
     amina.post("/api/v1/chat/send", &json!({"message": "the last one"})).expect(200);
-    let ended = |history: &serde_json::Value| {
-        crate::support::each(history, "status").iter().all(|status| **status == "answered")
-    };
+    let ended = |history: &serde_json::Value| each(history, "status").iter().all(|status| **status == "answered");
     while !ended(&amina.history("?limit=200")["messages"]) {
         std::thread::yield_now();
     }
     assert!((2..=12).contains(&amina.history("")["total"].as_u64().unwrap()));
-    is_calm(&server);
+    server.is_calm();
+}
+
+#[test]
+fn one_connection_too_many_is_closed_and_its_place_is_given_back() {
+    for cap in ["server.connections=3", "server.connections_per_address=3"] {
+        let server = Server::start(&[cap]);
+        let ready = format!("GET /ready HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
+        let mut open: Vec<_> = (0..3).map(|_| Raw::to(&server)).collect();
+        for raw in &mut open {
+            assert_eq!(raw.send(&ready).answer().unwrap().status, 200);
+        }
+        assert!(Raw::to(&server).is_closed(), "{cap}");
+        for raw in &mut open {
+            assert_eq!(raw.send(&ready).answer().unwrap().status, 200, "those that were there stay");
+        }
+        open.pop();
+        while Raw::to(&server).send(&ready).answer().is_none() {
+            std::thread::yield_now(); // The server hears of the close a moment later.
+        }
+        server.is_calm();
+    }
 }

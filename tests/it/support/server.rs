@@ -147,6 +147,14 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
+    /// Nothing broke so far: no panic, no error, no answer of the 500s.
+    #[track_caller]
+    pub(crate) fn is_calm(&self) {
+        for line in self.log() {
+            assert!(!line.contains("panicked") && !line.contains("ERROR") && !line.contains("status=5"), "{line}");
+        }
+    }
+
     /// A client without identity.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address)
