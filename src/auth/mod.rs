@@ -140,6 +140,11 @@ impl From<StoreError> for AuthError {
     }
 }
 
+/// What the store's error means where the account is the caller's own: without it there is no identity either.
+fn of_caller(error: StoreError) -> AuthError {
+    if matches!(error, StoreError::NoUser) { AuthError::NoIdentity } else { error.into() }
+}
+
 /// Accounts and logins.
 ///
 /// What an operator does with accounts is in `operator.rs`.
@@ -209,7 +214,11 @@ impl Auth {
         let expires_at = now.after(self.config.token_lifetime);
         let id = TokenId::new();
         let token = Token { id, user: user.id, label, created_at: now, expires_at, last_used_at: now };
-        self.store.create_token(digest, token, self.config.tokens_per_user).await?;
+        let made = self.store.create_token(digest, token, self.config.tokens_per_user).await;
+        if matches!(made, Err(StoreError::NoUser)) {
+            return Err(AuthError::WrongCredentials); // Deleted since it was proved: as if it had never been there.
+        }
+        made?;
         // A change of password, or an operator's shutting of the account, ends the logins of before. This one may have
         // come just after that, with the old password.
         if !self.still_proves(&user, password).await? {
@@ -263,8 +272,8 @@ impl Auth {
         self.check_policy(&new, caller.user())?;
         self.prove_caller(caller, from, &current).await?;
         let password = self.hasher.hash(new).await?;
-        self.store.change_user(caller.id(), UserChange::Password { password, keep: Some(caller.token()) }).await?;
-        Ok(())
+        let change = UserChange::Password { password, keep: Some(caller.token()) };
+        self.store.change_user(caller.id(), change).await.map(drop).map_err(of_caller)
     }
 
     /// The caller's logins, oldest first, without those that have expired.
@@ -292,7 +301,7 @@ impl Auth {
     /// `WrongCredentials`, `TooManyFailures`, `Busy`, or the store's.
     pub async fn delete_account(&self, caller: &Identity, from: IpAddr, password: Password) -> Result<(), AuthError> {
         self.prove_caller(caller, from, &password).await?;
-        Ok(self.store.delete_user(caller.id()).await?)
+        self.store.delete_user(caller.id()).await.map_err(of_caller)
     }
 
     /// Makes an account after all that can be checked without hashing; the store has the last word on the name.

@@ -17,6 +17,7 @@ mod logins;
 mod matrix;
 mod operator;
 mod pages;
+mod races;
 mod secrets;
 mod sessions;
 mod smoke;
