@@ -36,7 +36,8 @@ fn p6_a_user_who_sends_too_much_is_refused_before_anything_is_stored() {
     assert_eq!(amina.history("")["total"], 3);
     assert_eq!(amina.get("/api/v1/sessions").expect(200).json()["sessions"].as_array().unwrap().len(), 1);
     bela.post("/api/v1/chat/send", &json!({"message": "hello"})).expect(200);
-    let seen = server.log().iter().filter(|line| line.contains("security") && line.contains("rate_limited")).count();
+    let seen =
+        server.settled_log().iter().filter(|line| line.contains("security") && line.contains("rate_limited")).count();
     assert_eq!(seen, 2);
 }
 

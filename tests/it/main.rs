@@ -4,11 +4,11 @@
 
 mod support;
 
-mod index;
 mod accounts;
 mod browser_rules;
 mod histories;
 mod idempotency;
+mod index;
 mod inputs;
 mod journey;
 mod lifecycle;

@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -142,6 +142,23 @@ impl Server {
         status
     }
 
+    /// All that it logged up to now. Lines are written by a thread of their own, in order: those of a last request close
+    /// the list.
+    #[track_caller]
+    pub(crate) fn settled_log(&self) -> Vec<String> {
+        let last = self.client().get("/ready");
+        let id = last.header("x-request-id").unwrap();
+        let begun = Instant::now();
+        loop {
+            let log = self.log();
+            if log.iter().any(|line| line.contains(id)) {
+                return log;
+            }
+            assert!(begun.elapsed() < PATIENCE, "request {id} was never logged");
+            std::thread::yield_now();
+        }
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
@@ -150,7 +167,7 @@ impl Server {
     /// Nothing broke so far: no panic, no error, no answer of the 500s.
     #[track_caller]
     pub(crate) fn is_calm(&self) {
-        for line in self.log() {
+        for line in self.settled_log() {
             assert!(!line.contains("panicked") && !line.contains("ERROR") && !line.contains("status=5"), "{line}");
         }
     }
