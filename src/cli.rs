@@ -87,6 +87,15 @@ Through the running server where there is one; otherwise the data directory is o
 Example:
   bondhu compact --data-dir /var/lib/bondhu")]
     Compact(Settings),
+    /// Verify every promise about the data that a data directory can show
+    #[command(after_help = "\
+Looks at checksums, sequences, outcomes, owners and tombstones, and compares the index with the journal. No server may
+be using the directory. Exits 1 where anything is wrong, and names it.
+
+Examples:
+  bondhu check /var/lib/bondhu
+  cp -a /var/lib/bondhu /backup/today && bondhu check /backup/today")]
+    Check(Check),
     /// Print a completion script for a shell
     #[command(after_help = "\
 Example:
@@ -114,6 +123,13 @@ pub struct Healthcheck {
     /// Settings after the subcommand.
     #[command(flatten)]
     pub settings: Settings,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The data directory, or a copy of one
+    pub dir: PathBuf,
 }
 
 /// `completions`

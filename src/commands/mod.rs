@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 misused (a bad configuration included).
 
+mod check;
 mod check_config;
 mod compact;
 mod completions;
@@ -63,6 +64,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Some(Command::Healthcheck(health)) => healthcheck::run(&[first, health.settings], health.url),
         Some(Command::User(user)) => user::run(first, user),
         Some(Command::Compact(settings)) => compact::run(&[first, settings]),
+        Some(Command::Check(check)) => check::run(&check.dir),
         Some(Command::Completions(completions)) => completions::run(completions.shell),
     }
 }
