@@ -2,13 +2,18 @@
 
 pub(crate) mod client;
 pub(crate) mod command;
+pub(crate) mod data;
+pub(crate) mod load;
+pub(crate) mod random;
 pub(crate) mod raw;
 pub(crate) mod server;
+pub(crate) mod strace;
 pub(crate) mod talk;
 
 use std::sync::Barrier;
 
 pub(crate) use client::{Client, Response};
+pub(crate) use random::Random;
 pub(crate) use raw::Raw;
 pub(crate) use server::{Server, text};
 pub(crate) use talk::{each, encoded, list};
