@@ -9,6 +9,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use super::{
@@ -24,6 +25,9 @@ pub(crate) const HEADER: usize = 64;
 const FORMAT: u32 = 1;
 
 const MAGIC: [u8; 8] = *b"bondhuJ\n";
+
+/// A segment's file is born this close to the time in its header; a copy is not.
+const MADE_WITHIN: Duration = Duration::from_millis(100);
 
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,7 +241,7 @@ impl Segment {
                 }
                 Found::Damaged(what) => return Err(self.damaged(offset, what).into()),
                 found @ (Found::Nothing | Found::Torn) => {
-                    if frame::next_whole(&bytes, offset).is_some() {
+                    if frame::next_whole(&bytes, offset).is_some() && !self.is_copy() {
                         return Err(self.damaged(offset, "a frame is missing, and whole ones follow").into());
                     }
                     let rest = bytes.get(offset..).unwrap_or(&[]);
@@ -246,6 +250,19 @@ impl Segment {
                 }
             }
         }
+    }
+
+    /// True where the file is not the one that was made with this header.
+    ///
+    /// A copy of a file that grows has each page as it was when the copy came to it: a page that was read before a frame
+    /// was written to it, and behind it a page that was read later. Whatever stands behind such a gap came after the copy
+    /// began, so it is cut as a torn end is; in the original file, a gap is damage.
+    fn is_copy(&self) -> bool {
+        let born = std::fs::metadata(&self.path).and_then(|metadata| metadata.created()).ok();
+        let born = born.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let made = u64::try_from(self.header.created_at.0).map(Duration::from_micros);
+        // Where the file system keeps no birth time, nothing shows that it is a copy.
+        matches!((born, made), (Some(born), Ok(made)) if born.abs_diff(made) > MADE_WITHIN)
     }
 
     /// Damage in this segment.
