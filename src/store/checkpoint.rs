@@ -2,8 +2,8 @@
 //!
 //! sled is believed only if its file is the very one that the last run used (device, inode, birth time), the journal is
 //! the one it was built from, and that run either stopped cleanly or was of this boot: what a process wrote survives its
-//! death, but only a sync survives a power cut, and sled's own is none. In a copy, after a power cut, or with any other
-//! doubt it is rebuilt.
+//! death, but only a sync survives a power cut, and sled's own is none. In a copy, also one that went into the files that
+//! were there, after a power cut, or with any other doubt it is rebuilt.
 
 use std::{
     fs::{File, OpenOptions},
@@ -75,6 +75,9 @@ impl Checkpoint {
         if sled_file(index_dir).ok() != Some(self.file) {
             return Some("this directory is a copy, or its file was replaced");
         }
+        if ["db", "checkpoint"].iter().any(|name| was_put_there(&index_dir.join(name))) {
+            return Some("its files were put there by a copy");
+        }
         if !self.clean && self.boot != boot_id() {
             return Some("the machine went down without a clean stop");
         }
@@ -136,6 +139,13 @@ fn sled_file(index_dir: &Path) -> io::Result<(u64, u64, u128)> {
     // Where the file system keeps no birth time, device and inode must do.
     let born = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Ok((metadata.dev(), metadata.ino(), born.map_or(0, |born| born.as_nanos())))
+}
+
+/// True where the file was last touched by something else than a write, such as a copy that kept the original's times and
+/// went into the file that was there: then neither inode nor birth tells.
+fn was_put_there(path: &Path) -> bool {
+    std::fs::metadata(path)
+        .is_ok_and(|file| (file.mtime(), file.mtime_nsec()) != (file.ctime(), file.ctime_nsec()))
 }
 
 /// Changes with every boot of the machine. Where it can't be read, no two boots count as the same.

@@ -10,7 +10,7 @@ use crate::support::{
 
 const DIRECTORIES: usize = 5;
 const CYCLES: usize = 10;
-const PACE: Pace = Pace { senders: 64, padding: 200 };
+const PACE: Pace = Pace { senders: 64, padding: 50 };
 /// Small enough that kills also hit the change from one segment to the next.
 const SETTINGS: [&str; 1] = ["data.segment=1MiB"];
 

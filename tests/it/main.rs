@@ -6,6 +6,7 @@ mod support;
 
 mod accounts;
 mod browser_rules;
+mod copy;
 mod crash;
 mod histories;
 mod idempotency;

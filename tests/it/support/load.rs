@@ -66,7 +66,7 @@ pub(crate) struct Load {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) senders: usize,
-    /// Bytes that are added to every message.
+    /// Characters of four bytes that are added to every message.
     pub(crate) padding: usize,
 }
 
@@ -95,7 +95,7 @@ impl World {
             let stop = Arc::clone(&stop);
             std::thread::spawn(move || {
                 let mut client = Client::with_token(address, &token);
-                let padding = "x".repeat(pace.padding);
+                let padding = "\u{1F642}".repeat(pace.padding);
                 while !stop.load(Ordering::SeqCst) {
                     let number = next.fetch_add(1, Ordering::SeqCst);
                     let key = random.one_in(2).then(|| format!("key-{number}"));
@@ -250,7 +250,7 @@ fn compare_session<'a>(session: &str, messages: &[Value], sent: impl Iterator<It
     }
     for Sent { content, told, .. } in sent {
         let found = by_content.remove(content.as_str()).unwrap_or_default();
-        let what = content.split_at(content.len().min(40)).0;
+        let what: String = content.chars().take(20).collect();
         assert!(found.len() <= 1, "session {session}: {what:?} is there {} times", found.len());
         match told {
             Told::Unknown => {}
@@ -267,6 +267,6 @@ fn compare_session<'a>(session: &str, messages: &[Value], sent: impl Iterator<It
             }
         }
     }
-    let foreign: Vec<_> = by_content.keys().collect();
+    let foreign: Vec<String> = by_content.keys().map(|content| content.chars().take(20).collect()).collect();
     assert!(foreign.is_empty(), "session {session}: nobody sent {foreign:?}");
 }
