@@ -83,6 +83,30 @@ impl Checkpoint {
         }
         None
     }
+
+    /// Takes the word of a clean stop back, on the disk: from here on sled's file may change, and a power cut would leave
+    /// it as no sync made it.
+    pub(crate) fn take_back(&self, index_dir: &Path) -> io::Result<()> {
+        if !self.clean {
+            return Ok(());
+        }
+        let mut checkpoints = Checkpoints::open(index_dir, self.journal)?;
+        checkpoints.write(self.progress(), false)?;
+        checkpoints.file.sync_all()
+    }
+
+    /// Gives the word of a clean stop again, where this checkpoint gave it and sled's file is closed.
+    pub(crate) fn give_again(&self, index_dir: &Path) -> io::Result<()> {
+        if !self.clean {
+            return Ok(());
+        }
+        sync_index(index_dir)?;
+        Checkpoints::open(index_dir, self.journal)?.write(self.progress(), true)
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { replay_from: self.replay_from, next_frame: self.next_frame, next_stamp: self.next_stamp }
+    }
 }
 
 impl Checkpoints {
@@ -94,7 +118,7 @@ impl Checkpoints {
         Ok(Self { file, index_dir: index_dir.to_owned(), journal, boot: boot_id(), sequence })
     }
 
-    /// Notes how far the index is; only a clean stop needs to survive a power cut.
+    /// Notes how far the index is; only the word of a clean stop needs to survive a power cut.
     pub(crate) fn write(&mut self, progress: Progress, clean: bool) -> io::Result<()> {
         self.sequence += 1;
         let checkpoint = Checkpoint {
@@ -111,6 +135,15 @@ impl Checkpoints {
         self.file.write_all_at(&encode_slot(&checkpoint), slot)?;
         if clean { self.file.sync_all() } else { Ok(()) }
     }
+}
+
+/// Makes all that sled has written durable, which its own flush does not.
+pub(crate) fn sync_index(index_dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(index_dir)? {
+        let path = entry?.path();
+        File::open(&path)?.sync_all()?;
+    }
+    File::open(index_dir)?.sync_all()
 }
 
 /// Leaves word that the index is to be rebuilt at the next start.

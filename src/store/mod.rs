@@ -772,7 +772,7 @@ fn close(running: Running, shared: &Shared, index_dir: &std::path::Path) {
         let mut checkpoints = checkpoints.ok_or("the checkpoints had ended")?;
         index::guarded(|| shared.index.flush(progress.next_frame)).map_err(|error| error.to_string())?;
         // sled's own flush is no sync: the index is believed after a power cut only if this one succeeds.
-        File::open(index_dir.join("db")).and_then(|file| file.sync_all()).map_err(|error| error.to_string())?;
+        checkpoint::sync_index(index_dir).map_err(|error| error.to_string())?;
         journal.stop().map_err(|error| error.to_string())?;
         checkpoints.write(progress, true).map_err(|error| error.to_string())
     };

@@ -77,6 +77,10 @@ pub(crate) fn recover(config: &DataConfig, clock: &Clock) -> Result<Recovered, O
         Some(checkpoint) => checkpoint.doubt(&layout.index, journal_id).map(str::to_owned),
     };
     if doubt.is_none() {
+        if let Some(checkpoint) = &checkpoint {
+            let taken_back = checkpoint.take_back(&layout.index);
+            taken_back.map_err(|source| OpenError::Io { path: layout.index.join("checkpoint"), source })?;
+        }
         match replay(config, &layout, clock, checkpoint.as_ref()) {
             Ok(replayed) => return finish(replayed, lock, &layout),
             Err(OpenError::Index(why)) => doubt = Some(why),

@@ -58,6 +58,8 @@ pub struct Verdict {
 pub fn verify(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenError> {
     let metadata = std::fs::metadata(dir.join("journal"));
     metadata.map_err(|source| OpenError::Io { path: dir.join("journal"), source })?;
+    // What sled makes is for the owner alone, whatever the umask was.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let _lock = lock(dir)?;
     let layout = Layout::of(dir);
     let mut model = Model::default();
@@ -103,8 +105,10 @@ pub fn verify(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verdict,
             ));
             return Ok(verdict);
         }
+        let io = |source| OpenError::Io { path: layout.index.join("checkpoint"), source };
+        checkpoint.take_back(&layout.index).map_err(io)?;
         match compare(&layout, checkpoint.replay_from, &model, &mut verdict, &mut step) {
-            Ok(()) => {}
+            Ok(()) => checkpoint.give_again(&layout.index).map_err(io)?,
             Err(CompareError::Index(error)) => verdict.index_to_rebuild = Some(error.to_string()),
             Err(CompareError::Open(error)) => return Err(error),
         }
