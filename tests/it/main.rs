@@ -19,6 +19,7 @@ mod logins;
 mod matrix;
 mod operator;
 mod pages;
+mod power;
 mod races;
 mod secrets;
 mod sessions;
