@@ -15,7 +15,7 @@ use std::{
 };
 
 pub(crate) use compact::{Worth, remove_replaced, rewrite};
-use segment::{End, Header};
+use segment::{CreateError, End, Header};
 pub(crate) use segment::{Segment, list};
 
 use super::{
@@ -39,6 +39,15 @@ pub(crate) enum JournalError {
     /// The disk is in doubt: nothing may be written any more.
     #[error("writing has ended: {0}")]
     Ended(#[source] io::Error),
+}
+
+impl From<CreateError> for JournalError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::NoRoom(error) => Self::NoRoom(error),
+            CreateError::NotSynced(error) => Self::Ended(error),
+        }
+    }
 }
 
 /// The end of the journal, open for writing.
@@ -123,7 +132,7 @@ impl Journal {
             }
         }
         if journal.sealed {
-            journal.create_next().map_err(|error| io(dir, error))?;
+            journal.create_next().map_err(|error| io(dir, error.into()))?;
         }
         Ok(journal)
     }
@@ -148,7 +157,7 @@ impl Journal {
             self.seal()?;
         }
         if self.sealed {
-            self.create_next().map_err(JournalError::NoRoom)?;
+            self.create_next()?;
         }
         self.write_and_sync()?;
         self.next_frame += 1;
@@ -160,7 +169,7 @@ impl Journal {
         if !self.sealed && self.offset > segment::HEADER as u64 {
             self.seal()?;
         }
-        if self.sealed { self.create_next().map_err(JournalError::NoRoom) } else { Ok(()) }
+        if self.sealed { Ok(self.create_next()?) } else { Ok(()) }
     }
 
     /// Marks a clean stop and gives the unused space back.
@@ -222,7 +231,7 @@ impl Journal {
         if torn || last.length < self.segment_bytes { self.cut() } else { Ok(()) }
     }
 
-    fn create_next(&mut self) -> io::Result<()> {
+    fn create_next(&mut self) -> Result<(), CreateError> {
         let header = Header {
             journal: self.id,
             number: self.number + 1,

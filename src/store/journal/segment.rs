@@ -64,6 +64,23 @@ pub(crate) enum End {
     Open { offset: usize, torn: bool },
 }
 
+/// Why a segment was not made.
+#[derive(Debug)]
+pub(crate) enum CreateError {
+    /// Nothing is left of it; a later try may succeed.
+    NoRoom(io::Error),
+    /// A sync failed: the disk is in doubt.
+    NotSynced(io::Error),
+}
+
+impl From<CreateError> for io::Error {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::NoRoom(error) | CreateError::NotSynced(error) => error,
+        }
+    }
+}
+
 /// What the directory holds.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
@@ -119,18 +136,16 @@ impl Header {
     }
 
     /// Makes the segment's file, preallocated to `length` bytes, and makes it durable with its directory entry.
-    pub(crate) fn create(&self, dir: &Path, length: u64) -> io::Result<File> {
+    pub(crate) fn create(&self, dir: &Path, length: u64) -> Result<File, CreateError> {
         let path = self.path(dir);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-        let made = preallocate(&file, length)
-            .and_then(|()| file.write_all_at(&self.encode(), 0))
-            .and_then(|()| file.sync_all())
-            .and_then(|()| sync_dir(dir));
-        if let Err(error) = made {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(CreateError::NoRoom)?;
+        if let Err(error) = preallocate(&file, length).and_then(|()| file.write_all_at(&self.encode(), 0)) {
             // A file without its space would only be in the way of the next try.
             let _ = std::fs::remove_file(&path);
-            return Err(error);
+            return Err(CreateError::NoRoom(error));
         }
+        file.sync_all().and_then(|()| sync_dir(dir)).map_err(CreateError::NotSynced)?;
         Ok(file)
     }
 
