@@ -244,13 +244,19 @@ fn failed(detail: &str) -> Ending {
     Ending::Failed { detail: detail.to_owned(), too_slow: false }
 }
 
-/// Records the outcome. An acknowledged message must get one, so a full queue is waited for.
+/// Records the outcome. A stored message must get one, so a full queue and a failed write are waited for.
 async fn conclude(inner: &Inner, turn: OpenTurn, ending: Ending) -> Result<Option<Message>, StoreError> {
+    let store = &inner.parts.store;
     loop {
-        match inner.parts.store.conclude(turn, ending.clone()).await {
-            Err(StoreError::Busy | StoreError::DiskFull) => tokio::time::sleep(AGAIN).await,
+        match store.conclude(turn, ending.clone()).await {
+            Err(StoreError::Busy | StoreError::DiskFull) => {}
+            // The write was taken back while the store goes on.
+            Err(StoreError::Unknown) if store.health().writes() => {}
+            // The message is stored, so this is no refusal: the next start answers it.
+            Err(StoreError::Ended) => return Err(StoreError::Unknown),
             done => return done,
         }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
@@ -278,7 +284,7 @@ async fn outcome_of(inner: &Inner, sent: Appended) -> Result<Answer, ChatError> 
             Outcome::Interrupted => return failed("the server stopped while answering".to_owned(), false),
             // Its task has just begun or just ended: look again.
             Outcome::Pending if inner.parts.store.health().writes() => tokio::time::sleep(AGAIN).await,
-            Outcome::Pending => return Err(ChatError::Store(StoreError::Ended)),
+            Outcome::Pending => return Err(ChatError::Store(StoreError::Unknown)),
         }
     }
 }
