@@ -8,6 +8,7 @@ mod accounts;
 mod browser_rules;
 mod copy;
 mod crash;
+mod faults;
 mod histories;
 mod idempotency;
 mod index;

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod data;
 pub(crate) mod disk;
+pub(crate) mod faults;
 pub(crate) mod load;
 pub(crate) mod random;
 pub(crate) mod raw;

@@ -1,0 +1,236 @@
+//! Disks that fail, fill up or can't be written: what the server says then, and that it keeps what it said.
+
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Instant,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{
+    Client, Random, Server,
+    data::{check_passes, files},
+    disk::Disk,
+    faults::Fault,
+    load::{PATIENCE, Pace, Told, World, send, settled},
+    strace::{self, answers, parse},
+};
+
+const WRITER: &str = "bondhu-writer";
+const PACE: Pace = Pace { senders: 8, padding: 50 };
+
+#[test]
+fn after_the_first_failed_sync_nothing_is_acknowledged_and_the_restart_is_complete() {
+    let mut random = Random::seeded("faults");
+    let dir = tempfile::tempdir().unwrap();
+    let keep = Arc::new(tempfile::tempdir().unwrap());
+    let data = keep.path().join("data");
+    let mut wrapper = strace::wrapper(&dir.path().join("trace"));
+    // Enough syncs for the accounts and some sends, and then none any more.
+    wrapper.extend(["-e", "inject=fdatasync:error=EIO:when=60+"].map(str::to_owned));
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    let mut server = Server::try_start(keep, data.clone(), &[], &wrapper).unwrap_or_else(|log| panic!("{log:?}"));
+    let world = World::new(&server, 2, 2);
+    let load = world.send(server.address, PACE, &mut random);
+    load.join();
+    let began = Instant::now();
+    assert_eq!(server.wait().code(), Some(1), "{}", server.log().join("\n"));
+    assert!(began.elapsed() < PATIENCE);
+    let log = server.log().join("\n");
+    assert!(log.contains("a write or sync of the journal failed"), "{log}");
+
+    let trace = std::fs::read_to_string(dir.path().join("trace")).unwrap();
+    assert!(trace.contains("(INJECTED)"));
+    assert_synced(&trace, &data.join("journal"));
+    check_passes(&data);
+    let server = server.restart(&[]);
+    world.compare(server.address, &world.snapshot());
+    assert!(world.snapshot().iter().any(|sent| sent.told == Told::Unknown), "nothing was in flight");
+    world.repeat_unknown(server.address);
+    world.compare(server.address, &world.snapshot());
+}
+
+/// Wants the text of every acknowledged message to have been synced, by a sync that did not fail, before its answer.
+fn assert_synced(trace: &str, journal: &Path) {
+    let calls = parse(trace);
+    let mut messages = 0;
+    for answer in answers(&calls).iter().filter(|answer| answer.status < 300) {
+        let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else { continue };
+        for part in ["message", "reply"] {
+            let Some(content) = body[part]["content"].as_str() else { continue };
+            let disk = Disk::at(&calls, journal, answer.began);
+            assert!(disk.holds(content.as_bytes()), "{content:?} was acknowledged and is not synced");
+            messages += 1;
+        }
+    }
+    assert!(messages > 0, "nothing was acknowledged: this shows nothing");
+}
+
+#[test]
+fn a_failed_sync_of_a_new_segment_ends_writing_too() {
+    let mut server = Server::start(&["data.segment=1MiB"]);
+    let world = World::new(&server, 2, 2);
+    let fault = Fault::inject(server.pid(), WRITER, "fsync:error=EIO:when=1+");
+    let load = world.send(server.address, Pace { senders: 8, padding: 1000 }, &mut Random::seeded("faults"));
+    load.join();
+    assert_eq!(server.wait().code(), Some(1), "{}", server.log().join("\n"));
+    drop(fault);
+    check_passes(&server.data);
+    let server = server.restart(&[]);
+    world.compare(server.address, &world.snapshot());
+}
+
+#[test]
+fn a_write_that_fails_once_leaves_nothing_behind_and_no_turn_without_an_outcome() {
+    // The first write is the message, the second one its reply.
+    for (which, error) in [(1, "ENOSPC"), (1, "EIO"), (2, "ENOSPC"), (2, "EIO")] {
+        let mut server = Server::start(&[]);
+        let world = World::new(&server, 1, 1);
+        let mut client = Client::with_token(server.address, &world.accounts[0].token);
+        let session = world.accounts[0].sessions[0].clone();
+        let fault = Fault::inject(server.pid(), WRITER, &format!("pwrite64:error={error}:when={which}"));
+        let first = send(&mut client, &session, "the first", Some("key"));
+        drop(fault);
+        let again = send(&mut client, &session, "the first", Some("key"));
+        assert!(matches!(again, Told::Stored { .. }), "write {which}, {error}: {first:?}, then {again:?}");
+        assert!(matches!(send(&mut client, &session, "the second", None), Told::Stored { .. }));
+        let before = settled(&mut client, &session);
+        assert_eq!(before.len(), 4, "write {which}, {error}: {before:?}");
+        server.kill();
+        check_passes(&server.data);
+        let server = server.restart(&[]);
+        let mut client = Client::with_token(server.address, &world.accounts[0].token);
+        assert_eq!(settled(&mut client, &session), before);
+    }
+}
+
+/// A small file system of its own; nothing where this user may not mount one.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mount(size: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let options = format!("size={size},mode=700");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(dir.path()).output().unwrap();
+        if !mounted.status.success() {
+            eprintln!("skipped: no file system can be mounted: {}", String::from_utf8_lossy(&mounted.stderr));
+            return None;
+        }
+        Some(Self(dir))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().to_owned()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l"]).arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
+    let Some(disk) = SmallDisk::mount("128m") else { return };
+    let settings = ["data.min_free=32MiB", "data.segment=4MiB"];
+    let data = disk.path().join("data");
+    let mut server = Server::start_in(Arc::new(tempfile::tempdir().unwrap()), data.clone(), &settings);
+    let world = World::new(&server, 2, 2);
+    let load = world.send(server.address, PACE, &mut Random::seeded("faults"));
+    assert!(world.wait_for_more(&load, 50));
+    let filler = disk.path().join("filler");
+    let free = rustix::fs::statvfs(disk.path()).unwrap();
+    let fill = usize::try_from(free.f_bavail * free.f_frsize).unwrap() - (31 << 20);
+    std::fs::write(&filler, vec![1; fill]).unwrap();
+    let mut client = server.client();
+    wait_until(|| client.get("/ready").status == 503);
+    load.stop();
+    let ready = client.get("/ready");
+    assert_eq!(ready.json()["parts"]["store"], "disk full");
+    client.get("/health").expect(200);
+
+    let account = &world.accounts[0];
+    let mut client = Client::with_token(server.address, &account.token);
+    let path = format!("/api/v1/sessions/{}/messages", account.sessions[0]);
+    let refused = client.post(&path, &json!({"content": "too much"})).expect(503);
+    assert!(refused.header("retry-after").is_some());
+    client.get("/api/v1/auth/me").expect(200);
+    world.compare(server.address, &world.snapshot());
+    // What makes room is taken.
+    client.delete(&format!("/api/v1/sessions/{}", account.sessions[1])).expect(204);
+
+    std::fs::remove_file(filler).unwrap();
+    wait_until(|| client.post(&path, &json!({"content": "there is room"})).status == 201);
+    client.get("/ready").expect(200);
+    server.kill();
+    check_passes(&data);
+}
+
+#[test]
+fn a_read_only_directory_is_refused_by_its_name() {
+    let Some(disk) = SmallDisk::mount("64m") else { return };
+    let data = disk.path().join("data");
+    let keep = Arc::new(tempfile::tempdir().unwrap());
+    assert!(Server::start_in(Arc::clone(&keep), data.clone(), &[]).stop().success());
+    let status = Command::new("mount").args(["-o", "remount,ro"]).arg(disk.path()).status().unwrap();
+    assert!(status.success());
+    let log = Server::try_start(keep, data.clone(), &[], &[]).err().unwrap().join("\n");
+    assert!(log.contains(data.to_str().unwrap()) && log.contains("Read-only file system"), "{log}");
+}
+
+#[test]
+fn everything_is_for_its_owner_alone_whatever_the_umask() {
+    let keep = Arc::new(tempfile::tempdir().unwrap());
+    let data = keep.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let wrapper = ["sh", "-c", "umask 000; exec \"$@\"", "sh"];
+    let mut server = Server::try_start(keep, data.clone(), &[], &wrapper).unwrap_or_else(|log| panic!("{log:?}"));
+    let (mut client, _) = server.user("amina");
+    client.post("/api/v1/chat/send", &json!({"message": "Hello"})).expect(200);
+    let log = server.log().join("\n");
+    assert!(log.contains("others could enter the data directory"), "{log}");
+    assert_private(&data);
+    server.stop();
+    let check = [env!("CARGO_BIN_EXE_bondhu"), "check", data.to_str().unwrap()];
+    assert!(Command::new(wrapper[0]).args(&wrapper[1..]).args(check).status().unwrap().success());
+    assert_private(&data);
+}
+
+#[track_caller]
+fn assert_private(data: &Path) {
+    let dirs = [data.to_owned(), data.join("journal"), data.join("index"), data.join("index/blobs")];
+    for path in files(data).into_iter().chain(dirs) {
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+    }
+}
+
+#[test]
+fn large_messages_never_go_to_files_that_sled_does_not_sync() {
+    let mut server = Server::start(&["chat.message_chars_max=16384", "data.index_cache=8MiB"]);
+    let world = World::new(&server, 2, 2);
+    let load = world.send(server.address, Pace { senders: 4, padding: 16_350 }, &mut Random::seeded("faults"));
+    assert!(world.wait_for_more(&load, 300));
+    load.stop();
+    assert!(server.stop().success());
+    let index = server.data.join("index");
+    assert!(index.join("db").metadata().unwrap().len() > 300 * (64 << 10));
+    assert_eq!(files(&index.join("blobs")), Vec::<PathBuf>::new());
+}
+
+/// Waits until it is so, for a while.
+#[track_caller]
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+}
