@@ -38,6 +38,8 @@ pub(crate) enum IndexError {
     Sled(#[from] sled::Error),
     #[error("{0}")]
     Codec(#[from] CodecError),
+    #[error("it has lost what was applied to it")]
+    Behind,
     #[error("sled panicked: {0}")]
     Panic(String),
 }
@@ -123,9 +125,12 @@ impl Index {
         Ok(())
     }
 
-    /// True where sled still has everything that was applied before `next_frame`.
-    pub(crate) fn has_applied(&self, next_frame: u64) -> Result<bool, IndexError> {
-        guarded(|| Ok(get::<u64>(&self.meta, APPLIED.as_bytes())?.is_some_and(|applied| applied >= next_frame)))
+    /// Wants everything that was applied before `next_frame`, as the note of a checkpoint, or of a later one, shows it.
+    pub(crate) fn require_applied(&self, next_frame: u64) -> Result<(), IndexError> {
+        match guarded(|| get::<u64>(&self.meta, APPLIED.as_bytes()))? {
+            Some(applied) if applied >= next_frame => Ok(()),
+            Some(_) | None => Err(IndexError::Behind),
+        }
     }
 
     /// Makes one change; making it again changes nothing.

@@ -124,10 +124,8 @@ fn replay(
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Replayed, OpenError> {
     let index = Index::open(&layout.index, config.index_cache).map_err(index_error)?;
-    if let Some(checkpoint) = checkpoint
-        && !index.has_applied(checkpoint.next_frame).map_err(index_error)?
-    {
-        return Err(OpenError::Index("sled has lost something that was applied to it".to_owned()));
+    if let Some(checkpoint) = checkpoint {
+        index.require_applied(checkpoint.next_frame).map_err(index_error)?;
     }
     let known = checkpoint.map_or(Known { from: 0, next_frame: 0 }, |checkpoint| Known {
         from: checkpoint.replay_from,

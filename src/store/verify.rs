@@ -107,7 +107,7 @@ pub fn verify(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verdict,
         }
         let io = |source| OpenError::Io { path: layout.index.join("checkpoint"), source };
         checkpoint.take_back(&layout.index).map_err(io)?;
-        match compare(&layout, checkpoint.replay_from, &model, &mut verdict, &mut step) {
+        match compare(&layout, checkpoint, &model, &mut verdict, &mut step) {
             Ok(()) => checkpoint.give_again(&layout.index).map_err(io)?,
             Err(CompareError::Index(error)) => verdict.index_to_rebuild = Some(error.to_string()),
             Err(CompareError::Open(error)) => return Err(error),
@@ -309,19 +309,20 @@ impl From<IndexError> for CompareError {
 /// Brings the index up to the journal, as a start would, and compares the two.
 fn compare(
     layout: &Layout,
-    replay_from: u64,
+    checkpoint: &Checkpoint,
     model: &Model,
     verdict: &mut Verdict,
     step: &mut impl FnMut(u64),
 ) -> Result<(), CompareError> {
     let index = Index::open(&layout.index, 64 << 20)?;
+    guarded(|| index.require_applied(checkpoint.next_frame))?;
     let mut broken = None;
     let mut builder = Builder::new(&index, Clock::System.now());
     journal::read_all(
         &layout.journal,
         |_| (),
         |frame, changes| {
-            if frame >= replay_from && broken.is_none() {
+            if frame >= checkpoint.replay_from && broken.is_none() {
                 broken = changes.into_iter().try_for_each(|change| builder.apply(change)).err();
             }
             Ok(())

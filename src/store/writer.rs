@@ -89,10 +89,10 @@ impl Shared {
 
     /// As [`Shared::fail`], where the index is the reason: the next start rebuilds it.
     pub(crate) fn fail_index(&self, why: String) {
-        self.fail(why);
         if let Err(error) = checkpoint::mark_rebuild(&self.index_dir) {
             tracing::error!(%error, "the index can't be marked for rebuilding; remove the index folder by hand");
         }
+        self.fail(why);
     }
 }
 
