@@ -147,6 +147,8 @@ struct SessionModel {
     /// Sequences that are missing: compaction has removed what was cleared.
     gaps: Vec<(Seq, Seq)>,
     open: HashSet<Seq>,
+    /// The last message that an idempotency key names. Keys come before their messages, and outlive them.
+    keyed: Seq,
     /// The turn that the next reply ends anew, by an outcome in the same frame.
     announced: Option<(Seq, Seq)>,
 }
@@ -201,9 +203,8 @@ impl Model {
                 }
             }
             Change::SendKey { record, .. } => {
-                if self.sessions.get(&record.session).is_some_and(|session| record.seq > session.head.next()) {
-                    verdict.find(format!("frame {frame}: an idempotency key names a message that is not there"));
-                }
+                let session = self.sessions.entry(record.session).or_default();
+                session.keyed = session.keyed.max(record.seq);
             }
             Change::Token { .. }
             | Change::TokenEnded { .. }
@@ -232,6 +233,9 @@ impl Model {
             }
             for (first, last) in session.gaps.iter().filter(|(_, last)| *last > meta.cleared_through) {
                 verdict.find(format!("session {id} lacks the messages {first} to {last}"));
+            }
+            if session.keyed > session.head.max(meta.cleared_through) {
+                verdict.find(format!("session {id}: a key names message {}, which is not there", session.keyed));
             }
             verdict.sessions += 1;
             verdict.messages += session.head.0.saturating_sub(meta.cleared_through.0);
