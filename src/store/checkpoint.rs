@@ -177,8 +177,7 @@ fn sled_file(index_dir: &Path) -> io::Result<(u64, u64, u128)> {
 /// True where the file was last touched by something else than a write, such as a copy that kept the original's times and
 /// went into the file that was there: then neither inode nor birth tells.
 fn was_put_there(path: &Path) -> bool {
-    std::fs::metadata(path)
-        .is_ok_and(|file| (file.mtime(), file.mtime_nsec()) != (file.ctime(), file.ctime_nsec()))
+    std::fs::metadata(path).is_ok_and(|file| (file.mtime(), file.mtime_nsec()) != (file.ctime(), file.ctime_nsec()))
 }
 
 /// Changes with every boot of the machine. Where it can't be read, no two boots count as the same.

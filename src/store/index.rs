@@ -84,6 +84,9 @@ const REMOVE_USER: u8 = 2;
 /// In `meta`: when the oldest deletion was that compaction has not yet made real.
 const DELETED_AT: &str = "deleted at";
 
+/// In `meta`: the same, of the deletions that a compaction is at.
+const COMPACTING_AT: &str = "compacting at";
+
 /// In `meta`: the frame before which everything was applied when sled was last flushed.
 const APPLIED: &str = "applied";
 
@@ -192,8 +195,11 @@ impl Index {
 
     fn delete_session(&self, id: SessionId, owner: UserId, at: Timestamp) -> Result<(), IndexError> {
         put(&self.sessions, &id.bytes(), &SessionRecord::Deleted)?;
-        if self.user_sessions.remove(UserKey::session(owner, id).encode())?.is_some() {
+        let of_user = UserKey::session(owner, id).encode();
+        if self.user_sessions.contains_key(of_user)? {
+            // Noted first: a replay after a kill between the two finds the key.
             self.note_deletion(at)?;
+            self.user_sessions.remove(of_user)?;
         }
         if self.messages.scan_prefix(id.bytes()).keys().next().is_some() {
             self.remove_later(REMOVE_SESSION, id.bytes())?;
@@ -204,11 +210,13 @@ impl Index {
     fn delete_user(&self, id: UserId, at: Timestamp) -> Result<(), IndexError> {
         let Some(record) = get::<UserRecord>(&self.users, &id.bytes())? else { return Ok(()) };
         self.note_deletion(at)?;
-        self.users.remove(id.bytes())?;
+        self.remove_later(REMOVE_USER, id.bytes())?;
         if self.usernames.get(&record.folded)?.is_some_and(|owner| owner == id.bytes()) {
             self.usernames.remove(&record.folded)?;
         }
-        self.remove_later(REMOVE_USER, id.bytes())
+        // Last: as long as the record is there, a replay after a kill does the rest again.
+        self.users.remove(id.bytes())?;
+        Ok(())
     }
 
     fn remove_later(&self, kind: u8, id: [u8; 16]) -> Result<(), IndexError> {
@@ -273,12 +281,22 @@ impl Index {
 
     /// When the oldest deletion was that compaction has not yet made real.
     pub(crate) fn deleted_at(&self) -> Result<Option<Timestamp>, IndexError> {
-        get(&self.meta, DELETED_AT.as_bytes())
+        let noted = [get(&self.meta, COMPACTING_AT.as_bytes())?, get(&self.meta, DELETED_AT.as_bytes())?];
+        Ok(noted.into_iter().flatten().min())
     }
 
-    /// Compaction has made every deletion up to now real.
+    /// Compaction begins: deletions from here on are not its own.
+    pub(crate) fn compaction_begins(&self) -> Result<(), IndexError> {
+        if let Some(at) = self.deleted_at()? {
+            put(&self.meta, COMPACTING_AT.as_bytes(), &at)?;
+            self.meta.remove(DELETED_AT)?;
+        }
+        Ok(())
+    }
+
+    /// Compaction has made every deletion real that was before its beginning.
     pub(crate) fn deletions_compacted(&self) -> Result<(), IndexError> {
-        self.meta.remove(DELETED_AT)?;
+        self.meta.remove(COMPACTING_AT)?;
         Ok(())
     }
 
@@ -314,7 +332,11 @@ impl Index {
             // A tombstone keeps an id from being given again, and what came before it from coming back.
             Change::SessionDeleted { .. } | Change::UserDeleted { .. } => Worth::Live,
             Change::Token { digest, record } => {
-                live_or_stale(record.expires_at > now && self.token_record(*digest)?.as_ref() == Some(record))
+                if self.users.contains_key(record.user.bytes())? {
+                    live_or_stale(record.expires_at > now && self.token_record(*digest)?.as_ref() == Some(record))
+                } else {
+                    Worth::Deleted // Its label is the user's own text.
+                }
             }
             Change::Invitation { digest, expires_at } => {
                 live_or_stale(*expires_at > now && self.invitations.contains_key(digest)?)
@@ -456,3 +478,6 @@ fn remove_chunk(tree: &Tree, prefix: &[u8], dead: impl Fn(&[u8]) -> bool) -> Res
     }
     Ok(removed == CHUNK)
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,6 +125,7 @@ impl Compactor {
 
     fn rewrite_all(&self) -> Result<u64, CompactError> {
         let began = self.clock.now();
+        guarded(|| self.shared.index.compaction_begins()).map_err(|error| fail_on(&self.shared, error))?;
         self.wait_for_removals()?;
         let (reply, rotated) = oneshot::channel();
         self.commands.try_send(Command::Rotate(reply)).map_err(|_| StoreError::Busy)?;
@@ -142,20 +143,19 @@ impl Compactor {
             })?;
             saved += rewrite.before.saturating_sub(rewrite.after);
         }
-        let noted = guarded(|| match self.shared.index.deleted_at()? {
-            Some(at) if at <= began => self.shared.index.deletions_compacted(),
-            Some(_) | None => Ok(()),
-        });
-        noted.map_err(|error| fail_on(&self.shared, error))?;
+        guarded(|| self.shared.index.deletions_compacted()).map_err(|error| fail_on(&self.shared, error))?;
         Ok(saved)
     }
 
     /// A deleted account's sessions become tombstones one chunk after another: only then are their messages dead.
     fn wait_for_removals(&self) -> Result<(), CompactError> {
         let began = Instant::now();
-        while self.shared.index.has_removals() && began.elapsed() < REMOVALS_WAIT {
+        while self.shared.index.has_removals() {
             if self.stop.load(Ordering::Acquire) {
                 return Err(CompactError::Stopped);
+            }
+            if began.elapsed() >= REMOVALS_WAIT {
+                return Err(CompactError::Store(StoreError::Busy));
             }
             std::thread::park_timeout(Duration::from_millis(20));
         }

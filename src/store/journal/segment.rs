@@ -139,7 +139,8 @@ impl Header {
     pub(crate) fn create(&self, dir: &Path, length: u64) -> Result<File, CreateError> {
         let path = self.path(dir);
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(CreateError::NoRoom)?;
+        let file =
+            options.read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(CreateError::NoRoom)?;
         if let Err(error) = preallocate(&file, length).and_then(|()| file.write_all_at(&self.encode(), 0)) {
             // A file without its space would only be in the way of the next try.
             let _ = std::fs::remove_file(&path);
