@@ -8,6 +8,8 @@ mod accounts;
 mod browser_rules;
 mod copy;
 mod crash;
+mod damage;
+mod deletion;
 mod faults;
 mod histories;
 mod idempotency;

@@ -83,7 +83,8 @@ fn compare(server: &Server, world: &World, left: &[&Answer]) {
         .collect();
     let mut sent = world.snapshot();
     for sent in &mut sent {
-        if matches!(&sent.told, Told::Stored { message, .. } if !acknowledged.contains(message["id"].as_str().unwrap())) {
+        if matches!(&sent.told, Told::Stored { message, .. } if !acknowledged.contains(message["id"].as_str().unwrap()))
+        {
             sent.told = Told::Unknown;
         }
     }
@@ -113,11 +114,12 @@ fn every_acknowledgement_comes_after_the_sync_of_what_it_acknowledges() {
     let mut done: Vec<(&str, Option<String>, u16)> = Vec::new();
     let account = json!({"username": "wanda", "password": PASSWORD});
     let mut client = server.client();
-    let mut call = |client: &mut crate::support::Client, what, method, path: &str, body: Value, status, stores: Option<&str>| {
-        let answer = client.json(method, path, &[], &body).expect(status);
-        done.push((what, stores.map(str::to_owned), status));
-        answer
-    };
+    let mut call =
+        |client: &mut crate::support::Client, what, method, path: &str, body: Value, status, stores: Option<&str>| {
+            let answer = client.json(method, path, &[], &body).expect(status);
+            done.push((what, stores.map(str::to_owned), status));
+            answer
+        };
     let none = || json!({});
     call(&mut client, "register", "POST", "/api/v1/auth/register", account.clone(), 201, Some("wanda"));
     let login = call(&mut client, "login", "POST", "/api/v1/auth/login", account.clone(), 200, None).json();
@@ -151,7 +153,8 @@ fn every_acknowledgement_comes_after_the_sync_of_what_it_acknowledges() {
         if let Some(stores) = stores {
             assert!(disk.holds(stores.as_bytes()), "{what} was acknowledged without {stores:?}");
         }
-        let is_write = |call: &&&Call| matches!(call.deed, Deed::Write { .. }) && (before..answer.began).contains(&call.began);
+        let is_write =
+            |call: &&&Call| matches!(call.deed, Deed::Write { .. }) && (before..answer.began).contains(&call.began);
         assert!(of_journal.iter().any(|call| is_write(&call)), "{what} was acknowledged without a write");
         before = answer.began;
     }

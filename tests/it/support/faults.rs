@@ -39,8 +39,8 @@ impl Drop for Fault {
 /// The id of the thread with this name.
 fn task(pid: u32, thread: &str) -> String {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let mut named = tasks.map(|task| task.unwrap()).filter(|task| {
-        std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == thread)
-    });
+    let mut named = tasks
+        .map(|task| task.unwrap())
+        .filter(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == thread));
     named.next().unwrap().file_name().into_string().unwrap()
 }

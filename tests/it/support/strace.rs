@@ -19,18 +19,44 @@ pub(crate) fn wrapper(file: &Path) -> Vec<String> {
 /// What a call did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Deed {
-    Open { fd: i64, path: String, creates: bool, truncates: bool },
-    Accept { fd: i64 },
-    Close { fd: i64 },
+    Open {
+        fd: i64,
+        path: String,
+        creates: bool,
+        truncates: bool,
+    },
+    Accept {
+        fd: i64,
+    },
+    Close {
+        fd: i64,
+    },
     /// Bytes to a file at an offset, or to whatever stands behind the descriptor.
-    Write { fd: i64, offset: Option<u64>, bytes: Vec<u8> },
+    Write {
+        fd: i64,
+        offset: Option<u64>,
+        bytes: Vec<u8>,
+    },
     /// A new length; with `grows`, only where it is more than the old one.
-    Resize { fd: i64, length: u64, grows: bool },
+    Resize {
+        fd: i64,
+        length: u64,
+        grows: bool,
+    },
     /// `fsync` or `fdatasync`; nothing else is one.
-    Sync { fd: i64 },
-    Remove { path: String },
-    Rename { from: String, to: String },
-    MakeDir { path: String },
+    Sync {
+        fd: i64,
+    },
+    Remove {
+        path: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    MakeDir {
+        path: String,
+    },
 }
 
 /// A successful call.
@@ -120,7 +146,10 @@ impl Arguments {
 
 /// `\x2f\x74` as bytes.
 fn unhex(text: &str) -> Vec<u8> {
-    text.as_bytes().chunks(4).map(|code| u8::from_str_radix(std::str::from_utf8(&code[2..]).unwrap(), 16).unwrap()).collect()
+    text.as_bytes()
+        .chunks(4)
+        .map(|code| u8::from_str_radix(std::str::from_utf8(&code[2..]).unwrap(), 16).unwrap())
+        .collect()
 }
 
 /// The writes, syncs and new lengths of the files whose path `is_one`.
@@ -131,7 +160,9 @@ pub(crate) fn of_files<'a>(calls: &'a [Call], is_one: impl Fn(&str) -> bool) -> 
         match &call.deed {
             Deed::Open { fd, path, .. } if is_one(path) => drop(open.insert(*fd)),
             Deed::Open { fd, .. } | Deed::Accept { fd } | Deed::Close { fd } => drop(open.remove(fd)),
-            Deed::Write { fd, .. } | Deed::Resize { fd, .. } | Deed::Sync { fd } if open.contains(fd) => found.push(call),
+            Deed::Write { fd, .. } | Deed::Resize { fd, .. } | Deed::Sync { fd } if open.contains(fd) => {
+                found.push(call)
+            }
             Deed::Write { .. } | Deed::Resize { .. } | Deed::Sync { .. } => {}
             Deed::Remove { .. } | Deed::Rename { .. } | Deed::MakeDir { .. } => {}
         }
