@@ -96,7 +96,9 @@ impl Disk {
         if let Some(file) = self.file(fd) {
             let pending = std::mem::take(&mut file.pending);
             let (covered, later) = pending.into_iter().partition::<Vec<_>, _>(|(ended, _)| *ended < began);
-            covered.iter().for_each(|(_, change)| change.apply(&mut file.synced));
+            for (_, change) in &covered {
+                change.apply(&mut file.synced);
+            }
             file.pending = later;
         } else if let Some(dir) = self.open.get(&fd) {
             let below = |path: &String| Path::new(path).parent() == Some(Path::new(dir));

@@ -1,15 +1,16 @@
 //! Numbers that look random and come again with the same seed.
 
+use std::hash::{BuildHasher, Hasher};
+
 /// `SplitMix64`.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// A seed of this moment, or the one in `BONDHU_TEST_SEED`; printed, so that a failure can be repeated.
+    /// A new seed, or the one in `BONDHU_TEST_SEED`; printed, so that a failure can be repeated.
     pub(crate) fn seeded(test: &str) -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let given = std::env::var("BONDHU_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
-        let seed = given.unwrap_or_else(|| u64::try_from(now.as_nanos() & 0xFFFF_FFFF).unwrap());
+        let seed = given.unwrap_or_else(|| std::hash::RandomState::new().build_hasher().finish());
         eprintln!("{test}: BONDHU_TEST_SEED={seed}");
         Self(seed)
     }

@@ -85,11 +85,11 @@ pub(crate) fn parse(trace: &str) -> Vec<Call> {
     for (time, line) in trace.lines().enumerate() {
         let Some((pid, rest)) = line.split_once(' ') else { continue };
         let rest = rest.trim_start();
-        if let Some(begun) = rest.strip_suffix("<unfinished ...>") {
-            unfinished.insert(pid, (time, begun));
+        if let Some(head) = rest.strip_suffix("<unfinished ...>") {
+            unfinished.insert(pid, (time, head));
         } else if let Some((_, end)) = rest.strip_prefix("<... ").and_then(|rest| rest.split_once(" resumed>")) {
-            let Some((began, begun)) = unfinished.remove(pid) else { continue };
-            calls.extend(call(&format!("{begun}{end}")).map(|deed| Call { began, ended: time, deed }));
+            let Some((began, head)) = unfinished.remove(pid) else { continue };
+            calls.extend(call(&format!("{head}{end}")).map(|deed| Call { began, ended: time, deed }));
         } else {
             calls.extend(call(rest).map(|deed| Call { began: time, ended: time, deed }));
         }
@@ -153,7 +153,7 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// The writes, syncs and new lengths of the files whose path `is_one`.
-pub(crate) fn of_files<'a>(calls: &'a [Call], is_one: impl Fn(&str) -> bool) -> Vec<&'a Call> {
+pub(crate) fn of_files(calls: &[Call], is_one: impl Fn(&str) -> bool) -> Vec<&Call> {
     let mut open = std::collections::HashSet::new();
     let mut found = Vec::new();
     for call in calls {
@@ -161,10 +161,14 @@ pub(crate) fn of_files<'a>(calls: &'a [Call], is_one: impl Fn(&str) -> bool) -> 
             Deed::Open { fd, path, .. } if is_one(path) => drop(open.insert(*fd)),
             Deed::Open { fd, .. } | Deed::Accept { fd } | Deed::Close { fd } => drop(open.remove(fd)),
             Deed::Write { fd, .. } | Deed::Resize { fd, .. } | Deed::Sync { fd } if open.contains(fd) => {
-                found.push(call)
+                found.push(call);
             }
-            Deed::Write { .. } | Deed::Resize { .. } | Deed::Sync { .. } => {}
-            Deed::Remove { .. } | Deed::Rename { .. } | Deed::MakeDir { .. } => {}
+            Deed::Write { .. }
+            | Deed::Resize { .. }
+            | Deed::Sync { .. }
+            | Deed::Remove { .. }
+            | Deed::Rename { .. }
+            | Deed::MakeDir { .. } => {}
         }
     }
     found
