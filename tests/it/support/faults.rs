@@ -9,8 +9,9 @@ use std::{
 pub(crate) struct Fault(Child);
 
 impl Fault {
-    /// From now on the server's thread of this name gets what `injection` says, in the words of `strace -e inject=`.
-    pub(crate) fn inject(pid: u32, thread: &str, injection: &str) -> Self {
+    /// From now on the server's thread of this name gets what `injection` says, in the words of `strace -e inject=`;
+    /// nothing where this user may not trace a process that runs.
+    pub(crate) fn inject(pid: u32, thread: &str, injection: &str) -> Option<Self> {
         let task = task(pid, thread);
         let what = format!("inject={injection}");
         let call = injection.split(':').next().unwrap();
@@ -23,8 +24,13 @@ impl Fault {
             .unwrap();
         let mut said = String::new();
         BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        let fault = Self(child);
+        if said.contains("ttach: ptrace") {
+            eprintln!("skipped: no process that runs can be traced: {said}");
+            return None;
+        }
         assert!(said.contains("attached"), "{said}");
-        Self(child)
+        Some(fault)
     }
 }
 
