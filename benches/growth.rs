@@ -36,7 +36,9 @@ fn main() {
             let sizes: Vec<u64> = sizes.iter().filter_map(|size| size.parse().ok()).collect();
             let sizes = if sizes.is_empty() { vec![100_000, 1_000_000] } else { sizes };
             let parent = std::env::var("BENCH_DIR").unwrap_or_else(|_| ".".to_owned());
-            sizes.into_iter().for_each(|messages| table(Path::new(&parent), messages));
+            for messages in sizes {
+                table(Path::new(&parent), messages);
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::{
     convert::Infallible,
+    fmt::Write as _,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
@@ -207,11 +208,11 @@ fn fill(address: SocketAddr) -> (String, String) {
 fn request(method: &str, path: &str, token: &str, body: Option<&Value>) -> Vec<u8> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n");
     if !token.is_empty() {
-        head += &format!("authorization: Bearer {token}\r\n");
+        let _ = write!(head, "authorization: Bearer {token}\r\n");
     }
     let body = body.map(Value::to_string).unwrap_or_default();
     if !body.is_empty() {
-        head += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+        let _ = write!(head, "content-type: application/json\r\ncontent-length: {}\r\n", body.len());
     }
     (head + "\r\n" + &body).into_bytes()
 }

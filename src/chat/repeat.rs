@@ -64,7 +64,7 @@ pub(super) fn send_key(key: &str, target: &Target, content: &str, now: Timestamp
         Target::Id(id) => Some(*id),
         Target::New => None,
     };
-    let body = Sha256::new().chain_update(place.map_or([0; 16], |id| id.bytes())).chain_update(content);
+    let body = Sha256::new().chain_update(place.map_or([0; 16], super::super::id::Id::bytes)).chain_update(content);
     SendKey { key: half(Sha256::new().chain_update(key)), body: half(body), expires_at: now.after(window) }
 }
 

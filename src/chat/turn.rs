@@ -217,8 +217,8 @@ async fn answer(place: &mut Place, turn: OpenTurn, mut message: Message) -> Resu
     }
 }
 
-fn reply(inner: &Inner, seq: Seq, context: &[Message]) -> Ending {
-    let lines: Vec<Line<'_>> = context
+fn reply(inner: &Inner, seq: Seq, messages: &[Message]) -> Ending {
+    let lines: Vec<Line<'_>> = messages
         .iter()
         .filter(|message| message.seq == seq || belongs(message))
         .map(|message| Line { speaker: message.role, text: &message.content })

@@ -3,15 +3,15 @@
 //! Nothing here is durable yet and nobody has heard of it. Sequence numbers, unique names, ownership and idempotency
 //! keys need no locks: only the writer decides, one command after another.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+mod accounts;
 
+use std::collections::{HashMap, HashSet};
+
+pub(crate) use accounts::{token_of, user_of};
 use lru::LruCache;
 
 use super::{
-    Appended, Ending, Message, NewMessage, OpenTurn, Session, Status, StoreError, Token, TokenDigest, User, UserChange,
+    Appended, Ending, Message, NewMessage, OpenTurn, Session, Status, StoreError,
     codec::{
         Change, MessageRecord, OutcomeRecord, SendKeyRecord, SessionMeta, SessionRecord, SpeakerCode, TokenRecord,
         UserRecord,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    id::{MessageId, Seq, SessionId, TokenId, UserId},
+    id::{MessageId, Seq, SessionId, UserId},
 };
 
 /// Tells whoever waits for a command what it came to, once the batch is durable, or why it is not.
@@ -75,6 +75,14 @@ pub(crate) struct Decided {
     invitations: HashSet<[u8; 32]>,
     keys: HashMap<(UserId, [u8; 16]), SendKeyRecord>,
     messages: HashMap<(SessionId, Seq), MessageRecord>,
+}
+
+/// A message that has no place yet.
+struct Draft {
+    speaker: SpeakerCode,
+    content: String,
+    reply_to: Option<Seq>,
+    stopped: bool,
 }
 
 type Decision<T> = Result<T, StoreError>;
@@ -232,7 +240,8 @@ impl<'a> Batch<'a> {
         } else {
             self.owned(new.user, new.session)?
         };
-        let record = self.next_record(&mut state, SpeakerCode::User, new.content, None, false);
+        let draft = Draft { speaker: SpeakerCode::User, content: new.content, reply_to: None, stopped: false };
+        let record = self.next_record(&mut state, draft);
         let seq = state.end.head;
         let message = message_of(seq, &record, Status::Pending);
         if let Some(key) = new.key {
@@ -248,16 +257,10 @@ impl<'a> Batch<'a> {
     }
 
     /// The record of the next message of a session, which `state` then ends with.
-    fn next_record(
-        &mut self,
-        state: &mut State,
-        speaker: SpeakerCode,
-        content: String,
-        reply_to: Option<Seq>,
-        stopped: bool,
-    ) -> MessageRecord {
+    fn next_record(&mut self, state: &mut State, draft: Draft) -> MessageRecord {
         let stamp = self.memory.next_stamp + self.decided.stamps;
         self.decided.stamps += 1;
+        let Draft { speaker, content, reply_to, stopped } = draft;
         let begins = u64::from(speaker == SpeakerCode::User);
         let record = MessageRecord {
             id: MessageId::new(),
@@ -302,7 +305,8 @@ impl<'a> Batch<'a> {
         let at = self.now;
         let reply = match ending {
             Ending::Reply { content, stopped } => {
-                let record = self.next_record(&mut state, SpeakerCode::Assistant, content, Some(seq), stopped);
+                let draft = Draft { speaker: SpeakerCode::Assistant, content, reply_to: Some(seq), stopped };
+                let record = self.next_record(&mut state, draft);
                 let at = state.end.head;
                 if at != seq.next() {
                     self.changes.push(Change::Outcome { session, seq, record: OutcomeRecord::Reply { seq: at } });
@@ -325,129 +329,6 @@ impl<'a> Batch<'a> {
         self.decided.closed.insert(turn);
         self.decided.sessions.insert(session, Some(state));
         Ok(reply)
-    }
-
-    fn user(&self, id: UserId) -> Decision<Option<UserRecord>> {
-        if let Some(user) = self.decided.users.get(&id) {
-            return Ok(user.clone());
-        }
-        Ok(self.index.user_record(id)?)
-    }
-
-    fn create_user(&mut self, user: &User, invitation: Option<TokenDigest>) -> Decision<()> {
-        let known = self.decided.names.get(&user.folded).copied();
-        if known.is_some() || self.index.user_named(&user.folded)?.is_some() {
-            return Err(StoreError::NameTaken);
-        }
-        if let Some(TokenDigest(digest)) = invitation {
-            let expires_at = self.index.invitation(digest)?.filter(|&expires_at| expires_at > self.now);
-            let unused = !self.decided.invitations.contains(&digest);
-            let expires_at = expires_at.filter(|_| unused).ok_or(StoreError::NoInvitation)?;
-            self.decided.invitations.insert(digest);
-            self.changes.push(Change::InvitationUsed { digest, expires_at });
-        }
-        let record = user_record(user);
-        self.decided.names.insert(user.folded.clone(), user.id);
-        self.put_user(user.id, record);
-        Ok(())
-    }
-
-    fn put_user(&mut self, id: UserId, record: UserRecord) {
-        self.changes.push(Change::User { id, record: record.clone() });
-        self.decided.users.insert(id, Some(record));
-    }
-
-    fn change_user(&mut self, id: UserId, change: UserChange) -> Decision<Arc<User>> {
-        let mut record = self.user(id)?.ok_or(StoreError::NoUser)?;
-        match change {
-            UserChange::Password { password, keep } => {
-                record.password = password;
-                self.end_tokens(id, keep)?;
-            }
-            UserChange::Rehash { old, new } if record.password == old => record.password = new,
-            UserChange::Rehash { .. } => return Ok(Arc::new(user_of(id, &record))),
-            UserChange::Role(role) => record.role = role.into(),
-            UserChange::Tier(tier) => record.tier = tier.into(),
-            UserChange::Disabled(disabled) => {
-                record.disabled = disabled;
-                if disabled {
-                    self.end_tokens(id, None)?;
-                }
-            }
-        }
-        let user = Arc::new(user_of(id, &record));
-        self.put_user(id, record);
-        Ok(user)
-    }
-
-    fn delete_user(&mut self, id: UserId) -> Decision<()> {
-        if self.user(id)?.is_none() {
-            return Err(StoreError::NoUser);
-        }
-        self.end_tokens(id, None)?;
-        self.changes.push(Change::UserDeleted { id });
-        self.decided.users.insert(id, None);
-        Ok(())
-    }
-
-    /// The user's logins, those of this batch included, oldest first.
-    fn tokens(&self, user: UserId) -> Decision<Vec<([u8; 32], TokenRecord)>> {
-        let mut tokens = self.index.token_records(user)?;
-        tokens.retain(|(digest, _)| !self.decided.tokens.contains_key(digest));
-        let of_batch = self.decided.tokens.iter().filter_map(|(digest, token)| Some((*digest, token.clone()?)));
-        tokens.extend(of_batch.filter(|(_, token)| token.user == user));
-        tokens.sort_by_key(|(_, token)| (token.created_at, token.id));
-        Ok(tokens)
-    }
-
-    fn end_tokens(&mut self, user: UserId, keep: Option<TokenId>) -> Decision<()> {
-        for (digest, token) in self.tokens(user)? {
-            if Some(token.id) != keep {
-                self.put_ended(digest, &token);
-            }
-        }
-        Ok(())
-    }
-
-    fn put_ended(&mut self, digest: [u8; 32], token: &TokenRecord) {
-        self.changes.push(Change::TokenEnded { digest, expires_at: token.expires_at });
-        self.decided.tokens.insert(digest, None);
-    }
-
-    fn create_token(&mut self, digest: TokenDigest, token: &Token, max: usize) -> Decision<()> {
-        let user = self.user(token.user)?.ok_or(StoreError::NoUser)?;
-        if user.disabled {
-            return Err(StoreError::NoUser);
-        }
-        let tokens = self.tokens(token.user)?;
-        for (oldest, token) in tokens.iter().take((tokens.len() + 1).saturating_sub(max)) {
-            self.put_ended(*oldest, token);
-        }
-        let record = token_record(token);
-        self.changes.push(Change::Token { digest: digest.0, record: record.clone() });
-        self.decided.tokens.insert(digest.0, Some(record));
-        Ok(())
-    }
-
-    fn end_token(&mut self, user: UserId, id: TokenId) -> Decision<bool> {
-        let token = self.tokens(user)?.into_iter().find(|(_, token)| token.id == id);
-        if let Some((digest, token)) = &token {
-            self.put_ended(*digest, token);
-        }
-        Ok(token.is_some())
-    }
-
-    fn touch_token(&mut self, digest: TokenDigest, at: Timestamp) -> Decision<()> {
-        let token = match self.decided.tokens.get(&digest.0) {
-            Some(token) => token.clone(),
-            None => self.index.token_record(digest.0)?,
-        };
-        if let Some(mut record) = token.filter(|token| token.last_used_at < at) {
-            record.last_used_at = at;
-            self.changes.push(Change::Token { digest: digest.0, record: record.clone() });
-            self.decided.tokens.insert(digest.0, Some(record));
-        }
-        Ok(())
     }
 
     fn create_session(&mut self, user: UserId, id: SessionId, title: Option<String>) -> Decision<(Session, bool)> {
@@ -523,56 +404,5 @@ pub(crate) fn message_of(seq: Seq, record: &MessageRecord, status: Status) -> Me
         reply_to: record.reply_to,
         status,
         created_at: record.created_at,
-    }
-}
-
-/// An account from its record.
-pub(crate) fn user_of(id: UserId, record: &UserRecord) -> User {
-    User {
-        id,
-        username: record.username.clone(),
-        folded: record.folded.clone(),
-        display_name: record.display_name.clone(),
-        role: record.role.into(),
-        tier: record.tier.into(),
-        password: record.password.clone(),
-        disabled: record.disabled,
-        created_at: record.created_at,
-    }
-}
-
-fn user_record(user: &User) -> UserRecord {
-    UserRecord {
-        username: user.username.clone(),
-        folded: user.folded.clone(),
-        display_name: user.display_name.clone(),
-        role: user.role.into(),
-        tier: user.tier.into(),
-        password: user.password.clone(),
-        disabled: user.disabled,
-        created_at: user.created_at,
-    }
-}
-
-/// A login from its record.
-pub(crate) fn token_of(record: &TokenRecord) -> Token {
-    Token {
-        id: record.id,
-        user: record.user,
-        label: record.label.clone(),
-        created_at: record.created_at,
-        expires_at: record.expires_at,
-        last_used_at: record.last_used_at,
-    }
-}
-
-fn token_record(token: &Token) -> TokenRecord {
-    TokenRecord {
-        id: token.id,
-        user: token.user,
-        label: token.label.clone(),
-        created_at: token.created_at,
-        expires_at: token.expires_at,
-        last_used_at: token.last_used_at,
     }
 }

@@ -6,11 +6,14 @@
 //!
 //! The truth is the journal; sled is an index built from it; see `DESIGN` in ARCHITECTURE.md.
 
+mod account;
 mod batch;
 mod cache;
 mod checkpoint;
 mod codec;
 mod command;
+mod conversation;
+mod error;
 mod export;
 mod fragment;
 mod history;
@@ -38,17 +41,20 @@ use std::{
     thread::JoinHandle,
 };
 
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
+pub use account::{Role, Tier, Token, TokenDigest, User, UserChange};
+pub use conversation::{
+    Appended, Ending, Message, NewMessage, OpenTurn, Outcome, PageRange, Rendered, SendKey, Session, Speaker, Status,
+};
+pub use error::{Health, OpenError, StoreError};
 pub use export::ExportCursor;
 pub use verify::{Finding, Verdict, verify};
 
 use crate::{
-    clock::{Clock, Timestamp, rfc3339},
+    clock::{Clock, Timestamp},
     config::{CacheConfig, DataConfig},
-    id::{MessageId, Seq, SessionId, TokenId, UserId},
+    id::{SessionId, TokenId, UserId},
     pool::Pool,
 };
 use batch::Memory;
@@ -68,374 +74,6 @@ const SCANS_MAX: usize = 64;
 /// Of the cache, the hundredths that sessions get, and users' views; tokens and accounts share the rest.
 const SESSIONS_SHARE: u64 = 75;
 const VIEWS_SHARE: u64 = 10;
-
-/// Who an account is to the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Uses it.
-    User,
-    /// Operates it.
-    Admin,
-}
-
-/// Which limits hold for an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tier {
-    /// `[limits.free]`
-    Free,
-    /// `[limits.premium]`
-    Premium,
-    /// `[limits.unlimited]`
-    Unlimited,
-}
-
-/// An account.
-#[derive(Clone, PartialEq, Eq)]
-pub struct User {
-    /// Its id.
-    pub id: UserId,
-    /// The name as its owner wrote it.
-    pub username: String,
-    /// The name in the form in which names are compared.
-    pub folded: String,
-    /// How the person wants to be called.
-    pub display_name: String,
-    /// What it may do.
-    pub role: Role,
-    /// Which limits hold.
-    pub tier: Tier,
-    /// The password's hash, as a PHC string.
-    pub password: String,
-    /// True where an operator has shut the account.
-    pub disabled: bool,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
-
-/// A change of one account.
-#[derive(Clone)]
-pub enum UserChange {
-    /// A new password hash (PHC); every token but `keep` ends with it.
-    Password {
-        /// The new hash.
-        password: String,
-        /// The login that stays: the one that asked.
-        keep: Option<TokenId>,
-    },
-    /// The same password under new parameters: no token ends. Changes nothing where the hash is not `old` any more, so
-    /// that a password that was changed meanwhile does not come back.
-    Rehash {
-        /// The hash that the password was compared with.
-        old: String,
-        /// The new hash.
-        new: String,
-    },
-    /// A new role.
-    Role(Role),
-    /// A new tier.
-    Tier(Tier),
-    /// Shut (every token ends) or opened again.
-    Disabled(bool),
-}
-
-/// SHA-256 of a token's text: all that is kept of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TokenDigest(pub [u8; 32]);
-
-/// A login.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// Names it in lists.
-    pub id: TokenId,
-    /// Whose it is.
-    pub user: UserId,
-    /// What the user calls it.
-    pub label: Option<String>,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it ends at the latest.
-    pub expires_at: Timestamp,
-    /// When it was last used, exact to the hour.
-    pub last_used_at: Timestamp,
-}
-
-/// A session as its owner sees it; `Serialize` gives the JSON of the API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Session {
-    /// Its id.
-    pub id: SessionId,
-    /// Whose it is.
-    #[serde(skip)]
-    pub owner: UserId,
-    /// Its title, where it has one.
-    pub title: Option<String>,
-    /// The last sequence given out.
-    pub head: Seq,
-    /// When it was made.
-    #[serde(serialize_with = "rfc3339")]
-    pub created_at: Timestamp,
-    /// When it last changed: a message, a title, a clearing.
-    #[serde(serialize_with = "rfc3339")]
-    pub updated_at: Timestamp,
-}
-
-/// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Speaker {
-    /// The person.
-    User,
-    /// The backend.
-    Assistant,
-}
-
-/// How a message stands. A user's message: the first five; a reply: the last three.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Its reply is still being made.
-    Pending,
-    /// It has a reply.
-    Answered,
-    /// It has no reply, and the failure is recorded.
-    Failed,
-    /// Its reply was stopped (also: a reply that was stopped).
-    Stopped,
-    /// The server died while answering, and did not answer again.
-    Interrupted,
-    /// A whole reply.
-    Complete,
-    /// A reply that a later one replaced.
-    Superseded,
-}
-
-/// A message; `Serialize` gives the JSON of the API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Message {
-    /// Its place in the session.
-    pub seq: Seq,
-    /// Its id.
-    pub id: MessageId,
-    /// Who speaks.
-    pub role: Speaker,
-    /// The text, byte for byte.
-    pub content: String,
-    /// The message that a reply answers.
-    pub reply_to: Option<Seq>,
-    /// How it stands.
-    pub status: Status,
-    /// When it was stored.
-    #[serde(serialize_with = "rfc3339")]
-    pub created_at: Timestamp,
-}
-
-/// What a client's idempotency key becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SendKey {
-    /// Digest of the key's text (keys belong to a user).
-    pub key: [u8; 16],
-    /// Digest of what was sent with it.
-    pub body: [u8; 16],
-    /// When it is forgotten.
-    pub expires_at: Timestamp,
-}
-
-/// A user's message on its way to the log.
-#[derive(Debug, Clone)]
-pub struct NewMessage {
-    /// Who sends.
-    pub user: UserId,
-    /// Where to; must be theirs.
-    pub session: SessionId,
-    /// Make the session where nobody has it.
-    pub create: bool,
-    /// The text.
-    pub content: String,
-    /// The client's idempotency key.
-    pub key: Option<SendKey>,
-}
-
-/// What became of a [`NewMessage`].
-#[derive(Debug, Clone)]
-pub struct Appended {
-    /// The session that it is in.
-    pub session: SessionId,
-    /// The stored message.
-    pub message: Message,
-    /// True where the key was known: this is the message of the first time.
-    pub repeated: bool,
-}
-
-/// How a turn ends.
-#[derive(Debug, Clone)]
-pub enum Ending {
-    /// With a reply.
-    Reply {
-        /// The text.
-        content: String,
-        /// True where it was stopped before its end.
-        stopped: bool,
-    },
-    /// With a failure that can be retried.
-    Failed {
-        /// A sentence for the user.
-        detail: String,
-        /// True: too slow (504); false: refused, broken off, nothing usable (502).
-        too_slow: bool,
-    },
-    /// The server died while answering.
-    Interrupted,
-}
-
-/// How a turn ended.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// It has not yet.
-    Pending,
-    /// With this reply.
-    Reply(Message),
-    /// With this failure.
-    Failed {
-        /// A sentence for the user.
-        detail: String,
-        /// True: too slow (504); false: refused, broken off, nothing usable (502).
-        too_slow: bool,
-    },
-    /// The server died while answering.
-    Interrupted,
-}
-
-/// A turn without an outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OpenTurn {
-    /// In this session.
-    pub session: SessionId,
-    /// The user's message.
-    pub seq: Seq,
-}
-
-/// Which messages of a session: those after and before the bounds (exclusive), at most `limit` (1 to 200).
-///
-/// With `after`: the first of them; otherwise the last of them. Always ascending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PageRange {
-    /// Only messages after this.
-    pub after: Option<Seq>,
-    /// Only messages before this.
-    pub before: Option<Seq>,
-    /// At most so many.
-    pub limit: usize,
-}
-
-/// A JSON body that is ready to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
-    /// A strong entity tag, with its quotes.
-    pub etag: http::HeaderValue,
-    /// The JSON.
-    pub body: Bytes,
-}
-
-/// How far the store is from ready, and whether it writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    /// Reads and writes.
-    Ready,
-    /// Reads only: the disk has less free space than the floor.
-    DiskFull,
-    /// Reads only, and the process is about to end.
-    Failed,
-}
-
-impl Health {
-    /// True unless writing has ended for good.
-    #[must_use]
-    pub fn writes(&self) -> bool {
-        match self {
-            Self::Ready | Self::DiskFull => true,
-            Self::Failed => false,
-        }
-    }
-}
-
-/// What can go wrong, by what a caller can do about it.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// The session is someone else's, deleted, or never was.
-    #[error("no session {0} of this user")]
-    NotOwner(SessionId),
-    /// The user is not there.
-    #[error("no such user")]
-    NoUser,
-    /// The name is taken.
-    #[error("the name is taken")]
-    NameTaken,
-    /// The invitation is unknown, used, or over.
-    #[error("the invitation is not valid")]
-    NoInvitation,
-    /// The idempotency key came before with another body.
-    #[error("the idempotency key was used with another body")]
-    KeyReused,
-    /// The turn is not open: answered already, cleared or deleted meanwhile.
-    #[error("the turn is gone")]
-    TurnGone,
-    /// Nothing was stored: the disk is below its floor of free space.
-    #[error("the disk has less free space than data.min_free")]
-    DiskFull,
-    /// Nothing was stored: too much waits already.
-    #[error("the store's queue is full")]
-    Busy,
-    /// Nothing was stored, and nothing more will be: a sync failed; the process is about to end.
-    #[error("writing has ended")]
-    Ended,
-    /// A write or a sync failed while this was under way: it may be stored or not.
-    #[error("the outcome is unknown")]
-    Unknown,
-    /// The index could not be read; the process is about to end, to rebuild it.
-    #[error("the index can't be read: {0}")]
-    Unreadable(Arc<str>),
-}
-
-/// Why a data directory can't be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it.
-    #[error("{0} is in use by another bondhu process; stop that one first, or choose another data.dir")]
-    InUse(std::path::PathBuf),
-    /// The journal is damaged.
-    #[error("journal damaged: {path} at offset {offset}: {what}; restore a backup, or see \"bondhu check\"")]
-    Damaged {
-        /// The segment.
-        path: std::path::PathBuf,
-        /// Where in it, bytes.
-        offset: u64,
-        /// What is wrong.
-        what: String,
-    },
-    /// Written by a newer bondhu.
-    #[error("{path} was written by a newer bondhu (format {found}; this one knows up to {known}); upgrade the program")]
-    Newer {
-        /// The file.
-        path: std::path::PathBuf,
-        /// Its format.
-        found: u32,
-        /// The newest that this program knows.
-        known: u32,
-    },
-    /// The system refused.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file or directory.
-        path: std::path::PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The index can't be built.
-    #[error("the index can't be built: {0}")]
-    Index(String),
-}
 
 /// Everything that outlives the process.
 pub struct Store {

@@ -275,13 +275,12 @@ impl Store {
     }
 
     async fn history_of_user(&self, user: UserId, limit: usize, offset: u64) -> Result<Rendered, StoreError> {
-        let view = match self.shared.user_views.get(&user) {
-            Some(view) => view,
-            None => {
-                let load = self.loader(move |index| UserView::load(index, user).map(Some));
-                let loaded = Box::pin(self.shared.user_views.get_or_load(user, &self.reads, load)).await?;
-                loaded.ok_or(StoreError::NoUser)?
-            }
+        let view = if let Some(view) = self.shared.user_views.get(&user) {
+            view
+        } else {
+            let load = self.loader(move |index| UserView::load(index, user).map(Some));
+            let loaded = Box::pin(self.shared.user_views.get_or_load(user, &self.reads, load)).await?;
+            loaded.ok_or(StoreError::NoUser)?
         };
         if let Some(page) = view.ready_pairs(limit, offset) {
             return Ok(page);

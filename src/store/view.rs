@@ -251,16 +251,13 @@ impl SessionView {
         let before = range.before.map_or(u64::MAX, |seq| seq.0);
         let newest = self.end.head.0.min(before.saturating_sub(1));
         let limit = range.limit as u64;
-        match range.after {
-            Some(after) => {
-                let first = oldest.max(after.0.saturating_add(1));
-                let last = newest.min(first.saturating_add(limit - 1));
-                Run { first: Seq(first), last: Seq(last), has_more: last < newest && first <= last }
-            }
-            None => {
-                let first = oldest.max((newest + 1).saturating_sub(limit));
-                Run { first: Seq(first), last: Seq(newest), has_more: first > oldest && first <= newest }
-            }
+        if let Some(after) = range.after {
+            let first = oldest.max(after.0.saturating_add(1));
+            let last = newest.min(first.saturating_add(limit - 1));
+            Run { first: Seq(first), last: Seq(last), has_more: last < newest && first <= last }
+        } else {
+            let first = oldest.max((newest + 1).saturating_sub(limit));
+            Run { first: Seq(first), last: Seq(newest), has_more: first > oldest && first <= newest }
         }
     }
 

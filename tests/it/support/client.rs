@@ -1,6 +1,7 @@
 //! A blocking HTTP/1.1 client over one kept-alive connection: it shows exactly what the server sends.
 
 use std::{
+    fmt::Write as _,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
@@ -9,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 /// No answer takes longer than this: a test that hangs is a test that fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One client: an address, a connection once it is needed, and perhaps a token.
 pub(crate) struct Client {
@@ -67,13 +68,13 @@ impl Client {
     ) -> std::io::Result<Response> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.address);
         if let Some(token) = &self.token {
-            head += &format!("authorization: Bearer {token}\r\n");
+            let _ = write!(head, "authorization: Bearer {token}\r\n");
         }
         for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         if let Some(body) = body {
-            head += &format!("content-length: {}\r\n", body.len());
+            let _ = write!(head, "content-length: {}\r\n", body.len());
         }
         head += "\r\n";
         let mut bytes = head.into_bytes();

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::{Client, PASSWORD};
 
 /// A start, or an end, takes at most this long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Cheap passwords and no rate limits: most tests are about something else.
 const QUICK: [&str; 5] = [
@@ -87,15 +87,14 @@ impl Server {
                 kept.lock().unwrap().push(line);
             }
         });
-        match told.recv_timeout(PATIENCE) {
-            Ok(address) => Ok(Self { child, address, data, log, reader: Some(reader), dir }),
-            Err(_) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                reader.join().unwrap();
-                let log = log.lock().unwrap().clone();
-                Err(log)
-            }
+        if let Ok(address) = told.recv_timeout(PATIENCE) {
+            Ok(Self { child, address, data, log, reader: Some(reader), dir })
+        } else {
+            let _ = child.kill();
+            let _ = child.wait();
+            reader.join().unwrap();
+            let log = log.lock().unwrap().clone();
+            Err(log)
         }
     }
 

@@ -1,0 +1,191 @@
+//! Decisions about accounts, logins and invitations.
+
+use std::sync::Arc;
+
+use super::{
+    super::{
+        StoreError, Token, TokenDigest, User, UserChange,
+        codec::{Change, TokenRecord, UserRecord},
+    },
+    Batch, Decision,
+};
+use crate::{
+    clock::Timestamp,
+    id::{TokenId, UserId},
+};
+
+impl Batch<'_> {
+    pub(super) fn user(&self, id: UserId) -> Decision<Option<UserRecord>> {
+        if let Some(user) = self.decided.users.get(&id) {
+            return Ok(user.clone());
+        }
+        Ok(self.index.user_record(id)?)
+    }
+
+    pub(super) fn create_user(&mut self, user: &User, invitation: Option<TokenDigest>) -> Decision<()> {
+        let known = self.decided.names.get(&user.folded).copied();
+        if known.is_some() || self.index.user_named(&user.folded)?.is_some() {
+            return Err(StoreError::NameTaken);
+        }
+        if let Some(TokenDigest(digest)) = invitation {
+            let expires_at = self.index.invitation(digest)?.filter(|&expires_at| expires_at > self.now);
+            let unused = !self.decided.invitations.contains(&digest);
+            let expires_at = expires_at.filter(|_| unused).ok_or(StoreError::NoInvitation)?;
+            self.decided.invitations.insert(digest);
+            self.changes.push(Change::InvitationUsed { digest, expires_at });
+        }
+        let record = user_record(user);
+        self.decided.names.insert(user.folded.clone(), user.id);
+        self.put_user(user.id, record);
+        Ok(())
+    }
+
+    pub(super) fn put_user(&mut self, id: UserId, record: UserRecord) {
+        self.changes.push(Change::User { id, record: record.clone() });
+        self.decided.users.insert(id, Some(record));
+    }
+
+    pub(super) fn change_user(&mut self, id: UserId, change: UserChange) -> Decision<Arc<User>> {
+        let mut record = self.user(id)?.ok_or(StoreError::NoUser)?;
+        match change {
+            UserChange::Password { password, keep } => {
+                record.password = password;
+                self.end_tokens(id, keep)?;
+            }
+            UserChange::Rehash { old, new } if record.password == old => record.password = new,
+            UserChange::Rehash { .. } => return Ok(Arc::new(user_of(id, &record))),
+            UserChange::Role(role) => record.role = role.into(),
+            UserChange::Tier(tier) => record.tier = tier.into(),
+            UserChange::Disabled(disabled) => {
+                record.disabled = disabled;
+                if disabled {
+                    self.end_tokens(id, None)?;
+                }
+            }
+        }
+        let user = Arc::new(user_of(id, &record));
+        self.put_user(id, record);
+        Ok(user)
+    }
+
+    pub(super) fn delete_user(&mut self, id: UserId) -> Decision<()> {
+        if self.user(id)?.is_none() {
+            return Err(StoreError::NoUser);
+        }
+        self.end_tokens(id, None)?;
+        self.changes.push(Change::UserDeleted { id });
+        self.decided.users.insert(id, None);
+        Ok(())
+    }
+
+    /// The user's logins, those of this batch included, oldest first.
+    pub(super) fn tokens(&self, user: UserId) -> Decision<Vec<([u8; 32], TokenRecord)>> {
+        let mut tokens = self.index.token_records(user)?;
+        tokens.retain(|(digest, _)| !self.decided.tokens.contains_key(digest));
+        let of_batch = self.decided.tokens.iter().filter_map(|(digest, token)| Some((*digest, token.clone()?)));
+        tokens.extend(of_batch.filter(|(_, token)| token.user == user));
+        tokens.sort_by_key(|(_, token)| (token.created_at, token.id));
+        Ok(tokens)
+    }
+
+    pub(super) fn end_tokens(&mut self, user: UserId, keep: Option<TokenId>) -> Decision<()> {
+        for (digest, token) in self.tokens(user)? {
+            if Some(token.id) != keep {
+                self.put_ended(digest, &token);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_ended(&mut self, digest: [u8; 32], token: &TokenRecord) {
+        self.changes.push(Change::TokenEnded { digest, expires_at: token.expires_at });
+        self.decided.tokens.insert(digest, None);
+    }
+
+    pub(super) fn create_token(&mut self, digest: TokenDigest, token: &Token, max: usize) -> Decision<()> {
+        let user = self.user(token.user)?.ok_or(StoreError::NoUser)?;
+        if user.disabled {
+            return Err(StoreError::NoUser);
+        }
+        let tokens = self.tokens(token.user)?;
+        for (oldest, token) in tokens.iter().take((tokens.len() + 1).saturating_sub(max)) {
+            self.put_ended(*oldest, token);
+        }
+        let record = token_record(token);
+        self.changes.push(Change::Token { digest: digest.0, record: record.clone() });
+        self.decided.tokens.insert(digest.0, Some(record));
+        Ok(())
+    }
+
+    pub(super) fn end_token(&mut self, user: UserId, id: TokenId) -> Decision<bool> {
+        let token = self.tokens(user)?.into_iter().find(|(_, token)| token.id == id);
+        if let Some((digest, token)) = &token {
+            self.put_ended(*digest, token);
+        }
+        Ok(token.is_some())
+    }
+
+    pub(super) fn touch_token(&mut self, digest: TokenDigest, at: Timestamp) -> Decision<()> {
+        let token = match self.decided.tokens.get(&digest.0) {
+            Some(token) => token.clone(),
+            None => self.index.token_record(digest.0)?,
+        };
+        if let Some(mut record) = token.filter(|token| token.last_used_at < at) {
+            record.last_used_at = at;
+            self.changes.push(Change::Token { digest: digest.0, record: record.clone() });
+            self.decided.tokens.insert(digest.0, Some(record));
+        }
+        Ok(())
+    }
+}
+
+/// An account from its record.
+pub(crate) fn user_of(id: UserId, record: &UserRecord) -> User {
+    User {
+        id,
+        username: record.username.clone(),
+        folded: record.folded.clone(),
+        display_name: record.display_name.clone(),
+        role: record.role.into(),
+        tier: record.tier.into(),
+        password: record.password.clone(),
+        disabled: record.disabled,
+        created_at: record.created_at,
+    }
+}
+
+fn user_record(user: &User) -> UserRecord {
+    UserRecord {
+        username: user.username.clone(),
+        folded: user.folded.clone(),
+        display_name: user.display_name.clone(),
+        role: user.role.into(),
+        tier: user.tier.into(),
+        password: user.password.clone(),
+        disabled: user.disabled,
+        created_at: user.created_at,
+    }
+}
+
+/// A login from its record.
+pub(crate) fn token_of(record: &TokenRecord) -> Token {
+    Token {
+        id: record.id,
+        user: record.user,
+        label: record.label.clone(),
+        created_at: record.created_at,
+        expires_at: record.expires_at,
+        last_used_at: record.last_used_at,
+    }
+}
+
+fn token_record(token: &Token) -> TokenRecord {
+    TokenRecord {
+        id: token.id,
+        user: token.user,
+        label: token.label.clone(),
+        created_at: token.created_at,
+        expires_at: token.expires_at,
+        last_used_at: token.last_used_at,
+    }
+}

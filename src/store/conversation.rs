@@ -1,0 +1,186 @@
+//! Sessions, messages and turns, as the rest of the program sees them.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::{Timestamp, rfc3339},
+    id::{MessageId, Seq, SessionId, UserId},
+};
+
+/// A session as its owner sees it; `Serialize` gives the JSON of the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose it is.
+    #[serde(skip)]
+    pub owner: UserId,
+    /// Its title, where it has one.
+    pub title: Option<String>,
+    /// The last sequence given out.
+    pub head: Seq,
+    /// When it was made.
+    #[serde(serialize_with = "rfc3339")]
+    pub created_at: Timestamp,
+    /// When it last changed: a message, a title, a clearing.
+    #[serde(serialize_with = "rfc3339")]
+    pub updated_at: Timestamp,
+}
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speaker {
+    /// The person.
+    User,
+    /// The backend.
+    Assistant,
+}
+
+/// How a message stands. A user's message: the first five; a reply: the last three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Its reply is still being made.
+    Pending,
+    /// It has a reply.
+    Answered,
+    /// It has no reply, and the failure is recorded.
+    Failed,
+    /// Its reply was stopped (also: a reply that was stopped).
+    Stopped,
+    /// The server died while answering, and did not answer again.
+    Interrupted,
+    /// A whole reply.
+    Complete,
+    /// A reply that a later one replaced.
+    Superseded,
+}
+
+/// A message; `Serialize` gives the JSON of the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// Its place in the session.
+    pub seq: Seq,
+    /// Its id.
+    pub id: MessageId,
+    /// Who speaks.
+    pub role: Speaker,
+    /// The text, byte for byte.
+    pub content: String,
+    /// The message that a reply answers.
+    pub reply_to: Option<Seq>,
+    /// How it stands.
+    pub status: Status,
+    /// When it was stored.
+    #[serde(serialize_with = "rfc3339")]
+    pub created_at: Timestamp,
+}
+
+/// What a client's idempotency key becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendKey {
+    /// Digest of the key's text (keys belong to a user).
+    pub key: [u8; 16],
+    /// Digest of what was sent with it.
+    pub body: [u8; 16],
+    /// When it is forgotten.
+    pub expires_at: Timestamp,
+}
+
+/// A user's message on its way to the log.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// Who sends.
+    pub user: UserId,
+    /// Where to; must be theirs.
+    pub session: SessionId,
+    /// Make the session where nobody has it.
+    pub create: bool,
+    /// The text.
+    pub content: String,
+    /// The client's idempotency key.
+    pub key: Option<SendKey>,
+}
+
+/// What became of a [`NewMessage`].
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// The session that it is in.
+    pub session: SessionId,
+    /// The stored message.
+    pub message: Message,
+    /// True where the key was known: this is the message of the first time.
+    pub repeated: bool,
+}
+
+/// How a turn ends.
+#[derive(Debug, Clone)]
+pub enum Ending {
+    /// With a reply.
+    Reply {
+        /// The text.
+        content: String,
+        /// True where it was stopped before its end.
+        stopped: bool,
+    },
+    /// With a failure that can be retried.
+    Failed {
+        /// A sentence for the user.
+        detail: String,
+        /// True: too slow (504); false: refused, broken off, nothing usable (502).
+        too_slow: bool,
+    },
+    /// The server died while answering.
+    Interrupted,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It has not yet.
+    Pending,
+    /// With this reply.
+    Reply(Message),
+    /// With this failure.
+    Failed {
+        /// A sentence for the user.
+        detail: String,
+        /// True: too slow (504); false: refused, broken off, nothing usable (502).
+        too_slow: bool,
+    },
+    /// The server died while answering.
+    Interrupted,
+}
+
+/// A turn without an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpenTurn {
+    /// In this session.
+    pub session: SessionId,
+    /// The user's message.
+    pub seq: Seq,
+}
+
+/// Which messages of a session: those after and before the bounds (exclusive), at most `limit` (1 to 200).
+///
+/// With `after`: the first of them; otherwise the last of them. Always ascending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PageRange {
+    /// Only messages after this.
+    pub after: Option<Seq>,
+    /// Only messages before this.
+    pub before: Option<Seq>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A JSON body that is ready to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// A strong entity tag, with its quotes.
+    pub etag: http::HeaderValue,
+    /// The JSON.
+    pub body: Bytes,
+}
