@@ -322,10 +322,14 @@ impl Index {
                 self.is_shown(*session, *seq)? && self.outcome_record(*session, *seq)?.as_ref() == Some(record),
             ),
             Change::Session { id, meta } => match self.session_meta(*id)? {
+                // A title that was taken away is gone, like anything that was deleted.
+                Some(current) if meta.title.is_some() && current.title != meta.title => Worth::Deleted,
                 Some(current) => live_or_stale(current == *meta),
                 None => Worth::Deleted,
             },
             Change::User { id, record } => match self.user_record(*id)? {
+                // An old password may still be someone's password elsewhere.
+                Some(current) if current.password != record.password => Worth::Deleted,
                 Some(current) => live_or_stale(current == *record),
                 None => Worth::Deleted,
             },

@@ -23,11 +23,11 @@ use super::{
 use crate::clock::Clock;
 
 /// Compaction looks whether it is due this often.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// Without any deletion, compaction looks for stale changes this often.
-const STALE_EVERY: Duration = Duration::from_secs(86_400);
+const STALE_EVERY: Duration = Duration::from_hours(24);
 /// How long compaction waits for deletions that are still being carried out in the index.
-const REMOVALS_WAIT: Duration = Duration::from_secs(600);
+const REMOVALS_WAIT: Duration = Duration::from_mins(10);
 
 /// Flushes the index whenever the writer asks, until the writer is gone; gives the file back for the last one.
 pub(crate) fn run_checkpoints(
@@ -137,7 +137,7 @@ impl Compactor {
             if self.stop.load(Ordering::Acquire) {
                 return Err(CompactError::Stopped);
             }
-            let rewrite = journal::rewrite(&self.journal_dir, segment, began, |change| {
+            let rewrite = journal::rewrite(&self.journal_dir, segment, &self.clock, |change| {
                 let worth: Result<Worth, IndexError> = guarded(|| self.shared.index.worth(change, began));
                 worth.map_err(|error| CompactError::Store(fail_on(&self.shared, error)))
             })?;

@@ -72,7 +72,7 @@ pub(crate) fn recover(config: &DataConfig, clock: &Clock) -> Result<Recovered, O
     }
     let journal_id = chain.first().map(|segment| segment.header.journal);
     let mut doubt = match &checkpoint {
-        None if chain.is_empty() => None,
+        None if chain.is_empty() && !layout.index.join("db").exists() => None,
         None => Some("there is none".to_owned()),
         Some(checkpoint) => checkpoint.doubt(&layout.index, journal_id).map(str::to_owned),
     };
@@ -123,9 +123,9 @@ fn replay(
     clock: &Clock,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Replayed, OpenError> {
-    let index = Index::open(&layout.index, config.index_cache).map_err(index_error)?;
+    let index = Index::open(&layout.index, config.index_cache).map_err(|error| index_error(&error))?;
     if let Some(checkpoint) = checkpoint {
-        index.require_applied(checkpoint.next_frame).map_err(index_error)?;
+        index.require_applied(checkpoint.next_frame).map_err(|error| index_error(&error))?;
     }
     let known = checkpoint.map_or(Known { from: 0, next_frame: 0 }, |checkpoint| Known {
         from: checkpoint.replay_from,
@@ -140,11 +140,11 @@ fn replay(
             if let Change::Message { record, .. } = &change {
                 next_stamp = next_stamp.max(record.stamp + 1);
             }
-            builder.apply(change).map_err(index_error)?;
+            builder.apply(change).map_err(|error| index_error(&error))?;
         }
         Ok(())
     })?;
-    builder.finish().map_err(index_error)?;
+    builder.finish().map_err(|error| index_error(&error))?;
     Ok(Replayed { journal, index, open, next_stamp })
 }
 
@@ -155,7 +155,7 @@ fn finish(replayed: Replayed, lock: File, layout: &Layout) -> Result<Recovered, 
     let next_frame = journal.next_frame();
     let replay_from = open.values().copied().min().unwrap_or(next_frame);
     // From here on the last run's word counts for nothing: this run's does.
-    guarded(|| index.flush(next_frame)).map_err(index_error)?;
+    guarded(|| index.flush(next_frame)).map_err(|error| index_error(&error))?;
     checkpoints.write(Progress { replay_from, next_frame, next_stamp }, false).map_err(io)?;
     Ok(Recovered { lock, journal, index, checkpoints, open, next_stamp })
 }
@@ -218,7 +218,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn index_error(error: IndexError) -> OpenError {
+fn index_error(error: &IndexError) -> OpenError {
     OpenError::Index(error.to_string())
 }
 

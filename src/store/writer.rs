@@ -48,7 +48,7 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// The disk's free space is looked at this often.
 const DISK_EVERY: Duration = Duration::from_millis(250);
 /// Keys and logins that are over leave the index this often.
-const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
+const EXPIRE_EVERY: Duration = Duration::from_hours(1);
 
 /// What the writer, the readers and the rest of the store share.
 pub(crate) struct Shared {
@@ -119,6 +119,8 @@ pub(crate) struct Timers {
     bytes: u64,
     /// True where the index may hold something to remove.
     removals: bool,
+    /// Nothing is removed before this: the last write failed.
+    removals_from: Instant,
 }
 
 impl Memory {
@@ -137,7 +139,7 @@ impl Memory {
 impl Timers {
     pub(crate) fn new(removals: bool) -> Self {
         let now = Instant::now();
-        Self { disk: None, checkpoint: now, expiry: now, bytes: 0, removals }
+        Self { disk: None, checkpoint: now, expiry: now, bytes: 0, removals, removals_from: now }
     }
 }
 
@@ -157,21 +159,22 @@ impl Writer {
                 Next::Idle => Vec::new(),
                 Next::Gone => break,
             };
-            let (commands, own): (Vec<_>, Vec<_>) =
-                commands.into_iter().partition(|command| !matches!(command, Command::Rotate(_) | Command::Close(_)));
-            self.commit(commands);
-            let mut closing = false;
-            for command in own {
-                match command {
-                    Command::Rotate(reply) => self.rotate(reply),
-                    Command::Close(reply) => {
-                        closing = true;
-                        let _ = reply.send(Ok(()));
-                    }
-                    other => other.refuse(StoreError::Ended),
+            let (mut changes, mut rotations, mut closing) = (Vec::with_capacity(commands.len()), Vec::new(), None);
+            for command in commands {
+                if let Command::Rotate(reply) = command {
+                    rotations.push(reply);
+                } else if let Command::Close(reply) = command {
+                    closing = Some(reply);
+                } else {
+                    changes.push(command);
                 }
             }
-            if closing {
+            self.commit(changes);
+            for reply in rotations {
+                self.rotate(reply);
+            }
+            if let Some(reply) = closing {
+                let _ = reply.send(Ok(()));
                 break;
             }
             self.checkpoint_if_due();
@@ -184,7 +187,7 @@ impl Writer {
     }
 
     fn next(&mut self) -> Next {
-        let first = if self.timers.removals {
+        let first = if self.removes() {
             match self.commands.try_recv() {
                 Ok(command) => command,
                 Err(TryRecvError::Empty) => return Next::Idle,
@@ -207,23 +210,33 @@ impl Writer {
         Next::Commands(commands)
     }
 
+    /// True where there is something to remove from the index and nothing is wrong.
+    fn removes(&self) -> bool {
+        let timers = &self.timers;
+        timers.removals && self.shared.health() == Health::Ready && Instant::now() >= timers.removals_from
+    }
+
     /// Decides every command in order and makes all of them durable with one frame and one sync; only then does anyone
     /// hear of them.
     fn commit(&mut self, commands: Vec<Command>) {
         let health = self.shared.health();
+        let removes = self.removes();
         let shared = Arc::clone(&self.shared);
         let mut batch = Batch::over(&shared.index, &mut self.memory, self.clock.now());
         for command in commands {
             match health {
                 Health::Failed => command.refuse(StoreError::Ended),
                 Health::DiskFull if !command.is_allowed_on_a_full_disk() => command.refuse(StoreError::DiskFull),
-                Health::Ready | Health::DiskFull => match guarded(|| Ok(batch.decide(command))) {
+                Health::Ready | Health::DiskFull => match guarded(|| {
+                    batch.decide(command);
+                    Ok(())
+                }) {
                     Ok(()) => {}
                     Err(error) => batch.broken = Some(error.into()),
                 },
             }
         }
-        if self.timers.removals && health != Health::Failed && batch.broken.is_none() {
+        if removes && batch.broken.is_none() {
             match guarded(|| shared.index.remove_some()) {
                 Ok(Removal::None) => self.timers.removals = false,
                 Ok(Removal::Some) => {}
@@ -270,6 +283,7 @@ impl Writer {
     }
 
     fn not_written(&mut self, error: JournalError) -> StoreError {
+        self.timers.removals_from = Instant::now() + Duration::from_secs(1);
         match error {
             JournalError::NoRoom(error) => {
                 tracing::error!(%error, "no room for another segment; writes are refused until there is");

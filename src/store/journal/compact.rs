@@ -11,7 +11,7 @@ use super::{
     replaced_at,
     segment::{self, End, HEADER, Header, Segment},
 };
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 
 /// What a change is worth to compaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) struct Rewrite {
 pub(crate) fn rewrite<E: From<OpenError>>(
     dir: &Path,
     segment: &Segment,
-    now: Timestamp,
+    clock: &Clock,
     mut worth: impl FnMut(&Change) -> Result<Worth, E>,
 ) -> Result<Rewrite, E> {
     let mut bytes = vec![0; HEADER];
@@ -58,7 +58,7 @@ pub(crate) fn rewrite<E: From<OpenError>>(
             }
         }
         if !live.is_empty() {
-            frame::write(Kind::Data, number, &codec::encode(&live), &mut bytes);
+            frame::write(segment.header.seed(), Kind::Data, number, &codec::encode(&live), &mut bytes);
         }
         Ok::<(), E>(())
     })?;
@@ -68,9 +68,13 @@ pub(crate) fn rewrite<E: From<OpenError>>(
     if !deleted && bytes.len() * 2 > used {
         return Ok(Rewrite { before: segment.length, after: segment.length });
     }
-    frame::write(Kind::Seal, next_frame, &[], &mut bytes);
-    let header =
-        Header { generation: segment.header.generation + 1, complete: false, created_at: now, ..segment.header };
+    frame::write(segment.header.seed(), Kind::Seal, next_frame, &[], &mut bytes);
+    let header = Header {
+        generation: segment.header.generation + 1,
+        complete: false,
+        created_at: clock.now(),
+        ..segment.header
+    };
     let path = header.path(dir);
     write_complete(dir, &header, &bytes).map_err(|source| OpenError::Io { path, source })?;
     Ok(Rewrite { before: segment.length, after: bytes.len() as u64 })

@@ -48,15 +48,31 @@ pub(crate) enum Found<'a> {
     Damaged(&'static str),
 }
 
+/// Where a journal's checksums begin: made from its random id, so that nobody can write a message that holds a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seed(u32);
+
+impl Seed {
+    pub(crate) fn of(journal: &[u8; 16]) -> Self {
+        Self(crc32fast::hash(journal))
+    }
+
+    fn checksum(self, bytes: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new_with_initial(self.0);
+        hasher.update(bytes);
+        hasher.finalize()
+    }
+}
+
 /// Adds a frame to `out`.
-pub(crate) fn write(kind: Kind, number: u64, payload: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write(seed: Seed, kind: Kind, number: u64, payload: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend(MAGIC);
     out.extend([kind as u8, 0, 0, 0]);
     out.extend(u32::try_from(payload.len()).expect("a frame is bounded far below 4 GiB").to_le_bytes());
     out.extend(number.to_le_bytes());
-    out.extend(crc32fast::hash(payload).to_le_bytes());
-    let header = crc32fast::hash(&out[start..]);
+    out.extend(seed.checksum(payload).to_le_bytes());
+    let header = seed.checksum(&out[start..]);
     out.extend(header.to_le_bytes());
     out.extend([0; 4]);
     out.extend(payload);
@@ -64,7 +80,7 @@ pub(crate) fn write(kind: Kind, number: u64, payload: &[u8], out: &mut Vec<u8>) 
 }
 
 /// Looks at what stands at `offset` (a multiple of [`ALIGN`]) of a segment's bytes.
-pub(crate) fn read(segment: &[u8], offset: usize) -> Found<'_> {
+pub(crate) fn read(seed: Seed, segment: &[u8], offset: usize) -> Found<'_> {
     let Some(rest) = segment.get(offset..) else { return Found::Nothing };
     if rest.is_empty() {
         return Found::Nothing;
@@ -76,24 +92,24 @@ pub(crate) fn read(segment: &[u8], offset: usize) -> Found<'_> {
     if *head == [0; ALIGN] {
         return Found::Nothing;
     }
-    let Some(header) = parse(head) else { return Found::Damaged("a frame's header is wrong") };
+    let Some(header) = parse(seed, head) else { return Found::Damaged("a frame's header is wrong") };
     let Some(payload) = rest.get(..header.length) else { return Found::Torn };
-    if crc32fast::hash(payload) == header.checksum {
+    if seed.checksum(payload) == header.checksum {
         return Found::Frame(header, payload, ALIGN + header.length.next_multiple_of(ALIGN));
     }
     if has_empty_sector(payload, offset + ALIGN) { Found::Torn } else { Found::Damaged("a frame's checksum is wrong") }
 }
 
 /// The offset of the next whole frame after `offset`, if there is one: what stands before it is no torn end.
-pub(crate) fn next_whole(segment: &[u8], offset: usize) -> Option<usize> {
+pub(crate) fn next_whole(seed: Seed, segment: &[u8], offset: usize) -> Option<usize> {
     (offset + ALIGN..segment.len())
         .step_by(ALIGN)
-        .find(|&at| segment[at..].starts_with(&MAGIC) && matches!(read(segment, at), Found::Frame(..)))
+        .find(|&at| segment[at..].starts_with(&MAGIC) && matches!(read(seed, segment, at), Found::Frame(..)))
 }
 
-fn parse(head: &[u8; ALIGN]) -> Option<Header> {
+fn parse(seed: Seed, head: &[u8; ALIGN]) -> Option<Header> {
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    if head[..4] != MAGIC || crc32fast::hash(&head[..24]) != word(24) || head[28..] != [0; 4] {
+    if head[..4] != MAGIC || seed.checksum(&head[..24]) != word(24) || head[28..] != [0; 4] {
         return None;
     }
     let kind = match head[4] {
@@ -122,11 +138,13 @@ fn has_empty_sector(payload: &[u8], start: usize) -> bool {
 mod tests {
     use super::*;
 
+    const SEED: Seed = Seed(7);
+
     fn two_frames() -> (Vec<u8>, usize) {
         let mut bytes = Vec::new();
-        write(Kind::Data, 1, &[7; 1000], &mut bytes);
+        write(SEED, Kind::Data, 1, &[7; 1000], &mut bytes);
         let second = bytes.len();
-        write(Kind::Data, 2, b"two", &mut bytes);
+        write(SEED, Kind::Data, 2, b"two", &mut bytes);
         bytes.resize(bytes.len() + 4096, 0);
         (bytes, second)
     }
@@ -134,11 +152,11 @@ mod tests {
     #[test]
     fn frames_come_back_and_the_end_is_nothing() {
         let (bytes, second) = two_frames();
-        let Found::Frame(header, payload, length) = read(&bytes, 0) else { panic!("no first frame") };
+        let Found::Frame(header, payload, length) = read(SEED, &bytes, 0) else { panic!("no first frame") };
         assert_eq!((header.number, payload, length), (1, &[7; 1000][..], second));
-        let Found::Frame(header, payload, length) = read(&bytes, second) else { panic!("no second frame") };
+        let Found::Frame(header, payload, length) = read(SEED, &bytes, second) else { panic!("no second frame") };
         assert_eq!((header.number, payload), (2, &b"two"[..]));
-        assert_eq!(read(&bytes, second + length), Found::Nothing);
+        assert_eq!(read(SEED, &bytes, second + length), Found::Nothing);
     }
 
     #[test]
@@ -147,7 +165,7 @@ mod tests {
         for bit in 0..(second + ALIGN + 3) * 8 {
             let mut bytes = whole.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            let (first, next) = (read(&bytes, 0), read(&bytes, second));
+            let (first, next) = (read(SEED, &bytes, 0), read(SEED, &bytes, second));
             if matches!(first, Found::Frame(..)) && matches!(next, Found::Frame(..)) {
                 // Only the padding behind a payload means nothing.
                 assert!((ALIGN + 1000..second).contains(&(bit / 8)), "bit {bit} went unseen");
@@ -164,14 +182,24 @@ mod tests {
         for sector in 0..second / SECTOR {
             let mut bytes = whole.clone();
             bytes[sector * SECTOR..(sector + 1) * SECTOR].fill(0);
-            let found = read(&bytes, 0);
+            let found = read(SEED, &bytes, 0);
             assert!(matches!(found, Found::Torn | Found::Nothing), "sector {sector}: {found:?}");
-            assert_eq!(next_whole(&bytes, 0), Some(second));
+            assert_eq!(next_whole(SEED, &bytes, 0), Some(second));
         }
         for cut in 1..second {
-            let found = read(&whole[..cut], 0);
+            let found = read(SEED, &whole[..cut], 0);
             let whole_enough = cut >= ALIGN + 1000;
             assert_eq!(matches!(found, Found::Torn), !whole_enough, "cut at {cut}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_frame_of_another_journal_is_none() {
+        let mut payload = vec![1; 32];
+        write(Seed(8), Kind::Data, 9, b"crafted by someone who knows the format", &mut payload);
+        let mut bytes = Vec::new();
+        write(SEED, Kind::Data, 1, &payload, &mut bytes);
+        assert!(matches!(read(Seed(8), &bytes, ALIGN + 32), Found::Frame(..)));
+        assert_eq!(next_whole(SEED, &bytes, 0), None);
     }
 }

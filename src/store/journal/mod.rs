@@ -15,6 +15,7 @@ use std::{
 };
 
 pub(crate) use compact::{Worth, remove_replaced, rewrite};
+use frame::Seed;
 use segment::{CreateError, End, Header};
 pub(crate) use segment::{Segment, list};
 
@@ -151,8 +152,9 @@ impl Journal {
     pub(crate) fn append_and_sync(&mut self, changes: &[Change]) -> Result<u64, JournalError> {
         let mut payload = Vec::with_capacity(changes.len() * 256);
         codec::encode_into(&changes, &mut payload);
+        let seed = Seed::of(&self.id);
         self.buffer.clear();
-        frame::write(frame::Kind::Data, self.next_frame, &payload, &mut self.buffer);
+        frame::write(seed, frame::Kind::Data, self.next_frame, &payload, &mut self.buffer);
         if self.offset + self.buffer.len() as u64 > self.segment_bytes && self.offset > segment::HEADER as u64 {
             self.seal()?;
         }
@@ -178,14 +180,16 @@ impl Journal {
             return Ok(());
         }
         self.buffer.clear();
-        frame::write(frame::Kind::Stop, self.next_frame, &[], &mut self.buffer);
+        let seed = Seed::of(&self.id);
+        frame::write(seed, frame::Kind::Stop, self.next_frame, &[], &mut self.buffer);
         self.write_and_sync()?;
         self.file.set_len(self.offset).and_then(|()| self.file.sync_all()).map_err(JournalError::Ended)
     }
 
     fn seal(&mut self) -> Result<(), JournalError> {
         let data = std::mem::take(&mut self.buffer);
-        frame::write(frame::Kind::Seal, self.next_frame, &[], &mut self.buffer);
+        let seed = Seed::of(&self.id);
+        frame::write(seed, frame::Kind::Seal, self.next_frame, &[], &mut self.buffer);
         let sealed = self.write_and_sync();
         self.buffer = data;
         sealed?;

@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     super::OpenError,
-    frame::{self, Found, Kind},
+    frame::{self, Found, Kind, Seed},
 };
 use crate::clock::Timestamp;
 
@@ -130,6 +130,11 @@ impl Header {
         })
     }
 
+    /// Where the checksums of its frames begin.
+    pub(crate) fn seed(&self) -> Seed {
+        Seed::of(&self.journal)
+    }
+
     /// Where a segment with this header stands.
     pub(crate) fn path(&self, dir: &Path) -> PathBuf {
         dir.join(format!("{:010}.{:03}.journal", self.number, self.generation))
@@ -195,6 +200,10 @@ pub(crate) fn list(dir: &Path) -> Result<Listing, OpenError> {
         while let Some(newest) = generations.pop_if(|newest| !newest.header.complete) {
             listing.unfinished.push(newest.path);
         }
+        // A copy may have a rewritten segment and lack what came between the two: an older generation lacks nothing.
+        if generations.len() > 1 && generations[0].is_copy() {
+            listing.unfinished.extend(generations.drain(1..).map(|newer| newer.path));
+        }
         let Some(newest) = generations.pop() else { continue };
         let expected = listing.chain.last().map_or(1, |last| last.header.number + 1);
         if number != expected {
@@ -236,10 +245,11 @@ impl Segment {
         mut each: impl FnMut(u64, &[u8], usize) -> Result<(), E>,
     ) -> Result<End, E> {
         let bytes = std::fs::read(&self.path).map_err(|source| OpenError::Io { path: self.path.clone(), source })?;
+        let seed = self.header.seed();
         let mut offset = HEADER;
         let mut expected = self.header.first_frame;
         loop {
-            match frame::read(&bytes, offset) {
+            match frame::read(seed, &bytes, offset) {
                 Found::Frame(header, payload, length) => {
                     let dense = self.header.generation == 0;
                     if header.number < expected || (dense && header.number != expected) {
@@ -257,7 +267,7 @@ impl Segment {
                 }
                 Found::Damaged(what) => return Err(self.damaged(offset, what).into()),
                 found @ (Found::Nothing | Found::Torn) => {
-                    if frame::next_whole(&bytes, offset).is_some() && !self.is_copy() {
+                    if frame::next_whole(seed, &bytes, offset).is_some() && !self.is_copy() {
                         return Err(self.damaged(offset, "a frame is missing, and whole ones follow").into());
                     }
                     let rest = bytes.get(offset..).unwrap_or(&[]);
@@ -290,6 +300,7 @@ impl Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     fn header(number: u64, generation: u32) -> Header {
         Header {
@@ -298,7 +309,7 @@ mod tests {
             generation,
             complete: true,
             first_frame: number * 100,
-            created_at: Timestamp(1),
+            created_at: Timestamp(1), // Long ago: a file with it counts as a copy.
         }
     }
 
@@ -309,14 +320,26 @@ mod tests {
     #[test]
     fn the_newest_complete_generation_of_each_number_is_the_chain() {
         let dir = tempfile::tempdir().unwrap();
+        let original = |number, generation| Header { created_at: Clock::System.now(), ..header(number, generation) };
         for (number, generation) in [(1, 0), (2, 0), (2, 1), (3, 0)] {
-            header(number, generation).create(dir.path(), 4096).unwrap();
+            original(number, generation).create(dir.path(), 4096).unwrap();
         }
-        Header { complete: false, ..header(3, 1) }.create(dir.path(), 4096).unwrap();
+        Header { complete: false, ..original(3, 1) }.create(dir.path(), 4096).unwrap();
         std::fs::write(dir.path().join("0000000004.000.journal"), [0; 100]).unwrap();
         let listing = list(dir.path()).unwrap();
         assert_eq!(numbers(&listing), [(1, 0), (2, 1), (3, 0)]);
         assert_eq!((listing.replaced.len(), listing.unfinished.len()), (1, 2));
+    }
+
+    #[test]
+    fn p7_a_copy_begins_with_the_oldest_generation_that_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        for generation in [0, 1] {
+            // A copy's file was not born at the time in its header.
+            header(1, generation).create(dir.path(), 4096).unwrap();
+        }
+        let listing = list(dir.path()).unwrap();
+        assert_eq!((numbers(&listing), listing.unfinished.len()), (vec![(1, 0)], 1));
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn damage_is_named_by_segment_and_offset() {
         std::fs::write(&path, &bytes).unwrap();
         match open(dir.path()).map(|(_, seen)| seen.len()) {
             Err(OpenError::Damaged { path: named, offset, .. }) => {
-                assert_eq!((named, offset), (path.clone(), fourth as u64))
+                assert_eq!((named, offset), (path.clone(), fourth as u64));
             }
             other => panic!("byte {byte}: {other:?}"),
         }
@@ -91,7 +91,7 @@ fn a_rewritten_segment_keeps_what_is_live_and_replaces_the_old_one() {
     filled(dir.path(), 200);
     let first = list(dir.path()).unwrap().chain[0].clone();
     let kept = change(7);
-    let rewrite = rewrite::<OpenError>(dir.path(), &first, Timestamp(1), |change| {
+    let rewrite = rewrite::<OpenError>(dir.path(), &first, &Clock::manual(Timestamp(1)), |change| {
         Ok(if *change == kept { Worth::Live } else { Worth::Deleted })
     })
     .unwrap();
