@@ -1,7 +1,8 @@
 //! Growing delays after failed logins, per account and per address.
 //!
 //! An account is what is guessed at, so its rule is strict: each try is counted before its password is hashed and a
-//! proof takes it back, so tries that come at once pass no more often than tries one by one. An address may be that of
+//! proof takes it back, so tries that come at once pass no more often than tries one by one. Only where nothing has failed
+//! may a few more come at once: a person's devices may all log in at the same moment. An address may be that of
 //! many people (a home, a mobile network), so its rule is loose, and counts failures only; those that are being hashed
 //! when a limit is reached still go through, and the pool of hashing threads bounds how many that are.
 //!
@@ -22,6 +23,8 @@ const ROWS_MAX: NonZeroUsize = NonZeroUsize::new(16_384).expect("it is not zero"
 
 /// Failures of an account before its first delay.
 const ACCOUNT_FREE: u32 = 5;
+/// Tries of an account that may be under way at once while none has failed.
+const ACCOUNT_AT_ONCE: u32 = 32;
 /// The longest delay of an account; the first one is a second, and each failure doubles it.
 const ACCOUNT_DELAY_MAX: Duration = Duration::from_mins(15);
 /// An account that nobody tried for so long has no failures any more.
@@ -68,6 +71,8 @@ struct Network(IpAddr);
 /// An account's tries since its last proof.
 struct Account {
     tries: u32,
+    /// How many of them are under way.
+    under_way: u32,
     last: Instant,
 }
 
@@ -147,14 +152,20 @@ impl Attempt<'_> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            self.throttle.lock().network(self.network, self.at).fail(self.at);
+            let mut tables = self.throttle.lock();
+            tables.network(self.network, self.at).fail(self.at);
+            if let Some((name, _)) = &self.account
+                && let Some(account) = tables.accounts.get_mut(name.as_str())
+            {
+                account.under_way = account.under_way.saturating_sub(1);
+            }
         }
     }
 }
 
 impl Tables {
     fn account(&mut self, name: &str, now: Instant) -> &mut Account {
-        self.accounts.get_or_insert_mut_ref(name, || Account { tries: 0, last: now })
+        self.accounts.get_or_insert_mut_ref(name, || Account { tries: 0, under_way: 0, last: now })
     }
 
     fn network(&mut self, network: Network, now: Instant) -> &mut Failures {
@@ -184,7 +195,11 @@ impl Account {
     /// How long until the next try is let through.
     fn wait(&mut self, now: Instant) -> Duration {
         if now.saturating_duration_since(self.last) >= ACCOUNT_MEMORY {
-            self.tries = 0;
+            self.tries = self.under_way;
+        }
+        if self.tries == self.under_way {
+            let full = self.under_way >= ACCOUNT_AT_ONCE;
+            return if full { Duration::from_secs(1) } else { Duration::ZERO };
         }
         let Some(doublings) = self.tries.checked_sub(ACCOUNT_FREE) else { return Duration::ZERO };
         let delay =
@@ -196,6 +211,7 @@ impl Account {
     fn count(&mut self, now: Instant) -> Instant {
         let before = self.last;
         self.tries = self.tries.saturating_add(1);
+        self.under_way = self.under_way.saturating_add(1);
         self.last = before.max(now);
         before
     }
@@ -203,6 +219,7 @@ impl Account {
     /// Undoes the counting of the try at `at`; `before` is the one before it.
     fn take_back(&mut self, at: Instant, before: Instant) {
         self.tries = self.tries.saturating_sub(1);
+        self.under_way = self.under_way.saturating_sub(1);
         if self.last == at {
             self.last = before;
         }
@@ -314,14 +331,16 @@ mod tests {
     }
 
     #[test]
-    fn tries_at_once_pass_no_more_often_than_tries_one_by_one() {
+    fn where_nothing_failed_many_tries_may_be_under_way_and_their_failures_count() {
         let (throttle, now) = (Throttle::new(), Instant::now());
-        let running: Vec<_> = (0..10).filter_map(|_| throttle.begin(Some("amina"), HOME, now).ok()).collect();
-        assert_eq!(running.len(), 5);
-        drop(running);
-        let due = now + secs(1);
-        let running: Vec<_> = (0..10).filter_map(|_| throttle.begin(Some("amina"), HOME, due).ok()).collect();
-        assert_eq!(running.len(), 1);
+        let begin = |now| throttle.begin(Some("amina"), HOME, now);
+        let at_once: Vec<_> = (0..ACCOUNT_AT_ONCE).map(|_| begin(now).unwrap()).collect();
+        assert_eq!(begin(now).err(), Some(Duration::from_secs(1)));
+        drop(at_once); // All of them fail.
+        assert_eq!(begin(now).err(), Some(ACCOUNT_DELAY_MAX));
+        let later = now + ACCOUNT_DELAY_MAX;
+        let _one = begin(later).unwrap();
+        assert!(begin(later).is_err(), "after a failure, tries at once pass no more often than tries one by one");
     }
 
     #[test]
