@@ -135,6 +135,11 @@ impl Journal {
         if journal.sealed {
             journal.create_next().map_err(|error| io(dir, error.into()))?;
         }
+        // Only now: what was read instead of them is whole.
+        for path in &listing.passed_over {
+            tracing::info!(path = %path.display(), "removing a rewritten segment of a copy; the older one has everything");
+            std::fs::remove_file(path).map_err(|error| io(path, error))?;
+        }
         Ok(journal)
     }
 

@@ -88,6 +88,8 @@ pub(crate) struct Listing {
     pub(crate) chain: Vec<Segment>,
     /// Segments that a newer generation replaced.
     pub(crate) replaced: Vec<Segment>,
+    /// Rewritten segments of a copy, which is read by the older ones that came with them.
+    pub(crate) passed_over: Vec<PathBuf>,
     /// Files that were never finished.
     pub(crate) unfinished: Vec<PathBuf>,
 }
@@ -201,8 +203,9 @@ pub(crate) fn list(dir: &Path) -> Result<Listing, OpenError> {
             listing.unfinished.push(newest.path);
         }
         // A copy may have a rewritten segment and lack what came between the two: an older generation lacks nothing.
-        if generations.len() > 1 && generations[0].is_copy() {
-            listing.unfinished.extend(generations.drain(1..).map(|newer| newer.path));
+        // What was rewritten in this very directory comes after the copying, so it lacks nothing either.
+        if generations.len() > 1 && generations.last().is_some_and(Segment::is_copy) {
+            listing.passed_over.extend(generations.drain(1..).map(|newer| newer.path));
         }
         let Some(newest) = generations.pop() else { continue };
         let expected = listing.chain.last().map_or(1, |last| last.header.number + 1);
@@ -339,7 +342,16 @@ mod tests {
             header(1, generation).create(dir.path(), 4096).unwrap();
         }
         let listing = list(dir.path()).unwrap();
-        assert_eq!((numbers(&listing), listing.unfinished.len()), (vec![(1, 0)], 1));
+        assert_eq!((numbers(&listing), listing.passed_over.len()), (vec![(1, 0)], 1));
+    }
+
+    #[test]
+    fn what_was_compacted_in_a_copy_stays_compacted() {
+        let dir = tempfile::tempdir().unwrap();
+        header(1, 0).create(dir.path(), 4096).unwrap();
+        Header { created_at: Clock::System.now(), ..header(1, 1) }.create(dir.path(), 4096).unwrap();
+        let listing = list(dir.path()).unwrap();
+        assert_eq!((numbers(&listing), listing.replaced.len()), (vec![(1, 1)], 1));
     }
 
     #[test]

@@ -90,8 +90,10 @@ fn a_rewritten_segment_keeps_what_is_live_and_replaces_the_old_one() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path(), 200);
     let first = list(dir.path()).unwrap().chain[0].clone();
+    // A segment with another time than its file's counts as a copy.
+    let now = Clock::System.now();
     let kept = change(7);
-    let rewrite = rewrite::<OpenError>(dir.path(), &first, &Clock::manual(Timestamp(1)), |change| {
+    let rewrite = rewrite::<OpenError>(dir.path(), &first, &Clock::manual(now), |change| {
         Ok(if *change == kept { Worth::Live } else { Worth::Deleted })
     })
     .unwrap();
@@ -101,9 +103,10 @@ fn a_rewritten_segment_keeps_what_is_live_and_replaces_the_old_one() {
     assert_eq!((in_first(&seen), seen[1].clone() == change(8)), (1, false));
     let old = list(dir.path()).unwrap().replaced;
     assert_eq!(old.len(), 1);
-    assert_eq!(remove_replaced(dir.path(), Timestamp(2), std::time::Duration::from_secs(1)).unwrap(), 0);
+    assert_eq!(remove_replaced(dir.path(), now, std::time::Duration::from_secs(1)).unwrap(), 0);
     assert_eq!(
-        remove_replaced(dir.path(), Timestamp(1_000_001), std::time::Duration::from_secs(1)).unwrap(),
+        remove_replaced(dir.path(), now.after(std::time::Duration::from_secs(1)), std::time::Duration::from_secs(1))
+            .unwrap(),
         old[0].length
     );
     assert_eq!(open(dir.path()).unwrap().1, seen);
