@@ -115,7 +115,7 @@ pub enum AuthError {
         retry_after: Duration,
     },
     /// There is no such account or login.
-    #[error("not found")]
+    #[error("there is no such account or login")]
     NotFound,
     /// The store's.
     #[error(transparent)]

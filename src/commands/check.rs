@@ -15,6 +15,9 @@ const SHOW_AFTER: Duration = Duration::from_secs(1);
 
 /// Looks at `dir`, which no server may be using; fails with everything that is wrong.
 pub(super) fn run(dir: &Path) -> Result<(), Failure> {
+    if !dir.join("journal").is_dir() {
+        return Err(Failure::Failed(format!("there is no data directory {}", dir.display())));
+    }
     let mut progress = Progress::new();
     let verdict = verify(dir, |done, total| progress.step(done, total));
     progress.end();

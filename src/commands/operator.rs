@@ -151,7 +151,8 @@ fn line(user: &Account) -> String {
     let state = if user.disabled { "disabled" } else { "active" };
     // A display name may have any character in it, and none of them may act on the terminal.
     let shown = user.display_name.escape_debug();
-    format!("{:<24} {role:<5} {tier:<9} {state:<8} {} {shown}\n", user.username, user.created_at)
+    let Account { username, id, created_at, .. } = user;
+    format!("{username:<24} {id} {role:<5} {tier:<9} {state:<8} {created_at} {shown}\n")
 }
 
 #[cfg(test)]

@@ -66,8 +66,8 @@ pub fn verify(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verdict,
     let mut verdict = Verdict::default();
     let chain = match journal::list(&layout.journal) {
         Ok(listing) => listing.chain,
-        Err(error @ OpenError::Damaged { .. }) => {
-            verdict.find(error.to_string());
+        Err(OpenError::Damaged { path, offset, what }) => {
+            verdict.find(format!("journal damaged: {} at offset {offset}: {what}", path.display()));
             return Ok(verdict);
         }
         Err(error) => return Err(error),
@@ -86,8 +86,8 @@ pub fn verify(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verdict,
     });
     let next_frame = match read {
         Ok(next_frame) => next_frame,
-        Err(error @ OpenError::Damaged { .. }) => {
-            verdict.find(error.to_string());
+        Err(OpenError::Damaged { path, offset, what }) => {
+            verdict.find(format!("journal damaged: {} at offset {offset}: {what}", path.display()));
             return Ok(verdict);
         }
         Err(error) => return Err(error),
