@@ -193,15 +193,18 @@ impl Store {
         self.stop.store(true, Ordering::Release);
         let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let (reply, closing) = oneshot::channel();
+        let (done, closed) = oneshot::channel();
         let commands = self.commands.clone();
         let shared = Arc::clone(&self.shared);
         let index_dir = self.index_dir.clone();
-        let closed = self.scans.run(move || {
+        // A thread of its own: searches may have the pool for as long as a stop may take.
+        let spawned = spawn("bondhu-close", move || {
             // A full queue is emptied by the writer, which ends only with this command.
             let _ = commands.send(Command::Close(reply));
             close(running, &shared, &index_dir);
+            let _ = done.send(()); // Whoever asked may have gone.
         });
-        if closed.await.is_err() {
+        if spawned.is_err() || closed.await.is_err() {
             tracing::warn!("the store was not closed cleanly; the next start finishes it");
         }
         drop(closing);
@@ -422,3 +425,6 @@ fn close(running: Running, shared: &Shared, index_dir: &std::path::Path) {
     }
     drop(lock);
 }
+
+#[cfg(test)]
+mod tests;
