@@ -21,6 +21,16 @@ pub(crate) struct Entry {
     pub(crate) answer: Option<Seq>,
 }
 
+impl Entry {
+    /// The entry as it stood when the log ended at `head`: a reply behind that had not come yet.
+    pub(crate) fn seen_from(self, head: Seq) -> Self {
+        if self.answer.is_some_and(|answer| answer > head) {
+            return Self { status: Status::Pending, answer: None, ..self };
+        }
+        self
+    }
+}
+
 /// How a turn ended, as the log and the outcomes show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ended {

@@ -6,8 +6,7 @@ use std::{
 };
 
 use super::{
-    Appended, Message, Outcome, PageRange, Rendered, SendKey, Session, Status, Store, StoreError, Token, TokenDigest,
-    User,
+    Appended, Message, Outcome, PageRange, Rendered, SendKey, Session, Store, StoreError, Token, TokenDigest, User,
     batch::{State, message_of, session_of, token_of, user_of},
     codec::SpeakerCode,
     fragment::{self, Fragment},
@@ -212,12 +211,10 @@ impl Store {
         let run = view.run(range);
         let head = view.end.head;
         self.read(move |index| {
-            let mut entries = index.entries(session, run.first, run.last)?;
-            // The index may be ahead of the view: a reply that the page's head does not know has not come yet.
-            for entry in entries.iter_mut().filter(|entry| entry.answer.is_some_and(|answer| answer > head)) {
-                (entry.status, entry.answer) = (Status::Pending, None);
-            }
-            let fragments: Vec<Fragment> = entries.iter().map(Fragment::of).collect();
+            let entries = index.entries(session, run.first, run.last)?;
+            // The index may be ahead of the view.
+            let fragments: Vec<Fragment> =
+                entries.into_iter().map(|entry| Fragment::of(&entry.seen_from(head))).collect();
             Ok(fragment::page(fragments.iter(), head, run.has_more))
         })
         .await

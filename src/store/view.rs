@@ -122,14 +122,19 @@ impl SessionView {
     pub(crate) fn load(index: &Index, id: SessionId) -> Result<Option<Self>, IndexError> {
         let Some(meta) = index.session_meta(id)? else { return Ok(None) };
         let end = index.log_end(id, meta.cleared_through, meta.cleared_turns)?;
+        Self::up_to(index, id, meta, end).map(Some)
+    }
+
+    /// The session as it was when its log ended with `end`: the index may be ahead of that.
+    fn up_to(index: &Index, id: SessionId, meta: SessionMeta, end: LogEnd) -> Result<Self, IndexError> {
         let first = meta.cleared_through.0.max(end.head.0.saturating_sub(TAIL_MESSAGES as u64)) + 1;
         let entries = index.entries(id, Seq(first), end.head)?;
         let mut view = Self::empty(id, meta);
         view.end = end;
-        for entry in &entries {
-            view.push(Fragment::of(entry));
+        for entry in entries {
+            view.push(Fragment::of(&entry.seen_from(end.head)));
         }
-        Ok(Some(view))
+        Ok(view)
     }
 
     /// A session without messages.
@@ -428,3 +433,6 @@ impl Weigh for Token {
         size_of::<Self>() + self.label.as_ref().map_or(0, String::len)
     }
 }
+
+#[cfg(test)]
+mod tests;
