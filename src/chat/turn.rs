@@ -24,7 +24,7 @@ use crate::{
     text::MessageText,
 };
 
-/// Messages that a reply is made from.
+/// Messages that a reply is made from, up to the one that it answers; earlier replies may stand behind that.
 const CONTEXT_MESSAGES: usize = 50;
 /// An outcome that the store's full queue refuses is offered again after this.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -193,7 +193,7 @@ pub(super) async fn finish(mut place: Place, turn: OpenTurn) {
 async fn answer(place: &mut Place, turn: OpenTurn, mut message: Message) -> Result<Answer, ChatError> {
     let inner = Arc::clone(&place.inner);
     place.wait().await;
-    let ending = match inner.parts.store.context(turn.session, turn.seq.next(), CONTEXT_MESSAGES).await {
+    let ending = match inner.parts.store.context(turn.session, turn.seq, CONTEXT_MESSAGES).await {
         Ok(context) => reply(&inner, turn.seq, &context),
         Err(error) => {
             tracing::warn!(session = %turn.session, seq = %turn.seq, %error, "the conversation can't be read");
@@ -218,11 +218,8 @@ async fn answer(place: &mut Place, turn: OpenTurn, mut message: Message) -> Resu
 }
 
 fn reply(inner: &Inner, seq: Seq, messages: &[Message]) -> Ending {
-    let lines: Vec<Line<'_>> = messages
-        .iter()
-        .filter(|message| message.seq == seq || belongs(message))
-        .map(|message| Line { speaker: message.role, text: &message.content })
-        .collect();
+    let conversation = conversation(seq, messages).into_iter();
+    let lines: Vec<_> = conversation.map(|message| Line { speaker: message.role, text: &message.content }).collect();
     match inner.parts.backend.reply(&lines) {
         Ok(content) => Ending::Reply { content, stopped: false },
         Err(error) => {
@@ -230,6 +227,13 @@ fn reply(inner: &Inner, seq: Seq, messages: &[Message]) -> Ending {
             failed("the reply could not be made; please try again")
         }
     }
+}
+
+/// The conversation that the message at `seq` ends, turn by turn. A reply may stand behind later messages in the log.
+fn conversation(seq: Seq, messages: &[Message]) -> Vec<&Message> {
+    let mut conversation: Vec<_> = messages.iter().filter(|message| message.seq == seq || belongs(message)).collect();
+    conversation.sort_by_key(|message| (message.reply_to.unwrap_or(message.seq), message.seq));
+    conversation
 }
 
 /// True where a message is part of the conversation: turns that failed, and replies that were replaced, are not.
@@ -316,4 +320,36 @@ impl Drop for Running {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        id::MessageId,
+        store::Speaker::{Assistant, User},
+    };
+
+    #[test]
+    fn a_reply_that_was_made_while_the_next_message_waited_is_part_of_the_conversation() {
+        let message = |seq, role, reply_to: Option<u64>, status| Message {
+            seq: Seq(seq),
+            id: MessageId::new(),
+            role,
+            content: String::new(),
+            reply_to: reply_to.map(Seq),
+            status,
+            created_at: Timestamp(1),
+        };
+        let log = [
+            message(1, User, None, Status::Answered),
+            message(2, User, None, Status::Failed),
+            message(3, User, None, Status::Pending),
+            message(4, User, None, Status::Pending),
+            message(5, Assistant, Some(1), Status::Complete),
+        ];
+        let order: Vec<u64> = conversation(Seq(3), &log).iter().map(|message| message.seq.0).collect();
+        assert_eq!(order, [1, 5, 3]);
+    }
 }

@@ -220,18 +220,20 @@ impl Store {
         .await
     }
 
-    /// The newest messages of a session before `before`, ascending, at most `limit`: what a reply is made from.
+    /// What a reply to the message at `seq` is made from, ascending: the newest messages up to that, at most `limit`,
+    /// and all behind it, where the replies to earlier turns stand that were made while it waited.
     ///
     /// # Errors
     /// Those of every read.
-    pub async fn context(&self, session: SessionId, before: Seq, limit: usize) -> Result<Vec<Message>, StoreError> {
-        if let Some(context) = self.view(session).await?.and_then(|view| view.context(before, limit)) {
+    pub async fn context(&self, session: SessionId, seq: Seq, limit: usize) -> Result<Vec<Message>, StoreError> {
+        if let Some(context) = self.view(session).await?.and_then(|view| view.context(seq, limit)) {
             return Ok(context);
         }
         self.read(move |index| {
-            let cleared = index.session_meta(session)?.map_or(Seq::ZERO, |meta| meta.cleared_through);
-            let first = before.0.saturating_sub(limit as u64).max(cleared.0 + 1);
-            let entries = index.entries(session, Seq(first), Seq(before.0.saturating_sub(1)))?;
+            let Some(meta) = index.session_meta(session)? else { return Ok(Vec::new()) };
+            let head = index.log_end(session, meta.cleared_through, meta.cleared_turns)?.head;
+            let first = seq.next().0.saturating_sub(limit as u64).max(meta.cleared_through.next().0);
+            let entries = index.entries(session, Seq(first), head)?;
             Ok(entries.iter().map(|entry| message_of(entry.seq, &entry.record, entry.status)).collect())
         })
         .await

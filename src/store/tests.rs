@@ -1,6 +1,7 @@
-//! The store's end.
+//! The store as its callers see it.
 
 use super::*;
+use crate::id::Seq;
 
 #[tokio::test]
 async fn a_stop_is_clean_whatever_searches_wait() {
@@ -14,4 +15,42 @@ async fn a_stop_is_clean_whatever_searches_wait() {
     let late = store.create_session(UserId::new(), SessionId::new(), None).await;
     assert!(matches!(late, Err(StoreError::Ended)), "the writer still runs");
     drop(release);
+}
+
+#[tokio::test]
+async fn a_context_has_the_replies_that_came_while_its_message_waited() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = DataConfig { dir: dir.path().join("data"), ..DataConfig::default() };
+    for capacity in [0, 1 << 20] {
+        let cache = CacheConfig { capacity };
+        let (store, _) = Store::open(&config, &cache, Clock::System).unwrap();
+        let (user, session) = (user(&store).await, SessionId::new());
+        for content in ["first", "second"] {
+            let content = content.to_owned();
+            store.append(NewMessage { user, session, create: true, content, key: None }).unwrap().await.unwrap();
+        }
+        let turn = OpenTurn { session, seq: Seq(1) };
+        store.conclude(turn, Ending::Reply { content: "reply".to_owned(), stopped: false }).await.unwrap();
+        let context = store.context(session, Seq(2), 1).await.unwrap();
+        let contents: Vec<_> = context.iter().map(|message| message.content.as_str()).collect();
+        assert_eq!(contents, ["second", "reply"], "with {capacity} bytes of cache");
+        store.close().await;
+    }
+}
+
+async fn user(store: &Store) -> UserId {
+    let id = UserId::new();
+    let user = User {
+        id,
+        username: id.to_string(),
+        folded: id.to_string(),
+        display_name: String::new(),
+        role: Role::User,
+        tier: Tier::Free,
+        password: String::new(),
+        disabled: false,
+        created_at: Timestamp(1),
+    };
+    store.create_user(user, None).await.unwrap();
+    id
 }

@@ -285,10 +285,10 @@ impl SessionView {
         })
     }
 
-    /// The newest messages before `before`, where the tail has them all.
-    pub(crate) fn context(&self, before: Seq, limit: usize) -> Option<Vec<Message>> {
-        let run = self.run(PageRange { after: None, before: Some(before), limit });
-        self.slice(run.first, run.last)?.map(Fragment::message).collect()
+    /// The newest messages up to `seq`, at most `limit`, and all behind it, where the tail has them all.
+    pub(crate) fn context(&self, seq: Seq, limit: usize) -> Option<Vec<Message>> {
+        let run = self.run(PageRange { after: None, before: Some(seq.next()), limit });
+        self.slice(run.first, self.end.head)?.map(Fragment::message).collect()
     }
 
     fn slice(&self, first: Seq, last: Seq) -> Option<impl Iterator<Item = &Fragment>> {
