@@ -177,12 +177,19 @@ impl Task {
 pub(super) async fn finish(mut place: Place, turn: OpenTurn) {
     let inner = Arc::clone(&place.inner);
     let running = Running::begin(&inner, turn);
-    let heard = match inner.parts.store.turn(turn.session, turn.seq).await {
+    let stored = loop {
+        match inner.parts.store.turn(turn.session, turn.seq).await {
+            Err(StoreError::Busy) => tokio::time::sleep(AGAIN).await, // A stored message must get its outcome.
+            stored => break stored,
+        }
+    };
+    let heard = match stored {
         Ok(Some((message, Outcome::Pending))) => answer(&mut place, turn, message).await,
         // It was cleared or deleted, and whoever asks now is told so.
         Ok(Some(_) | None) => Err(ChatError::DeletedMeanwhile),
         Err(error) => Err(error.into()),
     };
+    place.wait().await; // The session's next turn must not overtake the one before this.
     if let Err(error) = &heard {
         tracing::warn!(session = %turn.session, seq = %turn.seq, %error, "an open turn was not answered");
     }
