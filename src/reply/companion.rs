@@ -55,8 +55,8 @@ const EARLIER_CHARS_TOTAL: usize = 4000;
 const OWN_BYTES_MAX: usize = 3000;
 const OWN_BYTES_TOTAL: usize = 16 << 10;
 
-/// For so many of the user's lines after talk of self-harm, short lines and goodbyes are answered with that in mind.
-const CRISIS_ECHO_LINES: usize = 3;
+/// For so many of the user's lines after talk of self-harm, every line is answered with that in mind.
+const CRISIS_ECHO_LINES: usize = 8;
 
 /// One line of a conversation.
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +125,14 @@ impl Companion {
         if let Some(concern) = concern {
             return crisis_reply(concern, language, &voice);
         }
-        let grave: Vec<_> = users.iter().map(|words| self.crisis.concern(words).is_some()).collect();
+        let concerns: Vec<_> = users.iter().map(|words| self.crisis.concern(words)).collect();
+        let heard = Heard::new(words, choice.foreign, language);
+        let lately = concerns.iter().take(CRISIS_ECHO_LINES).any(|concern| matches!(concern, Some(Concern::Own)));
+        // Who spoke of it a moment ago may go on in words that no rule knows: only what is plainly calm is small talk.
+        if lately && !heard.is_calm(language) {
+            return crisis_reply(Concern::Own, language, &voice);
+        }
+        let grave: Vec<_> = concerns.iter().map(Option::is_some).collect();
         let before = Before {
             memory: Memory::of(users.iter().zip(grave.iter().copied()), language),
             crisis_ago: grave.iter().take(CRISIS_ECHO_LINES).position(|&grave| grave),
@@ -133,7 +140,7 @@ impl Companion {
             was_asked: by(earlier, Speaker::Assistant).next().is_some_and(|text| text.contains('?')),
             has_spoken: by(earlier, Speaker::Assistant).next().is_some(),
         };
-        Listener { language, heard: Heard::new(words, choice.foreign, language), before, voice }.reply()
+        Listener { language, heard, before, voice }.reply()
     }
 
     /// What the user said earlier, newest first, as far as the bounds allow.

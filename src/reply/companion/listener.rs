@@ -77,6 +77,13 @@ impl Heard {
         Self { foreign, act, feeling, others_feeling: others && feeling.is_none(), topic, name, found, words }
     }
 
+    /// True for thanks, a goodbye, a question about the companion, a good feeling, or a word or two.
+    pub(super) fn is_calm(&self, language: &Language) -> bool {
+        let polite = matches!(self.act, Some(Move::Thanks | Move::Goodbye | Move::Identity));
+        let bright = self.feeling.is_some_and(|feeling| language.feelings[feeling].tone == Tone::Good);
+        polite || bright || self.is_short()
+    }
+
     /// True where the line is about something that the rules know.
     fn has_content(&self) -> bool {
         self.feeling.is_some() || self.others_feeling || self.topic.is_some()

@@ -99,8 +99,23 @@ fn the_conversation_goes_on_afterwards_with_care() {
     let english = &companion.languages[0];
     assert!(Voice::new(vec![&after("ok")], 0).used(&english.crisis.afterwards, 1));
     assert!(Voice::new(vec![&after("bye")], 0).used(&english.crisis.goodbye, 1));
-    assert!(!after("My boss ignores me").contains("14416"));
+    for grave in
+        ["I already took the pills", "I have a knife in my hand", "no I am serious", "my chest hurts and I feel dizzy"]
+    {
+        assert!(after(grave).contains("14416"), "{grave}");
+    }
     assert!(!after("what did I tell you?").contains("die"));
+}
+
+#[test]
+fn a_while_after_a_crisis_the_talk_is_about_other_things_again() {
+    let companion = Companion::new();
+    let mut lines = vec![user("I want to die")];
+    lines.extend(std::iter::repeat_n(user("I had tea"), CRISIS_ECHO_LINES - 1));
+    lines.push(user("I'm going to do it tonight"));
+    assert!(companion.reply(&lines).contains("14416"), "within the window");
+    lines.push(user("My boss ignores me"));
+    assert!(!companion.reply(&lines).contains("14416"), "after it");
 }
 
 #[test]
