@@ -129,7 +129,7 @@ impl Companion {
         let heard = Heard::new(words, choice.foreign, language);
         let lately = concerns.iter().take(CRISIS_ECHO_LINES).any(|concern| matches!(concern, Some(Concern::Own)));
         // Who spoke of it a moment ago may go on in words that no rule knows: only what is plainly calm is small talk.
-        if lately && !heard.is_calm(language) {
+        if lately && !heard.is_calm() {
             return crisis_reply(Concern::Own, language, &voice);
         }
         let grave: Vec<_> = concerns.iter().map(Option::is_some).collect();

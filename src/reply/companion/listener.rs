@@ -77,11 +77,9 @@ impl Heard {
         Self { foreign, act, feeling, others_feeling: others && feeling.is_none(), topic, name, found, words }
     }
 
-    /// True for thanks, a goodbye, a question about the companion, a good feeling, or a word or two.
-    pub(super) fn is_calm(&self, language: &Language) -> bool {
-        let polite = matches!(self.act, Some(Move::Thanks | Move::Goodbye | Move::Identity));
-        let bright = self.feeling.is_some_and(|feeling| language.feelings[feeling].tone == Tone::Good);
-        polite || bright || self.is_short()
+    /// True for a word or two: a longer line may hide anything, also behind thanks or a good feeling.
+    pub(super) fn is_calm(&self) -> bool {
+        self.is_short()
     }
 
     /// True where the line is about something that the rules know.
