@@ -21,7 +21,7 @@ use bondhu::{
     clock::{Clock, Timestamp},
     config::{CacheConfig, DataConfig},
     id::{SessionId, UserId},
-    store::{Ending, NewMessage, OpenTurn, Role, Store, Tier, User},
+    store::{Ending, NewMessage, OpenTurn, Role, SessionEdit, Store, Tier, User},
 };
 use tokio::{runtime::Runtime, sync::oneshot};
 
@@ -121,7 +121,8 @@ fn store(dir: &Path, appenders: usize, seconds: Duration) -> Cell {
         store.create_user(account(user), None).await.expect("a user");
         let mut sessions = Vec::new();
         for _ in 0..appenders {
-            let (session, _) = store.create_session(user, SessionId::new(), None).await.expect("a session");
+            let (session, _) =
+                store.create_session(user, SessionId::new(), SessionEdit::default()).await.expect("a session");
             sessions.push(session.id);
         }
         Arc::new(sessions)

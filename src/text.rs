@@ -19,6 +19,11 @@ pub struct MessageText(String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Title(String);
 
+/// What a session's owner wants the backend to be told before the conversation: 1 to 8,000 characters, not only white
+/// space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemPrompt(String);
+
 /// How a person wants to be called: 1 to 100 characters, not only white space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisplayName(String);
@@ -62,6 +67,26 @@ impl Title {
     pub const CHARS_MAX: usize = 200;
 
     /// Accepts a title.
+    ///
+    /// # Errors
+    /// Too long, empty, or nothing but white space.
+    pub fn new(text: String) -> Result<Self, TextFault> {
+        bounded(&text, Self::CHARS_MAX)?;
+        Ok(Self(text))
+    }
+
+    /// Gives the text away.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl SystemPrompt {
+    /// The most characters that it may have.
+    pub const CHARS_MAX: usize = 8_000;
+
+    /// Accepts instructions.
     ///
     /// # Errors
     /// Too long, empty, or nothing but white space.

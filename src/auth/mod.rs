@@ -34,6 +34,7 @@ use token::Kind;
 pub struct Identity {
     user: Arc<User>,
     token: TokenId,
+    until: Timestamp,
 }
 
 impl Identity {
@@ -53,6 +54,12 @@ impl Identity {
     #[must_use]
     pub fn token(&self) -> TokenId {
         self.token
+    }
+
+    /// When the login ends unless it is used again, and at the latest.
+    #[must_use]
+    pub fn until(&self) -> Timestamp {
+        self.until
     }
 }
 
@@ -246,7 +253,8 @@ impl Auth {
         if token::is_use_news(&token, now) {
             self.store.touch_token(digest, now);
         }
-        Ok(Identity { user, token: token.id })
+        let until = token.expires_at.min(now.after(self.config.token_idle));
+        Ok(Identity { user, token: token.id, until })
     }
 
     /// Ends the login that asks. Dropping the future leaves it unsaid whether it ended.

@@ -25,8 +25,8 @@ use crate::{
     clock::{Clock, Timestamp},
     id::{SessionId, UserId},
     reply::Backend,
-    store::{ExportCursor, Message, OpenTurn, PageRange, Rendered, Session, Store},
-    text::{MessageText, Title},
+    store::{ExportCursor, Message, OpenTurn, PageRange, Rendered, Session, SessionEdit, Store},
+    text::MessageText,
 };
 use repeat::Keys;
 use turn::Turns;
@@ -142,10 +142,9 @@ impl Chat {
         &self,
         caller: &Identity,
         id: Option<SessionId>,
-        title: Option<Title>,
+        edit: SessionEdit,
     ) -> Result<(Session, bool), ChatError> {
-        let title = title.map(Title::into_string);
-        Ok(self.inner.parts.store.create_session(caller.id(), id.unwrap_or_default(), title).await?)
+        Ok(self.inner.parts.store.create_session(caller.id(), id.unwrap_or_default(), edit).await?)
     }
 
     /// The caller's sessions, newest activity first; `after` is the `updated_at` and `id` of the last one seen.
@@ -169,13 +168,12 @@ impl Chat {
         self.inner.parts.store.session(session.id).await?.ok_or(ChatError::NotOwner(session.id))
     }
 
-    /// Gives a session a title, or takes it away.
+    /// Changes a session's title or instructions.
     ///
     /// # Errors
     /// As [`Chat::session`].
-    pub async fn rename(&self, session: &OwnedSession, title: Option<Title>) -> Result<Session, ChatError> {
-        let title = title.map(Title::into_string);
-        Ok(self.inner.parts.store.rename_session(session.owner, session.id, title).await?)
+    pub async fn edit(&self, session: &OwnedSession, edit: SessionEdit) -> Result<Session, ChatError> {
+        Ok(self.inner.parts.store.edit_session(session.owner, session.id, edit).await?)
     }
 
     /// Deletes a session for ever.

@@ -36,8 +36,8 @@ pub enum Endpoint {
     Sessions,
     /// One session.
     Session,
-    /// Give a session a title.
-    Rename,
+    /// Change a session's title or instructions.
+    EditSession,
     /// Delete a session.
     DeleteSession,
     /// Say something.
@@ -97,7 +97,7 @@ pub static ROUTES: &[Route] = &[
     user(Method::POST, "/api/v1/sessions", Endpoint::CreateSession),
     user(Method::GET, "/api/v1/sessions", Endpoint::Sessions),
     user(Method::GET, "/api/v1/sessions/{id}", Endpoint::Session),
-    user(Method::PATCH, "/api/v1/sessions/{id}", Endpoint::Rename),
+    user(Method::PATCH, "/api/v1/sessions/{id}", Endpoint::EditSession),
     user(Method::DELETE, "/api/v1/sessions/{id}", Endpoint::DeleteSession),
     user(Method::POST, "/api/v1/sessions/{id}/messages", Endpoint::Send),
     user(Method::GET, "/api/v1/sessions/{id}/messages", Endpoint::Page),

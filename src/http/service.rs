@@ -192,7 +192,7 @@ impl Front {
             Endpoint::CreateSession => Box::pin(sessions::create(app, own()?, request)).await,
             Endpoint::Sessions => Box::pin(sessions::list(app, own()?, request)).await,
             Endpoint::Session => Box::pin(sessions::get(app, own()?, request)).await,
-            Endpoint::Rename => Box::pin(sessions::rename(app, own()?, request)).await,
+            Endpoint::EditSession => Box::pin(sessions::edit(app, own()?, request)).await,
             Endpoint::DeleteSession => Box::pin(sessions::delete(app, own()?, request)).await,
             Endpoint::Send => Box::pin(messages::send(app, own()?, request)).await,
             Endpoint::Page => messages::page(app, own()?, request).await,

@@ -11,18 +11,18 @@ pub(crate) use accounts::{token_of, user_of};
 use lru::LruCache;
 
 use super::{
-    Appended, Ending, Message, NewMessage, OpenTurn, Session, Status, StoreError,
+    Appended, Ending, Message, NewMessage, OpenTurn, Resumed, Session, SessionEdit, Status, StoreError,
     codec::{
         Change, MessageRecord, OutcomeRecord, SendKeyRecord, SessionMeta, SessionRecord, SpeakerCode, TokenRecord,
         UserRecord,
     },
     command::{Command, Reply},
     index::Index,
-    log::LogEnd,
+    log::{Ended, LogEnd},
 };
 use crate::{
     clock::Timestamp,
-    id::{MessageId, Seq, SessionId, UserId},
+    id::{MessageId, Seq, SessionId, TokenId, UserId},
 };
 
 /// Tells whoever waits for a command what it came to, once the batch is durable, or why it is not.
@@ -66,9 +66,13 @@ pub(crate) struct Decided {
     pub(crate) sessions: HashMap<SessionId, Option<State>>,
     /// Sessions that did not exist before.
     pub(crate) created: HashSet<SessionId>,
+    /// Sessions that were emptied.
+    pub(crate) cleared: HashSet<SessionId>,
     pub(crate) users: HashMap<UserId, Option<UserRecord>>,
     pub(crate) opened: Vec<OpenTurn>,
     pub(crate) closed: HashSet<OpenTurn>,
+    /// Logins that end.
+    pub(crate) ended_logins: Vec<(UserId, TokenId)>,
     pub(crate) stamps: u64,
     names: HashMap<String, UserId>,
     tokens: HashMap<[u8; 32], Option<TokenRecord>>,
@@ -111,6 +115,14 @@ impl<'a> Batch<'a> {
                 let decided = self.conclude(turn, ending);
                 self.settle(reply, decided);
             }
+            Command::Retry(turn, ending, reply) => {
+                let decided = self.retry(turn, ending);
+                self.settle(reply, decided);
+            }
+            Command::Resume(turns, times_max, reply) => {
+                let decided = self.resume(turns, times_max);
+                self.settle(reply, decided);
+            }
             Command::CreateUser(user, invitation, reply) => {
                 let decided = self.create_user(&user, invitation);
                 self.settle(reply, decided);
@@ -139,12 +151,12 @@ impl<'a> Batch<'a> {
                 let decided = self.touch_token(digest, at);
                 self.note_broken(decided.as_ref().err());
             }
-            Command::CreateSession(user, id, title, reply) => {
-                let decided = self.create_session(user, id, title);
+            Command::CreateSession(user, id, edit, reply) => {
+                let decided = self.create_session(user, id, edit);
                 self.settle(reply, decided);
             }
-            Command::RenameSession(user, id, title, reply) => {
-                let decided = self.rename_session(user, id, title);
+            Command::EditSession(user, id, edit, reply) => {
+                let decided = self.edit_session(user, id, edit);
                 self.settle(reply, decided);
             }
             Command::DeleteSession(user, id, reply) => {
@@ -211,15 +223,18 @@ impl<'a> Batch<'a> {
         })
     }
 
-    fn new_state(&mut self, owner: UserId, id: SessionId, title: Option<String>) -> State {
-        let meta = SessionMeta {
+    fn new_state(&mut self, owner: UserId, id: SessionId, edit: SessionEdit) -> State {
+        let mut meta = SessionMeta {
             owner,
-            title,
+            title: None,
             created_at: self.now,
             changed_at: self.now,
             cleared_through: Seq::ZERO,
             cleared_turns: 0,
+            system_prompt: None,
         };
+        edit.title.apply(&mut meta.title);
+        edit.system_prompt.apply(&mut meta.system_prompt);
         self.changes.push(Change::Session { id, meta: meta.clone() });
         self.decided.created.insert(id);
         State { meta, end: LogEnd { head: Seq::ZERO, turns: 0, last_at: None, stamp: 0 } }
@@ -236,7 +251,7 @@ impl<'a> Batch<'a> {
             return Ok(Appended { session: known.session, message, repeated: true });
         }
         let mut state = if new.create && self.is_free(new.session)? && self.user(new.user)?.is_some() {
-            self.new_state(new.user, new.session, None)
+            self.new_state(new.user, new.session, SessionEdit::default())
         } else {
             self.owned(new.user, new.session)?
         };
@@ -305,16 +320,9 @@ impl<'a> Batch<'a> {
         let at = self.now;
         let reply = match ending {
             Ending::Reply { content, stopped } => {
-                let draft = Draft { speaker: SpeakerCode::Assistant, content, reply_to: Some(seq), stopped };
-                let record = self.next_record(&mut state, draft);
-                let at = state.end.head;
-                if at != seq.next() {
-                    self.changes.push(Change::Outcome { session, seq, record: OutcomeRecord::Reply { seq: at } });
-                }
-                let status = if stopped { Status::Stopped } else { Status::Complete };
-                let message = message_of(at, &record, status);
-                self.changes.push(Change::Message { session, seq: at, record });
-                Some(message)
+                let is_behind = state.end.head == seq;
+                let outcome = move |at| (!is_behind).then_some(OutcomeRecord::Reply { seq: at });
+                Some(self.put_reply(turn, &mut state, (content, stopped), outcome))
             }
             Ending::Failed { detail, too_slow } => {
                 let record = OutcomeRecord::Failed { detail, too_slow, at };
@@ -331,22 +339,94 @@ impl<'a> Batch<'a> {
         Ok(reply)
     }
 
-    fn create_session(&mut self, user: UserId, id: SessionId, title: Option<String>) -> Decision<(Session, bool)> {
+    /// Appends a reply to `turn`, behind the outcome record that it needs where the log does not show what it is.
+    fn put_reply(
+        &mut self,
+        turn: OpenTurn,
+        state: &mut State,
+        (content, stopped): (String, bool),
+        outcome: impl FnOnce(Seq) -> Option<OutcomeRecord>,
+    ) -> Message {
+        let OpenTurn { session, seq } = turn;
+        let draft = Draft { speaker: SpeakerCode::Assistant, content, reply_to: Some(seq), stopped };
+        let record = self.next_record(state, draft);
+        let at = state.end.head;
+        if let Some(record) = outcome(at) {
+            self.changes.push(Change::Outcome { session, seq, record });
+        }
+        let status = if stopped { Status::Stopped } else { Status::Complete };
+        let message = message_of(at, &record, status);
+        self.changes.push(Change::Message { session, seq: at, record });
+        message
+    }
+
+    /// Gives an ended turn a new outcome. A failure changes nothing where there is a reply: that one stays.
+    fn retry(&mut self, turn: OpenTurn, ending: Ending) -> Decision<Option<Message>> {
+        let OpenTurn { session, seq } = turn;
+        let state = self.state(session)?;
+        let Some(mut state) = state.filter(|state| seq > state.meta.cleared_through) else {
+            return Err(StoreError::TurnGone);
+        };
+        let before = match self.index.ended(session, seq)? {
+            Ended::NotYet => return Err(StoreError::TurnGone),
+            Ended::Reply(at, _) => Some(at),
+            Ended::Failed { .. } | Ended::Interrupted => None,
+        };
+        let reply = match ending {
+            Ending::Reply { content, stopped } => {
+                let outcome = move |at| Some(OutcomeRecord::Retried { seq: at, before });
+                Some(self.put_reply(turn, &mut state, (content, stopped), outcome))
+            }
+            Ending::Failed { detail, too_slow } => {
+                if before.is_none() {
+                    let record = OutcomeRecord::RetryFailed { detail, too_slow, at: self.now };
+                    self.changes.push(Change::Outcome { session, seq, record });
+                }
+                None
+            }
+            Ending::Interrupted => None,
+        };
+        self.decided.sessions.insert(session, Some(state));
+        Ok(reply)
+    }
+
+    fn resume(&mut self, turns: Vec<OpenTurn>, times_max: u32) -> Decision<Vec<Resumed>> {
+        let mut resumed = Vec::with_capacity(turns.len());
+        for turn in turns {
+            let OpenTurn { session, seq } = turn;
+            let open = self.memory.open.contains_key(&turn) && !self.decided.closed.contains(&turn);
+            let Some(state) = self.state(session)?.filter(|_| open) else { continue };
+            let times = match self.index.outcome_record(session, seq)? {
+                Some(OutcomeRecord::Resumed { times }) => times,
+                Some(_) | None => 0,
+            };
+            let attempt = (times < times_max).then(|| times.saturating_add(2));
+            if attempt.is_some() {
+                let record = OutcomeRecord::Resumed { times: times + 1 };
+                self.changes.push(Change::Outcome { session, seq, record });
+            }
+            resumed.push(Resumed { turn, owner: state.meta.owner, attempt });
+        }
+        Ok(resumed)
+    }
+
+    fn create_session(&mut self, user: UserId, id: SessionId, edit: SessionEdit) -> Decision<(Session, bool)> {
         if !self.is_free(id)? {
             return self.owned(user, id).map(|state| (session_of(id, &state), false));
         }
         if self.user(user)?.is_none() {
             return Err(StoreError::NotOwner(id));
         }
-        let state = self.new_state(user, id, title);
+        let state = self.new_state(user, id, edit);
         let session = session_of(id, &state);
         self.decided.sessions.insert(id, Some(state));
         Ok((session, true))
     }
 
-    fn rename_session(&mut self, user: UserId, id: SessionId, title: Option<String>) -> Decision<Session> {
+    fn edit_session(&mut self, user: UserId, id: SessionId, edit: SessionEdit) -> Decision<Session> {
         let mut state = self.owned(user, id)?;
-        state.meta.title = title;
+        edit.title.apply(&mut state.meta.title);
+        edit.system_prompt.apply(&mut state.meta.system_prompt);
         state.meta.changed_at = state.meta.changed_at.max(self.now);
         self.changes.push(Change::Session { id, meta: state.meta.clone() });
         let session = session_of(id, &state);
@@ -375,6 +455,7 @@ impl<'a> Batch<'a> {
             }
         }
         for (id, state) in cleared {
+            self.decided.cleared.insert(id);
             self.changes.push(Change::Session { id, meta: state.meta.clone() });
             self.decided.sessions.insert(id, Some(state));
         }
@@ -388,6 +469,7 @@ pub(crate) fn session_of(id: SessionId, state: &State) -> Session {
         id,
         owner: state.meta.owner,
         title: state.meta.title.clone(),
+        system_prompt: state.meta.system_prompt.clone(),
         head: state.end.head,
         created_at: state.meta.created_at,
         updated_at: state.end.last_at.map_or(state.meta.changed_at, |at| at.max(state.meta.changed_at)),

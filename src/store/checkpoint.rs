@@ -151,6 +151,8 @@ pub(crate) fn mark_rebuild(index_dir: &Path) -> io::Result<()> {
     File::create(index_dir.join("rebuild"))?.sync_all()
 }
 
+impl codec::Record for Checkpoint {}
+
 fn encode_slot(checkpoint: &Checkpoint) -> [u8; SLOT] {
     let record = codec::encode(checkpoint);
     let mut slot = [0; SLOT];

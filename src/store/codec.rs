@@ -3,8 +3,11 @@
 //! Every value starts with the version of its format and is decoded under a size limit. A later format adds a version
 //! beside the old ones, with a fixture of the old bytes; it never edits the past.
 
+mod v1;
+
 use bincode::Options;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use v1::{ChangeV1, SessionRecordV1};
 
 use super::{Role, Speaker, Tier};
 use crate::{
@@ -12,8 +15,9 @@ use crate::{
     id::{MessageId, Seq, SessionId, TokenId, UserId},
 };
 
-/// The format that this program writes.
-const VERSION: u8 = 1;
+/// The format that this program writes. 2 has a session's own instructions, and outcomes of turns that were answered
+/// again.
+const VERSION: u8 = 2;
 
 /// No value and no frame is longer than this: a damaged length can't ask for more memory.
 pub(crate) const BYTES_MAX: u64 = 64 << 20;
@@ -82,6 +86,8 @@ pub(crate) struct SessionMeta {
     pub(crate) cleared_through: Seq,
     /// How many turns began up to there.
     pub(crate) cleared_turns: u64,
+    /// What the backend is told before the conversation, in place of the configured words.
+    pub(crate) system_prompt: Option<String>,
 }
 
 /// A message never changes once it is written: how it stands follows from what answers it.
@@ -109,9 +115,32 @@ pub(crate) enum SpeakerCode {
 /// How a turn ended, written only where the log does not show it: a whole reply right behind its message is its outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum OutcomeRecord {
-    Reply { seq: Seq },
-    Failed { detail: String, too_slow: bool, at: Timestamp },
-    Interrupted { at: Timestamp },
+    Reply {
+        seq: Seq,
+    },
+    Failed {
+        detail: String,
+        too_slow: bool,
+        at: Timestamp,
+    },
+    Interrupted {
+        at: Timestamp,
+    },
+    /// A turn that had its outcome was answered again: by the reply at `seq`, in place of the one at `before`.
+    Retried {
+        seq: Seq,
+        before: Option<Seq>,
+    },
+    /// A turn without a reply was tried again in vain.
+    RetryFailed {
+        detail: String,
+        too_slow: bool,
+        at: Timestamp,
+    },
+    /// No outcome yet: so many starts have begun to answer it again.
+    Resumed {
+        times: u32,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,15 +232,44 @@ pub(crate) fn encode_into<T: Serialize>(value: &T, bytes: &mut Vec<u8>) {
     options().serialize_into(bytes, value).expect("records are bounded where they are made, and a Vec takes them all");
 }
 
-/// Reads what [`encode`] wrote.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    match bytes.split_first() {
-        None => Err(CodecError::Empty),
-        Some((&VERSION, record)) => {
-            options().deserialize(record).map_err(|error| CodecError::Malformed(error.to_string()))
-        }
-        Some((&version, _)) => Err(CodecError::Version(version)),
+/// What can be read in every format that there was.
+pub(crate) trait Record: DeserializeOwned {
+    /// Reads version 1, which is as today's for most.
+    fn from_v1(bytes: &[u8]) -> bincode::Result<Self> {
+        options().deserialize(bytes)
     }
+}
+
+impl Record for UserRecord {}
+impl Record for TokenRecord {}
+impl Record for MessageRecord {}
+impl Record for OutcomeRecord {}
+impl Record for SendKeyRecord {}
+impl Record for Timestamp {}
+impl Record for u64 {}
+
+impl Record for SessionRecord {
+    fn from_v1(bytes: &[u8]) -> bincode::Result<Self> {
+        options().deserialize::<SessionRecordV1>(bytes).map(Self::from)
+    }
+}
+
+impl Record for Vec<Change> {
+    fn from_v1(bytes: &[u8]) -> bincode::Result<Self> {
+        let changes: Vec<ChangeV1> = options().deserialize(bytes)?;
+        Ok(changes.into_iter().map(Change::from).collect())
+    }
+}
+
+/// Reads what [`encode`] wrote, or an earlier program's.
+pub(crate) fn decode<T: Record>(bytes: &[u8]) -> Result<T, CodecError> {
+    let read = match bytes.split_first() {
+        None => return Err(CodecError::Empty),
+        Some((&VERSION, record)) => options().deserialize(record),
+        Some((1, record)) => T::from_v1(record),
+        Some((&version, _)) => return Err(CodecError::Version(version)),
+    };
+    read.map_err(|error| CodecError::Malformed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -260,7 +318,28 @@ mod tests {
         let bytes = include_bytes!("../../tests/fixtures/message_record_v1.bin");
         assert_eq!(decode(bytes), Ok(message()));
         let bytes = include_bytes!("../../tests/fixtures/changes_v1.bin");
-        let change = Change::Message { session: SessionId::from_bytes([9; 16]), seq: Seq(2), record: message() };
+        let (id, owner) = (SessionId::from_bytes([9; 16]), UserId::from_bytes([5; 16]));
+        let change = Change::Message { session: id, seq: Seq(2), record: message() };
         assert_eq!(decode(bytes), Ok(vec![change]));
+        let meta = SessionMeta {
+            owner,
+            title: Some("নদী".to_owned()),
+            created_at: Timestamp(1_795_456_800_000_000),
+            changed_at: Timestamp(1_795_456_800_000_001),
+            cleared_through: Seq(4),
+            cleared_turns: 2,
+            system_prompt: None,
+        };
+        let bytes = include_bytes!("../../tests/fixtures/session_record_v1.bin");
+        assert_eq!(decode(bytes), Ok(SessionRecord::Live(meta.clone())));
+        let failed = OutcomeRecord::Failed { detail: "no".to_owned(), too_slow: true, at: Timestamp(7) };
+        let key = SendKeyRecord { session: id, seq: Seq(5), body: [2; 16], expires_at: Timestamp(8) };
+        let changes = vec![
+            Change::Session { id, meta },
+            Change::Outcome { session: id, seq: Seq(5), record: failed },
+            Change::SessionDeleted { id, owner },
+            Change::SendKey { user: owner, key: [1; 16], record: key },
+        ];
+        assert_eq!(decode(include_bytes!("../../tests/fixtures/session_changes_v1.bin")), Ok(changes));
     }
 }

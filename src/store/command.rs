@@ -3,7 +3,8 @@
 use tokio::sync::oneshot;
 
 use super::{
-    Appended, Ending, Message, NewMessage, OpenTurn, Session, StoreError, Token, TokenDigest, User, UserChange,
+    Appended, Ending, Message, NewMessage, OpenTurn, Resumed, Session, SessionEdit, StoreError, Token, TokenDigest,
+    User, UserChange,
 };
 use std::sync::Arc;
 
@@ -18,6 +19,10 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(crate) enum Command {
     Append(NewMessage, Reply<Appended>),
     Conclude(OpenTurn, Ending, Reply<Option<Message>>),
+    /// Ends a turn anew that has an outcome.
+    Retry(OpenTurn, Ending, Reply<Option<Message>>),
+    /// Counts that these open turns are being answered again, unless that happened as often as the number says.
+    Resume(Vec<OpenTurn>, u32, Reply<Vec<Resumed>>),
     CreateUser(Box<User>, Option<TokenDigest>, Reply<()>),
     ChangeUser(UserId, UserChange, Reply<Arc<User>>),
     DeleteUser(UserId, Reply<()>),
@@ -25,8 +30,8 @@ pub(crate) enum Command {
     CreateToken(TokenDigest, Token, usize, Reply<()>),
     EndToken(UserId, TokenId, Reply<bool>),
     TouchToken(TokenDigest, Timestamp),
-    CreateSession(UserId, SessionId, Option<String>, Reply<(Session, bool)>),
-    RenameSession(UserId, SessionId, Option<String>, Reply<Session>),
+    CreateSession(UserId, SessionId, SessionEdit, Reply<(Session, bool)>),
+    EditSession(UserId, SessionId, SessionEdit, Reply<Session>),
     DeleteSession(UserId, SessionId, Reply<()>),
     ClearSessions(UserId, Reply<()>),
     /// Seals the segment that is written, so that compaction may have everything up to now; gives the next frame.
@@ -40,6 +45,8 @@ impl Command {
     pub(crate) fn is_allowed_on_a_full_disk(&self) -> bool {
         match self {
             Self::Conclude(..)
+            | Self::Retry(..)
+            | Self::Resume(..)
             | Self::DeleteUser(..)
             | Self::EndToken(..)
             | Self::DeleteSession(..)
@@ -53,7 +60,7 @@ impl Command {
             | Self::CreateToken(..)
             | Self::TouchToken(..)
             | Self::CreateSession(..)
-            | Self::RenameSession(..) => false,
+            | Self::EditSession(..) => false,
         }
     }
 
@@ -62,11 +69,12 @@ impl Command {
         // Whoever asked may have gone; there is nobody else to tell.
         match self {
             Self::Append(_, reply) => drop(reply.send(Err(error))),
-            Self::Conclude(_, _, reply) => drop(reply.send(Err(error))),
+            Self::Conclude(_, _, reply) | Self::Retry(_, _, reply) => drop(reply.send(Err(error))),
+            Self::Resume(_, _, reply) => drop(reply.send(Err(error))),
             Self::ChangeUser(_, _, reply) => drop(reply.send(Err(error))),
             Self::EndToken(_, _, reply) => drop(reply.send(Err(error))),
             Self::CreateSession(_, _, _, reply) => drop(reply.send(Err(error))),
-            Self::RenameSession(_, _, _, reply) => drop(reply.send(Err(error))),
+            Self::EditSession(_, _, _, reply) => drop(reply.send(Err(error))),
             Self::CreateUser(_, _, reply)
             | Self::DeleteUser(_, reply)
             | Self::CreateInvitation(_, _, reply)

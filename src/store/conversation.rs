@@ -18,6 +18,9 @@ pub struct Session {
     pub owner: UserId,
     /// Its title, where it has one.
     pub title: Option<String>,
+    /// What the backend is told before the conversation, where it is not the configured words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<String>,
     /// The last sequence given out.
     pub head: Seq,
     /// When it was made.
@@ -26,6 +29,34 @@ pub struct Session {
     /// When it last changed: a message, a title, a clearing.
     #[serde(serialize_with = "rfc3339")]
     pub updated_at: Timestamp,
+}
+
+/// What a field of a session becomes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Edit {
+    /// It stays.
+    #[default]
+    Keep,
+    /// This, or none.
+    Set(Option<String>),
+}
+
+/// A change of a session by its owner, or what a new one begins with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionEdit {
+    /// Its title.
+    pub title: Edit,
+    /// Its own instructions for the backend.
+    pub system_prompt: Edit,
+}
+
+impl Edit {
+    /// Changes `field`.
+    pub(crate) fn apply(self, field: &mut Option<String>) {
+        if let Self::Set(value) = self {
+            *field = value;
+        }
+    }
 }
 
 /// Who speaks.
@@ -163,6 +194,17 @@ pub struct OpenTurn {
     pub seq: Seq,
 }
 
+/// An open turn that a start found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resumed {
+    /// The turn.
+    pub turn: OpenTurn,
+    /// Whose session it is in.
+    pub owner: UserId,
+    /// The number of the try that begins now, the first answer included; nothing where it was tried often enough.
+    pub attempt: Option<u32>,
+}
+
 /// Which messages of a session: those after and before the bounds (exclusive), at most `limit` (1 to 200).
 ///
 /// With `after`: the first of them; otherwise the last of them. Always ascending.
@@ -174,6 +216,28 @@ pub struct PageRange {
     pub before: Option<Seq>,
     /// At most so many.
     pub limit: usize,
+}
+
+/// A message of the log as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// Its place.
+    pub seq: Seq,
+    /// The message that a reply answers.
+    pub reply_to: Option<Seq>,
+    /// How it stands.
+    pub status: Status,
+    /// Its JSON.
+    pub json: Bytes,
+}
+
+/// How a session stands: its head, and the newest turns in order, each by its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The last sequence given out.
+    pub head: Seq,
+    /// The user's messages and how they stand.
+    pub turns: Vec<(Seq, Status)>,
 }
 
 /// A JSON body that is ready to send.

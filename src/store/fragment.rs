@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Message, Rendered, Status,
+    Logged, Message, Rendered, Status,
     codec::{MessageRecord, SpeakerCode},
     log::Entry,
 };
@@ -59,6 +59,11 @@ impl Fragment {
     /// Renders an entry of the log.
     pub(crate) fn of(entry: &Entry) -> Self {
         Self::new(entry.seq, &entry.record, entry.status, entry.answer)
+    }
+
+    /// The message as those see it who follow the log.
+    pub(crate) fn logged(&self) -> Logged {
+        Logged { seq: self.seq, reply_to: self.reply_to, status: self.status, json: self.json.clone() }
     }
 
     /// The text as a JSON string.

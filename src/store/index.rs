@@ -324,6 +324,9 @@ impl Index {
             Change::Session { id, meta } => match self.session_meta(*id)? {
                 // A title that was taken away is gone, like anything that was deleted.
                 Some(current) if meta.title.is_some() && current.title != meta.title => Worth::Deleted,
+                Some(current) if meta.system_prompt.is_some() && current.system_prompt != meta.system_prompt => {
+                    Worth::Deleted
+                }
                 Some(current) => live_or_stale(current == *meta),
                 None => Worth::Deleted,
             },
@@ -460,7 +463,7 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result
     })
 }
 
-fn get<T: serde::de::DeserializeOwned>(tree: &Tree, key: &[u8]) -> Result<Option<T>, IndexError> {
+fn get<T: codec::Record>(tree: &Tree, key: &[u8]) -> Result<Option<T>, IndexError> {
     Ok(tree.get(key)?.map(|value| codec::decode(&value)).transpose()?)
 }
 

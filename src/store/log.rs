@@ -120,7 +120,7 @@ impl Index {
         }
         if let Some(next) = next
             && next.reply_to == Some(seq)
-            && self.outcome_record(session, seq)?.is_none()
+            && !self.is_ended_elsewhere(session, seq)?
         {
             return Ok((answered(next), Some(seq.next())));
         }
@@ -132,6 +132,14 @@ impl Index {
         })
     }
 
+    /// True where a record says how the turn ended; else the reply behind its message does.
+    fn is_ended_elsewhere(&self, session: SessionId, seq: Seq) -> Result<bool, IndexError> {
+        Ok(match self.outcome_record(session, seq)? {
+            None | Some(OutcomeRecord::Resumed { .. }) => false,
+            Some(_) => true,
+        })
+    }
+
     fn standing_of_reply(&self, session: SessionId, seq: Seq, record: &MessageRecord) -> Result<Status, IndexError> {
         let outcome = match record.reply_to {
             Some(of) => self.outcome_record(session, of)?,
@@ -139,6 +147,11 @@ impl Index {
         };
         Ok(match outcome {
             Some(OutcomeRecord::Reply { seq: current }) if current != seq => Status::Superseded,
+            Some(OutcomeRecord::Retried { seq: current, before })
+                if current != seq && (before != Some(seq) || self.message(session, current)?.is_some()) =>
+            {
+                Status::Superseded
+            }
             Some(_) | None if record.stopped => Status::Stopped,
             Some(_) | None => Status::Complete,
         })
@@ -153,9 +166,20 @@ impl Index {
                     return Ok(Ended::Reply(at, reply));
                 }
             }
-            Some(OutcomeRecord::Failed { detail, too_slow, .. }) => return Ok(Ended::Failed { detail, too_slow }),
+            Some(OutcomeRecord::Retried { seq: at, before }) => {
+                for at in [Some(at), before].into_iter().flatten() {
+                    if let Some(reply) = self.message(session, at)? {
+                        return Ok(Ended::Reply(at, reply));
+                    }
+                }
+            }
+            Some(
+                OutcomeRecord::Failed { detail, too_slow, .. } | OutcomeRecord::RetryFailed { detail, too_slow, .. },
+            ) => {
+                return Ok(Ended::Failed { detail, too_slow });
+            }
             Some(OutcomeRecord::Interrupted { .. }) => return Ok(Ended::Interrupted),
-            None => {}
+            Some(OutcomeRecord::Resumed { .. }) | None => {}
         }
         Ok(match self.message(session, seq.next())? {
             Some(reply) if reply.reply_to == Some(seq) => Ended::Reply(seq.next(), reply),

@@ -15,6 +15,7 @@ mod command;
 mod conversation;
 mod error;
 mod export;
+mod feed;
 mod fragment;
 mod history;
 mod index;
@@ -22,6 +23,7 @@ mod journal;
 mod key;
 mod log;
 mod maintain;
+mod news;
 mod read;
 mod recover;
 mod verify;
@@ -45,10 +47,12 @@ use tokio::sync::{oneshot, watch};
 
 pub use account::{Role, Tier, Token, TokenDigest, User, UserChange};
 pub use conversation::{
-    Appended, Ending, Message, NewMessage, OpenTurn, Outcome, PageRange, Rendered, SendKey, Session, Speaker, Status,
+    Appended, Edit, Ending, Logged, Message, NewMessage, OpenTurn, Outcome, PageRange, Rendered, Resumed, SendKey,
+    Session, SessionEdit, Speaker, Standing, Status,
 };
 pub use error::{Health, OpenError, StoreError};
 pub use export::ExportCursor;
+pub use feed::{Event, Heard, SessionChange, Subscription};
 pub use verify::{Finding, Verdict, verify};
 
 use crate::{
@@ -61,6 +65,7 @@ use batch::Memory;
 use cache::Cache;
 use checkpoint::{Checkpoints, Progress};
 use command::{Command, Reply};
+use feed::Feed;
 use journal::Journal;
 use maintain::Compactor;
 use writer::{Shared, Timers, Writer};
@@ -294,7 +299,7 @@ impl Store {
         }
     }
 
-    /// Makes a session, or finds the user's own with that id: then the flag is false.
+    /// Makes a session, or finds the user's own with that id: then the flag is false, and nothing of it changes.
     ///
     /// # Errors
     /// `NotOwner` where the id is someone else's or was deleted; those of every write.
@@ -302,22 +307,17 @@ impl Store {
         &self,
         user: UserId,
         id: SessionId,
-        title: Option<String>,
+        edit: SessionEdit,
     ) -> Result<(Session, bool), StoreError> {
-        self.write(|reply| Command::CreateSession(user, id, title, reply)).await
+        self.write(|reply| Command::CreateSession(user, id, edit, reply)).await
     }
 
-    /// Gives a session a title, or takes it away.
+    /// Changes what a session says of itself.
     ///
     /// # Errors
     /// `NotOwner`, and those of every write.
-    pub async fn rename_session(
-        &self,
-        user: UserId,
-        id: SessionId,
-        title: Option<String>,
-    ) -> Result<Session, StoreError> {
-        self.write(|reply| Command::RenameSession(user, id, title, reply)).await
+    pub async fn edit_session(&self, user: UserId, id: SessionId, edit: SessionEdit) -> Result<Session, StoreError> {
+        self.write(|reply| Command::EditSession(user, id, edit, reply)).await
     }
 
     /// Deletes a session; its id is never given again.
@@ -356,6 +356,50 @@ impl Store {
         self.write(|reply| Command::Conclude(turn, ending, reply)).await
     }
 
+    /// Gives an ended turn a new outcome; gives the reply where there is one. The reply that it replaces stays in the log,
+    /// superseded from the same frame on. A failure leaves a turn that has a reply as it is.
+    ///
+    /// # Errors
+    /// `TurnGone` where it is open, was cleared or deleted; those of every write.
+    pub async fn retry(&self, turn: OpenTurn, ending: Ending) -> Result<Option<Message>, StoreError> {
+        self.write(|reply| Command::Retry(turn, ending, reply)).await
+    }
+
+    /// Counts that `turns`, which are open, are being answered again, each at most `times_max` times in its life.
+    ///
+    /// # Errors
+    /// Those of every write.
+    pub async fn resume(&self, turns: Vec<OpenTurn>, times_max: u32) -> Result<Vec<Resumed>, StoreError> {
+        self.write(|reply| Command::Resume(turns, times_max, reply)).await
+    }
+
+    /// Everything of `user` that becomes durable from now on, as it does.
+    #[must_use]
+    pub fn subscribe(&self, user: UserId) -> Subscription {
+        self.shared.feed.subscribe(user)
+    }
+
+    /// Wakes the user's subscriptions: something that is not the store's is news to them.
+    pub fn poke(&self, user: UserId) {
+        self.shared.feed.poke(user);
+    }
+
+    /// Tells the user's subscriptions of something that changed nothing in the log.
+    pub fn announce(&self, user: UserId, event: Event) {
+        self.shared.feed.publish(user, || vec![event]);
+    }
+
+    /// Ends every subscription, because the server stops; running turns are still told of.
+    pub fn end_subscriptions(&self) {
+        self.shared.feed.end();
+    }
+
+    /// How many subscriptions there are.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.shared.feed.subscriptions()
+    }
+
     /// Rewrites the journal to the live data now; gives the bytes that it saved. The old segments stay for a while.
     ///
     /// # Errors
@@ -386,6 +430,7 @@ fn shared(index: index::Index, cache: &CacheConfig, dir: &std::path::Path) -> Sh
         user_views: Arc::new(Cache::new(bytes(VIEWS_SHARE))),
         users: Arc::new(Cache::new(bytes(rest))),
         tokens: Arc::new(Cache::new(bytes(rest))),
+        feed: Arc::new(Feed::default()),
         health: AtomicU8::new(0),
         failed: watch::Sender::new(None),
     }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    Appended, Message, Outcome, PageRange, Rendered, SendKey, Session, Store, StoreError, Token, TokenDigest, User,
+    Appended, Logged, Message, Outcome, PageRange, Rendered, SendKey, Session, Standing, Store, StoreError, Token,
+    TokenDigest, User,
     batch::{State, message_of, session_of, token_of, user_of},
     codec::SpeakerCode,
     fragment::{self, Fragment},
@@ -218,6 +219,48 @@ impl Store {
             Ok(fragment::page(fragments.iter(), head, run.has_more))
         })
         .await
+    }
+
+    /// The first `limit` messages after `after`, and the head of the log that they were read from.
+    ///
+    /// # Errors
+    /// `NotOwner` where it was deleted meanwhile; those of every read.
+    pub async fn log_after(
+        &self,
+        session: SessionId,
+        after: Seq,
+        limit: usize,
+    ) -> Result<(Vec<Logged>, Seq), StoreError> {
+        let view = self.view(session).await?.ok_or(StoreError::NotOwner(session))?;
+        let run = view.run(PageRange { after: Some(after), before: None, limit });
+        let head = view.end.head;
+        if let Some(messages) = view.slice(run.first, run.last) {
+            return Ok((messages.map(Fragment::logged).collect(), head));
+        }
+        let messages = self.read(move |index| {
+            let entries = index.entries(session, run.first, run.last)?;
+            Ok(entries.into_iter().map(|entry| Fragment::of(&entry.seen_from(head)).logged()).collect())
+        });
+        Ok((messages.await?, head))
+    }
+
+    /// How a session stands, with its newest `turns` turns.
+    ///
+    /// # Errors
+    /// `NotOwner` where it was deleted meanwhile; those of every read.
+    pub async fn standing(&self, session: SessionId, turns: usize) -> Result<Standing, StoreError> {
+        let view = self.view(session).await?.ok_or(StoreError::NotOwner(session))?;
+        let (end, head) = (view.session_end(), view.end.head);
+        let (first, last) = turn_window(end, turns, 0);
+        if let Some(turns) = view.standings(first, last) {
+            return Ok(Standing { head, turns });
+        }
+        let turns = self.read(move |index| {
+            let entries = index.turns(session, (end.cleared_through, head), first, last)?;
+            let seen = entries.into_iter().map(|entry| entry.seen_from(head));
+            Ok(seen.map(|entry| (entry.seq, entry.status)).collect())
+        });
+        Ok(Standing { head, turns: turns.await? })
     }
 
     /// What a reply to the message at `seq` is made from, ascending: the newest messages up to that, at most `limit`,

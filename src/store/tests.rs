@@ -12,7 +12,7 @@ async fn a_stop_is_clean_whatever_searches_wait() {
     store.scans.submit(move || held.recv().unwrap_or_default()).unwrap();
     while store.scans.submit(|| ()).is_ok() {}
     store.close().await;
-    let late = store.create_session(UserId::new(), SessionId::new(), None).await;
+    let late = store.create_session(UserId::new(), SessionId::new(), SessionEdit::default()).await;
     assert!(matches!(late, Err(StoreError::Ended)), "the writer still runs");
     drop(release);
 }

@@ -194,7 +194,18 @@ impl Model {
             Change::Outcome { session, seq, record } => {
                 let model = self.sessions.entry(*session).or_default();
                 match record {
-                    OutcomeRecord::Reply { seq: reply } => model.announced = Some((*seq, *reply)),
+                    OutcomeRecord::Reply { seq: reply } | OutcomeRecord::Retried { seq: reply, .. } => {
+                        model.announced = Some((*seq, *reply));
+                    }
+                    // What it ended before may be compacted away, so the turn may look open.
+                    OutcomeRecord::RetryFailed { .. } => drop(model.open.remove(seq)),
+                    OutcomeRecord::Resumed { .. } => {
+                        if !model.open.contains(seq) {
+                            verdict.find(format!(
+                                "frame {frame}: message {seq} of session {session} is resumed after its end"
+                            ));
+                        }
+                    }
                     OutcomeRecord::Failed { .. } | OutcomeRecord::Interrupted { .. } => {
                         if !model.open.remove(seq) {
                             verdict.find(format!("frame {frame}: message {seq} of session {session} ends twice"));

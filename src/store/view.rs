@@ -40,6 +40,8 @@ pub(crate) struct SessionView {
     /// The newest messages that are not cleared, without a gap up to the head.
     tail: VecDeque<Fragment>,
     tail_bytes: usize,
+    /// The reply that the next message replaces: both change their standing at the same moment.
+    replaced_next: Option<Seq>,
     ready: Ready<ReadyPage>,
 }
 
@@ -140,7 +142,7 @@ impl SessionView {
     /// A session without messages.
     pub(crate) fn empty(id: SessionId, meta: SessionMeta) -> Self {
         let end = LogEnd { head: meta.cleared_through, turns: meta.cleared_turns, last_at: None, stamp: 0 };
-        Self { id, meta, end, tail: VecDeque::new(), tail_bytes: 0, ready: Ready::new() }
+        Self { id, meta, end, tail: VecDeque::new(), tail_bytes: 0, replaced_next: None, ready: Ready::new() }
     }
 
     /// The session as its owner sees it.
@@ -189,6 +191,7 @@ impl SessionView {
     }
 
     fn add(&mut self, seq: Seq, record: &MessageRecord) {
+        let replaced = self.replaced_next.take();
         if seq != self.end.head.next() {
             return;
         }
@@ -199,7 +202,8 @@ impl SessionView {
             (SpeakerCode::Assistant, false) => Status::Complete,
         };
         if let Some(of) = record.reply_to {
-            let replaced = self.find(of).and_then(|message| message.answer).filter(|&answer| answer != seq);
+            let answer = self.find(of).and_then(|message| message.answer).filter(|&answer| answer != seq);
+            let replaced = replaced.or(answer);
             let standing = if record.stopped { Status::Stopped } else { Status::Answered };
             self.stand(of, standing, Some(seq));
             if let Some(replaced) = replaced {
@@ -212,8 +216,9 @@ impl SessionView {
     fn end_turn(&mut self, seq: Seq, outcome: &OutcomeRecord) {
         match outcome {
             // The reply itself comes right behind, and says the same.
-            OutcomeRecord::Reply { .. } => {}
-            OutcomeRecord::Failed { .. } => self.stand(seq, Status::Failed, None),
+            OutcomeRecord::Reply { .. } | OutcomeRecord::Resumed { .. } => {}
+            OutcomeRecord::Retried { before, .. } => self.replaced_next = *before,
+            OutcomeRecord::Failed { .. } | OutcomeRecord::RetryFailed { .. } => self.stand(seq, Status::Failed, None),
             OutcomeRecord::Interrupted { .. } => self.stand(seq, Status::Interrupted, None),
         }
     }
@@ -291,7 +296,19 @@ impl SessionView {
         self.slice(run.first, self.end.head)?.map(Fragment::message).collect()
     }
 
-    fn slice(&self, first: Seq, last: Seq) -> Option<impl Iterator<Item = &Fragment>> {
+    /// How the turns from `first` to `last` (counted from 1 in the session) stand, where the tail has them all.
+    pub(crate) fn standings(&self, first: u64, last: u64) -> Option<Vec<(Seq, Status)>> {
+        let turns: Vec<_> = self
+            .tail
+            .iter()
+            .filter(|message| message.speaker == SpeakerCode::User && (first..=last).contains(&message.turn))
+            .map(|message| (message.seq, message.status))
+            .collect();
+        (turns.len() as u64 == (last + 1).saturating_sub(first)).then_some(turns)
+    }
+
+    /// The messages from `first` to `last`, both included, where the tail has them all.
+    pub(crate) fn slice(&self, first: Seq, last: Seq) -> Option<impl Iterator<Item = &Fragment>> {
         if first > last {
             return Some(self.tail.range(0..0));
         }

@@ -23,10 +23,12 @@ use super::{
     batch::{Batch, Decided, Memory, token_of, user_of},
     cache::{Cache, Keep},
     checkpoint::{self, Progress},
-    codec::{Change, SpeakerCode},
+    codec::{Change, OutcomeRecord, SpeakerCode},
     command::{Command, Reply},
+    feed::Feed,
     index::{Index, IndexError, Removal, guarded},
     journal::{Journal, JournalError},
+    news,
     view::{SessionView, UserView},
 };
 use crate::{
@@ -58,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) user_views: Arc<Cache<UserId, UserView>>,
     pub(crate) users: Arc<Cache<UserId, User>>,
     pub(crate) tokens: Arc<Cache<TokenDigest, Token>>,
+    /// Who is told of what became durable.
+    pub(crate) feed: Arc<Feed>,
     pub(crate) health: AtomicU8,
     /// Why the store can't go on, once it can't.
     pub(crate) failed: watch::Sender<Option<String>>,
@@ -278,6 +282,7 @@ impl Writer {
             self.timers.removals |=
                 matches!(change, Change::UserDeleted { .. } | Change::SessionDeleted { .. } | Change::Session { .. });
         }
+        news::tell(&self.shared, changes, &decided);
         self.remember(changes, decided, frame);
         Ok(())
     }
@@ -426,11 +431,12 @@ pub(crate) fn follow_turns(open: &mut std::collections::HashMap<OpenTurn, u64>, 
                 open.remove(&OpenTurn { session: *session, seq });
             }
         }
-        Change::Outcome { session, seq, .. } => {
+        Change::Outcome { session, seq, record } if !matches!(record, OutcomeRecord::Resumed { .. }) => {
             open.remove(&OpenTurn { session: *session, seq: *seq });
         }
         Change::Session { .. } | Change::SessionDeleted { .. } => forget_turns(open, change),
-        Change::User { .. }
+        Change::Outcome { .. }
+        | Change::User { .. }
         | Change::UserDeleted { .. }
         | Change::Token { .. }
         | Change::TokenEnded { .. }

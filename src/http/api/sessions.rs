@@ -4,7 +4,7 @@ use hyper::{
     StatusCode,
     header::{HeaderValue, LOCATION},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     app::App,
@@ -16,8 +16,8 @@ use crate::{
         response::{self, ApiResponse},
     },
     id::SessionId,
-    store::Session,
-    text::Title,
+    store::{Edit, Session, SessionEdit},
+    text::{SystemPrompt, TextFault, Title},
 };
 
 /// How many sessions a list has where the request does not say.
@@ -28,14 +28,29 @@ const LIST_DEFAULT: usize = 50;
 struct NewSession {
     id: Option<String>,
     title: Option<String>,
+    system_prompt: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Renaming {
-    /// `null` takes the title away; a missing one is a mistake, which serde tells apart only by this attribute.
-    #[serde(deserialize_with = "Option::deserialize")]
-    title: Option<String>,
+/// `null` takes a field away; one that is left out stays.
+#[derive(Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Changes {
+    title: Given,
+    system_prompt: Given,
+}
+
+/// A field that may be left out, told apart from `null`.
+#[derive(Debug, Default, PartialEq)]
+enum Given {
+    #[default]
+    Missing,
+    Value(Option<String>),
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(Self::Value)
+    }
 }
 
 #[derive(Serialize)]
@@ -48,7 +63,11 @@ struct List<'a> {
 pub(in crate::http) async fn create(app: &App, caller: &Identity, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let body: NewSession = request.json_or_default().await?;
     let id = body.id.as_deref().map(|id| client_id("id", id)).transpose()?;
-    let (session, new) = app.chat.create(caller, id, title(body.title)?).await?;
+    let edit = SessionEdit {
+        title: title(Given::Value(body.title))?,
+        system_prompt: system_prompt(Given::Value(body.system_prompt))?,
+    };
+    let (session, new) = app.chat.create(caller, id, edit).await?;
     if !new {
         return Ok(response::json(StatusCode::OK, &session));
     }
@@ -78,11 +97,15 @@ pub(in crate::http) async fn get(app: &App, caller: &Identity, request: ApiReque
     Ok(response::json(StatusCode::OK, &app.chat.session(&session).await?))
 }
 
-/// `PATCH /api/v1/sessions/{id}`: the session with its new title, or with none.
-pub(in crate::http) async fn rename(app: &App, caller: &Identity, request: ApiRequest) -> Result<ApiResponse, Problem> {
+/// `PATCH /api/v1/sessions/{id}`: the session with its new title or instructions, or without.
+pub(in crate::http) async fn edit(app: &App, caller: &Identity, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let session = app.chat.owned(caller, request.session_id()?).await?;
-    let body: Renaming = request.json().await?;
-    Ok(response::json(StatusCode::OK, &app.chat.rename(&session, title(body.title)?).await?))
+    let body: Changes = request.json().await?;
+    if body == Changes::default() {
+        return Err(Problem::field("title", "missing; please add it, or system_prompt"));
+    }
+    let edit = SessionEdit { title: title(body.title)?, system_prompt: system_prompt(body.system_prompt)? };
+    Ok(response::json(StatusCode::OK, &app.chat.edit(&session, edit).await?))
 }
 
 /// `DELETE /api/v1/sessions/{id}`: 204; the session is gone for ever.
@@ -101,8 +124,22 @@ pub(super) fn client_id(field: &str, text: &str) -> Result<SessionId, Problem> {
     id.ok_or_else(|| Problem::field(field, "must be a UUID of version 4 or 7; leave it out to be given one"))
 }
 
-fn title(text: Option<String>) -> Result<Option<Title>, Problem> {
-    text.map(Title::new).transpose().map_err(|fault| Problem::field("title", fault))
+fn title(given: Given) -> Result<Edit, Problem> {
+    given.checked(|text| Title::new(text).map(Title::into_string)).map_err(|fault| Problem::field("title", fault))
+}
+
+fn system_prompt(given: Given) -> Result<Edit, Problem> {
+    let checked = given.checked(|text| SystemPrompt::new(text).map(SystemPrompt::into_string));
+    checked.map_err(|fault| Problem::field("system_prompt", fault))
+}
+
+impl Given {
+    fn checked(self, check: impl FnOnce(String) -> Result<String, TextFault>) -> Result<Edit, TextFault> {
+        Ok(match self {
+            Self::Missing => Edit::Keep,
+            Self::Value(text) => Edit::Set(text.map(check).transpose()?),
+        })
+    }
 }
 
 /// The place after a session in the list of its owner: hex, because clients are to keep it and not to read it.
@@ -160,7 +197,9 @@ mod tests {
 
     #[test]
     fn a_title_is_taken_away_by_null_and_not_by_leaving_it_out() {
-        assert!(serde_json::from_str::<Renaming>("{\"title\":null}").unwrap().title.is_none());
-        assert!(serde_json::from_str::<Renaming>("{}").is_err());
+        let title = |json| serde_json::from_str::<Changes>(json).unwrap().title;
+        assert_eq!(title("{\"title\":null}"), Given::Value(None));
+        assert_eq!(title("{\"title\":\"a\"}"), Given::Value(Some("a".to_owned())));
+        assert_eq!(title("{\"system_prompt\":\"b\"}"), Given::Missing);
     }
 }

@@ -70,6 +70,7 @@ pub(crate) fn rewrite<E: From<OpenError>>(
     }
     frame::write(segment.header.seed(), Kind::Seal, next_frame, &[], &mut bytes);
     let header = Header {
+        format: segment::FORMAT,
         generation: segment.header.generation + 1,
         complete: false,
         created_at: clock.now(),

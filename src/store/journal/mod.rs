@@ -129,6 +129,10 @@ impl Journal {
                 journal.number = last.header.number;
                 if let Some((offset, torn)) = open {
                     journal.take_over(last, offset, torn).map_err(|error| io(&last.path, error))?;
+                    if last.header.format < segment::FORMAT {
+                        // An older program must not find newer changes in a segment that it takes for its own.
+                        journal.seal().map_err(|error| io(&last.path, io::Error::other(error)))?;
+                    }
                 }
             }
         }
@@ -243,6 +247,7 @@ impl Journal {
     fn create_next(&mut self) -> Result<(), CreateError> {
         let header = Header {
             journal: self.id,
+            format: segment::FORMAT,
             number: self.number + 1,
             generation: 0,
             complete: true,

@@ -21,8 +21,8 @@ use crate::clock::Timestamp;
 /// The header's length: frames begin here.
 pub(crate) const HEADER: usize = 64;
 
-/// The newest format of segments that this program knows.
-const FORMAT: u32 = 1;
+/// The format of the segments that this program makes, and the newest that it knows: that of the changes in them.
+pub(crate) const FORMAT: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"bondhuJ\n";
 
@@ -34,6 +34,8 @@ const MADE_WITHIN: Duration = Duration::from_millis(100);
 pub(crate) struct Header {
     /// Which journal it belongs to: made at random with the first segment.
     pub(crate) journal: [u8; 16],
+    /// The format of the changes in it.
+    pub(crate) format: u32,
     /// Its place in the chain, from 1.
     pub(crate) number: u64,
     /// How often it was rewritten; it replaces the generation before.
@@ -98,7 +100,7 @@ impl Header {
     fn encode(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.format.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.generation.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.first_frame.to_le_bytes());
@@ -124,6 +126,7 @@ impl Header {
         journal.copy_from_slice(&bytes[32..48]);
         Ok(Self {
             journal,
+            format: word(8),
             number: long(16),
             generation: word(12),
             complete: word(56) != 0,
@@ -307,6 +310,7 @@ mod tests {
 
     fn header(number: u64, generation: u32) -> Header {
         Header {
+            format: FORMAT,
             journal: [5; 16],
             number,
             generation,

@@ -23,8 +23,15 @@ fn p3_a_view_calls_no_message_answered_before_it_has_the_reply() {
     let id = SessionId::new();
     let at = Timestamp(1);
     let (title, cleared_through) = (None, Seq::ZERO);
-    let meta =
-        SessionMeta { owner: UserId::new(), title, created_at: at, changed_at: at, cleared_through, cleared_turns: 0 };
+    let meta = SessionMeta {
+        owner: UserId::new(),
+        title,
+        created_at: at,
+        changed_at: at,
+        cleared_through,
+        cleared_turns: 0,
+        system_prompt: None,
+    };
     let put = |seq, record: &MessageRecord| index.put_message(id, seq, record).unwrap();
     put(Seq(1), &record(SpeakerCode::User, None));
     let end = index.log_end(id, Seq::ZERO, 0).unwrap();

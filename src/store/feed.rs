@@ -1,0 +1,378 @@
+//! Who waits for what becomes durable: subscriptions by user, woken by the writer after the sync and before the
+//! acknowledgement.
+//!
+//! A topic is there only while someone listens to its user. It keeps an event until every subscription has taken it, and
+//! no more than a bound of them: who falls further behind is told so and has to begin anew, from the log. So a slow
+//! reader costs a bounded memory, and nobody waits for it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    future::poll_fn,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+
+use super::Status;
+use crate::id::{Seq, SessionId, TokenId, UserId};
+
+/// Events that a topic keeps for those who are behind.
+const EVENTS_MAX: usize = 1024;
+/// Bytes of messages that a topic keeps for them.
+const BYTES_MAX: usize = 1 << 20;
+
+/// What became durable, for the user whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A message of a session.
+    Message {
+        /// In this session.
+        session: SessionId,
+        /// Its place.
+        seq: Seq,
+        /// The message that a reply answers.
+        reply_to: Option<Seq>,
+        /// The message as the API shows it, when it was stored.
+        json: Bytes,
+    },
+    /// A turn has an outcome.
+    Ended {
+        /// In this session.
+        session: SessionId,
+        /// The user's message.
+        reply_to: Seq,
+        /// The reply, where there is one.
+        seq: Option<Seq>,
+        /// How the user's message stands now.
+        status: Status,
+        /// Why there is no reply.
+        detail: Option<String>,
+    },
+    /// A session is not as it was.
+    Session {
+        /// Which.
+        session: SessionId,
+        /// What happened to it.
+        change: SessionChange,
+        /// The session as the API shows it; nothing for one that was deleted.
+        json: Option<Bytes>,
+    },
+    /// A login has ended.
+    LoginEnded(TokenId),
+}
+
+/// What happened to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionChange {
+    /// It is new.
+    Created,
+    /// Its title or its instructions changed.
+    Renamed,
+    /// Its messages were cleared.
+    Cleared,
+    /// It is gone.
+    Deleted,
+    /// It has a new message.
+    Activity,
+}
+
+/// What a subscription hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// These events, in order; none where it was only poked.
+    Events(Vec<Event>),
+    /// More has happened than is kept: begin anew, from the log.
+    Missed,
+    /// The server is stopping.
+    Stopping,
+}
+
+/// All topics.
+#[derive(Default)]
+pub(crate) struct Feed {
+    /// Guards which users are listened to.
+    topics: Mutex<HashMap<UserId, Arc<Topic>>>,
+    subscriptions: AtomicUsize,
+    ended: AtomicBool,
+}
+
+/// What one user's subscriptions share.
+#[derive(Default)]
+struct Topic(Mutex<Kept>);
+
+/// Guarded by [`Topic`].
+#[derive(Default)]
+struct Kept {
+    events: VecDeque<Event>,
+    bytes: usize,
+    /// How many events there were before the first that is kept.
+    passed: u64,
+    listeners: HashMap<u64, Listener>,
+    next_listener: u64,
+    /// Listeners that have not taken everything.
+    behind: usize,
+}
+
+struct Listener {
+    /// How many events it has taken, or had no claim to.
+    taken: u64,
+    poked: bool,
+    waker: Option<Waker>,
+}
+
+/// One who listens; leaves when dropped.
+pub struct Subscription {
+    feed: Arc<Feed>,
+    user: UserId,
+    topic: Arc<Topic>,
+    number: u64,
+}
+
+impl Feed {
+    pub(crate) fn subscribe(self: &Arc<Self>, user: UserId) -> Subscription {
+        let mut topics = lock(&self.topics);
+        let topic = Arc::clone(topics.entry(user).or_default());
+        let mut kept = lock(&topic.0);
+        let number = kept.next_listener;
+        kept.next_listener += 1;
+        let taken = kept.end();
+        kept.listeners.insert(number, Listener { taken, poked: false, waker: None });
+        drop(kept);
+        drop(topics);
+        self.subscriptions.fetch_add(1, Ordering::Relaxed);
+        Subscription { feed: Arc::clone(self), user, topic, number }
+    }
+
+    /// Adds what `events` makes, where anyone listens to the user.
+    pub(crate) fn publish(&self, user: UserId, events: impl FnOnce() -> Vec<Event>) {
+        let Some(topic) = self.topic(user) else { return };
+        let events = events();
+        let mut kept = lock(&topic.0);
+        for event in events {
+            kept.push(event);
+        }
+        kept.wake();
+    }
+
+    /// Wakes the user's subscriptions without an event.
+    pub(crate) fn poke(&self, user: UserId) {
+        if let Some(topic) = self.topic(user) {
+            lock(&topic.0).wake();
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        let topics: Vec<_> = lock(&self.topics).values().cloned().collect();
+        for topic in topics {
+            lock(&topic.0).wake();
+        }
+    }
+
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.subscriptions.load(Ordering::Relaxed)
+    }
+
+    /// True where someone listens to the user.
+    pub(crate) fn is_heard(&self, user: UserId) -> bool {
+        lock(&self.topics).contains_key(&user)
+    }
+
+    fn topic(&self, user: UserId) -> Option<Arc<Topic>> {
+        lock(&self.topics).get(&user).cloned()
+    }
+}
+
+impl Kept {
+    /// How many events there were.
+    fn end(&self) -> u64 {
+        self.passed + self.events.len() as u64
+    }
+
+    fn push(&mut self, event: Event) {
+        if self.listeners.is_empty() {
+            return; // The last one is just leaving.
+        }
+        self.bytes += weight(&event);
+        self.events.push_back(event);
+        self.behind = self.listeners.len();
+        while self.events.len() > EVENTS_MAX || (self.bytes > BYTES_MAX && self.events.len() > 1) {
+            let Some(oldest) = self.events.pop_front() else { break };
+            self.bytes -= weight(&oldest);
+            self.passed += 1;
+        }
+    }
+
+    fn wake(&mut self) {
+        for listener in self.listeners.values_mut() {
+            listener.poked = true;
+            if let Some(waker) = listener.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    fn take(&mut self, number: u64) -> Option<Heard> {
+        let (end, passed) = (self.end(), self.passed);
+        let listener = self.listeners.get_mut(&number)?;
+        let poked = std::mem::take(&mut listener.poked);
+        let taken = std::mem::replace(&mut listener.taken, end);
+        if taken == end {
+            return poked.then(|| Heard::Events(Vec::new()));
+        }
+        let heard = match taken.checked_sub(passed).and_then(|from| usize::try_from(from).ok()) {
+            Some(from) => Heard::Events(self.events.range(from..).cloned().collect()),
+            None => Heard::Missed,
+        };
+        self.caught_up();
+        Some(heard)
+    }
+
+    /// One listener less is behind; nobody needs what the last one has taken.
+    fn caught_up(&mut self) {
+        self.behind = self.behind.saturating_sub(1);
+        if self.behind == 0 {
+            self.passed = self.end();
+            self.events = VecDeque::new();
+            self.bytes = 0;
+        }
+    }
+}
+
+impl Subscription {
+    /// The next news. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Heard {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let mut kept = lock(&self.topic.0);
+        if let Some(heard) = kept.take(self.number) {
+            // What came before the stop is heard first.
+            let stopping = heard == Heard::Events(Vec::new()) && self.feed.ended.load(Ordering::Acquire);
+            return Poll::Ready(if stopping { Heard::Stopping } else { heard });
+        }
+        if self.feed.ended.load(Ordering::Acquire) {
+            return Poll::Ready(Heard::Stopping);
+        }
+        if let Some(listener) = kept.listeners.get_mut(&self.number) {
+            listener.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.feed.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        let mut topics = lock(&self.feed.topics);
+        let mut kept = lock(&self.topic.0);
+        let end = kept.end();
+        if kept.listeners.remove(&self.number).is_some_and(|listener| listener.taken < end) {
+            kept.caught_up();
+        }
+        if kept.listeners.is_empty() {
+            topics.remove(&self.user);
+        }
+    }
+}
+
+fn weight(event: &Event) -> usize {
+    let bytes = match event {
+        Event::Message { json, .. } => json.len(),
+        Event::Ended { detail, .. } => detail.as_ref().map_or(0, String::len),
+        Event::Session { json, .. } => json.as_ref().map_or(0, Bytes::len),
+        Event::LoginEnded(_) => 0,
+    };
+    size_of::<Event>() + bytes
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under these locks can panic with a topic half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(n: u64) -> Event {
+        let (session, json) = (SessionId::from_bytes([1; 16]), Bytes::from(vec![b'x'; 100]));
+        Event::Message { session, seq: Seq(n), reply_to: None, json }
+    }
+
+    fn heard(subscription: &mut Subscription) -> Option<Heard> {
+        match subscription.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(heard) => Some(heard),
+            Poll::Pending => None,
+        }
+    }
+
+    fn kept(subscription: &Subscription) -> usize {
+        lock(&subscription.topic.0).events.len()
+    }
+
+    #[test]
+    fn each_hears_each_event_once_and_nothing_is_kept_for_longer() {
+        let (feed, user) = (Arc::new(Feed::default()), UserId::new());
+        feed.publish(user, || panic!("nobody listens"));
+        let (mut a, mut b) = (feed.subscribe(user), feed.subscribe(user));
+        feed.publish(user, || vec![event(1), event(2)]);
+        feed.publish(UserId::new(), || panic!("nobody listens to this one"));
+        assert_eq!(heard(&mut a), Some(Heard::Events(vec![event(1), event(2)])));
+        assert_eq!(heard(&mut a), None);
+        feed.publish(user, || vec![event(3)]);
+        assert_eq!(kept(&a), 3);
+        assert_eq!(heard(&mut b), Some(Heard::Events(vec![event(1), event(2), event(3)])));
+        let mut c = feed.subscribe(user);
+        assert_eq!(heard(&mut c), None, "what came before it is not its");
+        assert_eq!(heard(&mut a), Some(Heard::Events(vec![event(3)])));
+        assert_eq!(kept(&a), 0);
+        feed.poke(user);
+        assert_eq!(heard(&mut c), Some(Heard::Events(Vec::new())));
+        assert_eq!(heard(&mut c), None);
+    }
+
+    #[test]
+    fn who_is_too_slow_is_told_so_and_others_are_not_held_up() {
+        let (feed, user) = (Arc::new(Feed::default()), UserId::new());
+        let (mut slow, mut quick) = (feed.subscribe(user), feed.subscribe(user));
+        for n in 1..=3 * EVENTS_MAX as u64 {
+            feed.publish(user, || vec![event(n)]);
+            assert_eq!(heard(&mut quick), Some(Heard::Events(vec![event(n)])));
+        }
+        assert_eq!(kept(&slow), EVENTS_MAX);
+        assert_eq!(heard(&mut slow), Some(Heard::Missed));
+        assert_eq!(kept(&slow), 0);
+        feed.publish(user, || vec![event(1)]);
+        assert_eq!(heard(&mut slow), Some(Heard::Events(vec![event(1)])));
+    }
+
+    #[test]
+    fn who_leaves_is_not_waited_for_and_the_last_one_takes_the_topic_along() {
+        let (feed, user) = (Arc::new(Feed::default()), UserId::new());
+        let (mut stays, leaves) = (feed.subscribe(user), feed.subscribe(user));
+        feed.publish(user, || vec![event(1)]);
+        heard(&mut stays);
+        assert_eq!((kept(&stays), feed.subscriptions()), (1, 2));
+        drop(leaves);
+        assert_eq!((kept(&stays), feed.subscriptions()), (0, 1));
+        drop(stays);
+        assert!(!feed.is_heard(user) && lock(&feed.topics).is_empty());
+    }
+
+    #[test]
+    fn a_stop_is_heard_after_everything_else() {
+        let (feed, user) = (Arc::new(Feed::default()), UserId::new());
+        let mut listens = feed.subscribe(user);
+        feed.publish(user, || vec![event(1)]);
+        feed.end();
+        assert_eq!(heard(&mut listens), Some(Heard::Events(vec![event(1)])));
+        assert_eq!(heard(&mut listens), Some(Heard::Stopping));
+    }
+}
