@@ -27,5 +27,6 @@ mod races;
 mod secrets;
 mod sessions;
 mod smoke;
+mod stub;
 mod tidy;
 mod wire;

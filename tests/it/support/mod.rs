@@ -10,6 +10,7 @@ pub(crate) mod random;
 pub(crate) mod raw;
 pub(crate) mod server;
 pub(crate) mod strace;
+pub(crate) mod stub;
 pub(crate) mod talk;
 
 use std::sync::Barrier;
