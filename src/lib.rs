@@ -14,6 +14,8 @@
 //! - [`reply`]: what makes replies; the built-in companion and its rules in data files.
 //! - [`admission`]: limits of users by buckets, replies at once by slots.
 //! - [`client`]: outbound HTTP, bounded in time and bytes.
+//! - [`sse`]: event-stream frames, read and written.
+//! - [`completions`]: the wire of OpenAI's chat completions, as types.
 //! - [`logging`]: log lines that never hold up a request.
 //! - [`config`]: what can be set, read from file, environment and flags, with all faults at once.
 //! - [`pool`]: bounded threads for work that blocks or computes long.
@@ -29,6 +31,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod commands;
+pub mod completions;
 pub mod config;
 pub mod control;
 pub mod http;
@@ -36,5 +39,6 @@ pub mod id;
 pub mod logging;
 pub mod pool;
 pub mod reply;
+pub mod sse;
 pub mod store;
 pub mod text;

@@ -14,7 +14,7 @@ use bondhu::http::routes::ROUTES;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The modules and their levels: imports point down.
-const LEVELS: [(&str, u8); 17] = [
+const LEVELS: [(&str, u8); 19] = [
     ("cli", 5),
     ("commands", 5),
     ("http", 4),
@@ -27,10 +27,12 @@ const LEVELS: [(&str, u8); 17] = [
     ("reply", 1),
     ("store", 1),
     ("clock", 0),
+    ("completions", 0),
     ("config", 0),
     ("id", 0),
     ("logging", 0),
     ("pool", 0),
+    ("sse", 0),
     ("text", 0),
 ];
 
