@@ -1,4 +1,18 @@
-//! Outbound HTTP: one request, one answer, bounded in time and bytes. Knows nothing of what is asked.
+//! Outbound HTTP, bounded in time and bytes. Knows nothing of what is asked.
+//!
+//! [`Get`] is one small question on a connection of its own; [`Client`] posts to one server, over connections that stay
+//! open, and gives the answer in pieces. Neither follows a redirect, asks the environment for a proxy, or looks up a name on
+//! a thread of the runtime but as [`Get::send`] says.
+
+mod connect;
+mod post;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    connect::{ConnectError, Resolver},
+    post::{Answer, BuildError, Client, PostError, Target},
+};
 
 use std::{io, time::Duration};
 
@@ -82,60 +96,6 @@ impl Get {
         tokio::select! {
             answer = &mut exchange => answer,
             ended = connection => { ended?; exchange.await }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
-    };
-
-    use super::*;
-
-    /// Asks a server that answers with `said`, and gives the request that it got as well.
-    async fn ask(said: &'static [u8], host: Option<&str>) -> (Result<(StatusCode, Bytes), ClientError>, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/health?x=1", listener.local_addr().unwrap()).parse().unwrap();
-        let server = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut got = Vec::new();
-            while !got.ends_with(b"\r\n\r\n") {
-                got.push(stream.read_u8().await.unwrap());
-            }
-            stream.write_all(said).await.unwrap();
-            String::from_utf8(got).unwrap()
-        });
-        let host = host.map(|host| host.parse().unwrap());
-        let answer = Get { url, host, within: Duration::from_secs(30), body_max: 5 }.send().await;
-        if matches!(answer, Err(ClientError::Url(_) | ClientError::Connect { .. })) {
-            return (answer, String::new()); // Nobody came, so the server still waits.
-        }
-        (answer, server.await.unwrap())
-    }
-
-    #[tokio::test]
-    async fn it_gets_status_and_body() {
-        let (answer, asked) = ask(b"HTTP/1.1 503 no\r\ncontent-length: 5\r\n\r\nhello", Some("app.example.org")).await;
-        assert_eq!(answer.unwrap(), (StatusCode::SERVICE_UNAVAILABLE, Bytes::from("hello")));
-        assert!(asked.starts_with("GET /health?x=1 HTTP/1.1\r\n") && asked.contains("host: app.example.org\r\n"));
-    }
-
-    #[tokio::test]
-    async fn a_body_over_the_bound_and_what_is_no_http_are_errors() {
-        let (answer, _) = ask(b"HTTP/1.1 200 ok\r\ncontent-length: 6\r\n\r\nhello!", None).await;
-        assert!(matches!(answer, Err(ClientError::Body(_))), "{answer:?}");
-        let (answer, _) = ask(b"SSH-2.0-x\r\n", None).await;
-        assert!(matches!(answer, Err(ClientError::Http(_))), "{answer:?}");
-    }
-
-    #[tokio::test]
-    async fn only_http_urls_are_asked() {
-        for url in ["https://127.0.0.1/", "/health", "ftp://127.0.0.1/"] {
-            let get = Get { url: url.parse().unwrap(), host: None, within: Duration::from_secs(30), body_max: 5 };
-            assert!(matches!(get.send().await, Err(ClientError::Url(_))), "{url}");
         }
     }
 }

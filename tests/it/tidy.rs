@@ -47,8 +47,9 @@ const NAMES_BESIDE: [(&str, &str); 3] = [
 ];
 
 /// Crates, and the only places that may name them.
-const CRATES: [(&[&str], &[&str]); 2] = [
-    (&["hyper", "hyper_util", "http_body_util"], &["src/http/", "src/client.rs", "benches/"]),
+const CRATES: [(&[&str], &[&str]); 3] = [
+    (&["hyper", "hyper_util", "http_body_util"], &["src/http/", "src/client.rs", "src/client/", "benches/"]),
+    (&["hyper_rustls", "rustls", "rustls_native_certs", "tower_service"], &["src/client/"]),
     (&["sled", "bincode"], &["src/store/", "benches/"]),
 ];
 
