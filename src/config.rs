@@ -158,19 +158,36 @@ pub enum ReplyBackend {
     Openai,
 }
 
+/// Who answers where no model can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// Nobody: the turn fails, and can be retried.
+    Nobody,
+    /// The built-in companion, after a line that says so.
+    Companion,
+}
+
 /// `[reply]`: what makes replies.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyConfig {
     /// Which backend.
     pub backend: ReplyBackend,
-    /// `[reply.openai]`
+    /// Who answers where no model can.
+    pub fallback: Fallback,
+    /// What the model is told before each conversation; empty: the compiled-in words.
+    pub system_prompt: String,
+    /// `[reply.openai]`: the server that is asked first, and how any is asked.
     pub openai: OpenaiConfig,
+    /// `[reply.second]`: the server that is asked where the first can't answer; none without a URL.
+    pub second: UpstreamConfig,
+    /// `[reply.third]`: as `second`, after it.
+    pub third: UpstreamConfig,
 }
 
-/// `[reply.openai]`: a server that speaks the OpenAI chat-completions protocol.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenaiConfig {
-    /// What `/chat/completions` is appended to: `http` or `https`, a host, and no slash at the end.
+/// A server that speaks the OpenAI chat-completions protocol.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// What `/chat/completions` is appended to: `http` or `https`, a host, and no slash at the end; empty: no such server.
     pub base_url: String,
     /// The model's name, as that server knows it.
     pub model: String,
@@ -178,10 +195,36 @@ pub struct OpenaiConfig {
     pub api_key_file: Option<PathBuf>,
     /// The environment variable that holds the key.
     pub api_key_env: Option<String>,
-    /// Longest wait for the first piece of a reply.
+    /// Certificates (PEM) that are trusted besides the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `[reply.openai]`: the first server, and the bounds that hold for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenaiConfig {
+    /// The server.
+    pub upstream: UpstreamConfig,
+    /// Most tokens of a reply; 0: the server's own bound.
+    pub max_tokens: usize,
+    /// Tokens that the model can look at, the reply's among them.
+    pub context_tokens: usize,
+    /// Longest time for a connection: look-up, TCP and TLS.
+    pub connect_timeout: Duration,
+    /// Longest wait for the first piece of a reply, from the start of a try.
     pub first_token_timeout: Duration,
-    /// Longest time for a whole reply.
+    /// Longest wait between two pieces.
+    pub token_timeout: Duration,
+    /// Longest time for a whole reply, over all tries.
     pub total_timeout: Duration,
+}
+
+impl ReplyConfig {
+    /// The servers that are there, each with the name of its table, in the order in which they are asked.
+    pub fn upstreams(&self) -> impl Iterator<Item = (&'static str, &UpstreamConfig)> {
+        let all =
+            [("reply.openai", &self.openai.upstream), ("reply.second", &self.second), ("reply.third", &self.third)];
+        all.into_iter().filter(|(_, upstream)| !upstream.base_url.is_empty())
+    }
 }
 
 /// `[concurrency]`: replies at once.
@@ -300,18 +343,27 @@ impl Default for ChatConfig {
 
 impl Default for ReplyConfig {
     fn default() -> Self {
-        Self { backend: ReplyBackend::Companion, openai: OpenaiConfig::default() }
+        Self {
+            backend: ReplyBackend::Companion,
+            fallback: Fallback::Nobody,
+            system_prompt: String::new(),
+            openai: OpenaiConfig::default(),
+            second: UpstreamConfig::default(),
+            third: UpstreamConfig::default(),
+        }
     }
 }
 
 impl Default for OpenaiConfig {
     fn default() -> Self {
+        let (base_url, model) = ("http://127.0.0.1:11434/v1".to_owned(), "llama3.2".to_owned());
         Self {
-            base_url: "http://127.0.0.1:11434/v1".to_owned(),
-            model: "llama3.2".to_owned(),
-            api_key_file: None,
-            api_key_env: None,
+            upstream: UpstreamConfig { base_url, model, ..UpstreamConfig::default() },
+            max_tokens: 1024,
+            context_tokens: 4096,
+            connect_timeout: Duration::from_secs(5),
             first_token_timeout: Duration::from_secs(20),
+            token_timeout: Duration::from_secs(20),
             total_timeout: Duration::from_mins(2),
         }
     }

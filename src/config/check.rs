@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeSet,
     fs, io,
+    net::IpAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use rustix::fs::Access;
 
-use super::Config;
+use super::{Config, ReplyBackend, UpstreamConfig};
 
 /// The weakest argon2 parameters that need no warning: OWASP's, which are the defaults.
 const ARGON2_LEAST: super::Argon2Config = super::Argon2Config { memory_kib: 19_456, iterations: 2, parallelism: 1 };
@@ -50,18 +51,92 @@ pub(super) fn between_keys(config: &Config, faulty: &BTreeSet<&'static str>) -> 
         format!("must be at most reply.openai.total_timeout_ms ({})", openai.total_timeout.as_millis()),
     );
     rule(
-        openai.api_key_file.is_none() || openai.api_key_env.is_none(),
-        &["reply.openai.api_key_file", "reply.openai.api_key_env"],
-        "and reply.openai.api_key_env can't both be set".to_owned(),
+        openai.context_tokens > openai.max_tokens,
+        &["reply.openai.context_tokens", "reply.openai.max_tokens"],
+        format!(
+            "must be over reply.openai.max_tokens ({}), not {}: the conversation needs room beside the reply",
+            openai.max_tokens, openai.context_tokens
+        ),
     );
+    for (keys, upstream) in upstreams(config) {
+        rule(
+            upstream.api_key_file.is_none() || upstream.api_key_env.is_none(),
+            &[keys.api_key_file, keys.api_key_env],
+            format!("and {} can't both be set", keys.api_key_env),
+        );
+        rule(
+            upstream.base_url.is_empty() || !upstream.model.is_empty(),
+            &[keys.model, keys.base_url],
+            format!("must name a model, because {} is set", keys.base_url),
+        );
+    }
     broken
 }
 
 /// What the machine must have for this config to work. Nothing is made or changed.
 pub(super) fn surroundings(config: &Config) -> Vec<Broken> {
     let dir = data_dir(&config.data.dir).err().map(|message| Broken { key: "data.dir", message });
-    let key_file = config.reply.openai.api_key_file.as_deref().and_then(|file| key_file(file).err());
-    dir.into_iter().chain(key_file.map(|message| Broken { key: "reply.openai.api_key_file", message })).collect()
+    let mut broken: Vec<_> = dir.into_iter().collect();
+    for (keys, upstream) in asked(config) {
+        let mut need =
+            |key, found: Result<(), String>| broken.extend(found.err().map(|message| Broken { key, message }));
+        need(keys.api_key_file, upstream.api_key_file.as_deref().map_or(Ok(()), key_file));
+        need(keys.api_key_env, upstream.api_key_env.as_deref().map_or(Ok(()), key_variable));
+        need(keys.ca_file, upstream.ca_file.as_deref().map_or(Ok(()), readable));
+    }
+    broken
+}
+
+/// The full names of the keys of a server that makes replies.
+struct UpstreamKeys {
+    base_url: &'static str,
+    model: &'static str,
+    api_key_file: &'static str,
+    api_key_env: &'static str,
+    ca_file: &'static str,
+}
+
+/// The servers that are asked for replies.
+fn asked(config: &Config) -> impl Iterator<Item = (UpstreamKeys, &UpstreamConfig)> {
+    let is_used = config.reply.backend == ReplyBackend::Openai;
+    upstreams(config).into_iter().filter(move |(_, upstream)| is_used && !upstream.base_url.is_empty())
+}
+
+/// All servers that can be set, whether they are or not.
+fn upstreams(config: &Config) -> [(UpstreamKeys, &UpstreamConfig); 3] {
+    let reply = &config.reply;
+    [
+        (
+            UpstreamKeys {
+                base_url: "reply.openai.base_url",
+                model: "reply.openai.model",
+                api_key_file: "reply.openai.api_key_file",
+                api_key_env: "reply.openai.api_key_env",
+                ca_file: "reply.openai.ca_file",
+            },
+            &reply.openai.upstream,
+        ),
+        (
+            UpstreamKeys {
+                base_url: "reply.second.base_url",
+                model: "reply.second.model",
+                api_key_file: "reply.second.api_key_file",
+                api_key_env: "reply.second.api_key_env",
+                ca_file: "reply.second.ca_file",
+            },
+            &reply.second,
+        ),
+        (
+            UpstreamKeys {
+                base_url: "reply.third.base_url",
+                model: "reply.third.model",
+                api_key_file: "reply.third.api_key_file",
+                api_key_env: "reply.third.api_key_env",
+                ca_file: "reply.third.ca_file",
+            },
+            &reply.third,
+        ),
+    ]
 }
 
 /// A data directory is one that can be written, or one that can be made.
@@ -104,6 +179,17 @@ fn key_file(file: &Path) -> Result<(), String> {
     Ok(())
 }
 
+fn key_variable(name: &str) -> Result<(), String> {
+    match std::env::var_os(name) {
+        Some(key) if !key.is_empty() => Ok(()),
+        Some(_) | None => Err(format!("names {name}, which the environment does not have")),
+    }
+}
+
+fn readable(file: &Path) -> Result<(), String> {
+    fs::File::open(file).map(drop).map_err(|error| format!("{}: {error}", file.display()))
+}
+
 /// What is allowed but should be known: sentences for the log.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -127,5 +213,22 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             );
         }
     }
+    for (keys, upstream) in asked(config) {
+        let has_key = upstream.api_key_file.is_some() || upstream.api_key_env.is_some();
+        if has_key && upstream.base_url.starts_with("http://") && !is_loopback(&upstream.base_url) {
+            warnings.push(format!(
+                "{} begins with http:// and is no loopback address: the key and all conversations cross the network in \
+                 the clear",
+                keys.base_url
+            ));
+        }
+    }
     warnings
+}
+
+/// True where the host of `url` is this machine.
+fn is_loopback(url: &str) -> bool {
+    let url = url.parse::<http::Uri>().unwrap_or_default();
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }

@@ -1,12 +1,16 @@
 //! Every key there is, in the order of `bondhu.toml`.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use http::Uri;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    Config, LogFormat, Registration, ReplyBackend,
+    Config, Fallback, LogFormat, Registration, ReplyBackend, UpstreamConfig,
     setting::{Field, Refusal, Setting, TimeUnit},
 };
 
@@ -14,6 +18,16 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
+
+const BASE_URL: &str = "a URL, as \"http://127.0.0.1:11434/v1\"";
+const NO_BASE_URL: &str = "a URL, as \"http://127.0.0.1:11434/v1\", or \"\" for none";
+const MODEL: &str = "the name of a model, 1 to 200 characters";
+const NO_MODEL: &str = "the name of a model, at most 200 characters";
+const FILE: &str = "a file, or \"\" for none";
+const VARIABLE: &str = "the name of an environment variable, or \"\" for none";
+
+/// Most characters of the system prompt.
+const SYSTEM_PROMPT_CHARS_MAX: usize = 8000;
 
 /// Every key, in the order of `bondhu.toml`.
 pub static SETTINGS: &[Setting] = &[
@@ -66,30 +80,119 @@ pub static SETTINGS: &[Setting] = &[
     // A character takes up to four bytes, and a message is at most 64 KiB on disk.
     count("chat.message_chars_max", |c| &mut c.chat.message_chars_max, 1, 16_384, "characters"),
     seconds("chat.idempotency_window_s", |c| &mut c.chat.idempotency_window, 1, 7 * 86_400),
-    text("reply.backend", "\"companion\"", set_backend, |config| {
+    text("reply.backend", "\"companion\" or \"openai\"", set_backend, |config| {
         match config.reply.backend {
             ReplyBackend::Companion => "companion",
             ReplyBackend::Openai => "openai",
         }
         .to_owned()
     }),
-    text("reply.openai.base_url", "a URL, as \"http://127.0.0.1:11434/v1\"", set_base_url, |config| {
-        config.reply.openai.base_url.clone()
+    text("reply.fallback", "\"none\" or \"companion\"", set_fallback, |config| {
+        match config.reply.fallback {
+            Fallback::Nobody => "none",
+            Fallback::Companion => "companion",
+        }
+        .to_owned()
     }),
-    text("reply.openai.model", "the name of a model, 1 to 200 characters", set_model, |config| {
-        config.reply.openai.model.clone()
-    }),
-    text("reply.openai.api_key_file", "a file, or \"\" for none", set_api_key_file, |config| {
-        config.reply.openai.api_key_file.as_ref().map_or_else(String::new, |file| file.display().to_string())
+    text("reply.system_prompt", "a text of at most 8000 characters", set_system_prompt, |config| {
+        config.reply.system_prompt.clone()
     }),
     text(
-        "reply.openai.api_key_env",
-        "the name of an environment variable, or \"\" for none",
-        set_api_key_env,
-        |config| config.reply.openai.api_key_env.clone().unwrap_or_default(),
+        "reply.openai.base_url",
+        BASE_URL,
+        |c, text| set_base_url(&mut c.reply.openai.upstream, text, true),
+        |c| c.reply.openai.upstream.base_url.clone(),
     ),
+    text(
+        "reply.openai.model",
+        MODEL,
+        |c, text| set_model(&mut c.reply.openai.upstream, text, true),
+        |c| c.reply.openai.upstream.model.clone(),
+    ),
+    text(
+        "reply.openai.api_key_file",
+        FILE,
+        |c, text| set_file(&mut c.reply.openai.upstream.api_key_file, text),
+        |c| show_file(c.reply.openai.upstream.api_key_file.as_deref()),
+    ),
+    text(
+        "reply.openai.api_key_env",
+        VARIABLE,
+        |c, text| set_variable(&mut c.reply.openai.upstream.api_key_env, text),
+        |c| c.reply.openai.upstream.api_key_env.clone().unwrap_or_default(),
+    ),
+    text(
+        "reply.openai.ca_file",
+        FILE,
+        |c, text| set_file(&mut c.reply.openai.upstream.ca_file, text),
+        |c| show_file(c.reply.openai.upstream.ca_file.as_deref()),
+    ),
+    count("reply.openai.max_tokens", |c| &mut c.reply.openai.max_tokens, 0, 1_000_000, "tokens"),
+    count("reply.openai.context_tokens", |c| &mut c.reply.openai.context_tokens, 512, 10_000_000, "tokens"),
+    ms("reply.openai.connect_timeout_ms", |c| &mut c.reply.openai.connect_timeout, 10, 60_000),
     ms("reply.openai.first_token_timeout_ms", |c| &mut c.reply.openai.first_token_timeout, 100, 600_000),
+    ms("reply.openai.token_timeout_ms", |c| &mut c.reply.openai.token_timeout, 100, 600_000),
     ms("reply.openai.total_timeout_ms", |c| &mut c.reply.openai.total_timeout, 100, 3_600_000),
+    text(
+        "reply.second.base_url",
+        NO_BASE_URL,
+        |c, text| set_base_url(&mut c.reply.second, text, false),
+        |c| c.reply.second.base_url.clone(),
+    ),
+    text(
+        "reply.second.model",
+        NO_MODEL,
+        |c, text| set_model(&mut c.reply.second, text, false),
+        |c| c.reply.second.model.clone(),
+    ),
+    text(
+        "reply.second.api_key_file",
+        FILE,
+        |c, text| set_file(&mut c.reply.second.api_key_file, text),
+        |c| show_file(c.reply.second.api_key_file.as_deref()),
+    ),
+    text(
+        "reply.second.api_key_env",
+        VARIABLE,
+        |c, text| set_variable(&mut c.reply.second.api_key_env, text),
+        |c| c.reply.second.api_key_env.clone().unwrap_or_default(),
+    ),
+    text(
+        "reply.second.ca_file",
+        FILE,
+        |c, text| set_file(&mut c.reply.second.ca_file, text),
+        |c| show_file(c.reply.second.ca_file.as_deref()),
+    ),
+    text(
+        "reply.third.base_url",
+        NO_BASE_URL,
+        |c, text| set_base_url(&mut c.reply.third, text, false),
+        |c| c.reply.third.base_url.clone(),
+    ),
+    text(
+        "reply.third.model",
+        NO_MODEL,
+        |c, text| set_model(&mut c.reply.third, text, false),
+        |c| c.reply.third.model.clone(),
+    ),
+    text(
+        "reply.third.api_key_file",
+        FILE,
+        |c, text| set_file(&mut c.reply.third.api_key_file, text),
+        |c| show_file(c.reply.third.api_key_file.as_deref()),
+    ),
+    text(
+        "reply.third.api_key_env",
+        VARIABLE,
+        |c, text| set_variable(&mut c.reply.third.api_key_env, text),
+        |c| c.reply.third.api_key_env.clone().unwrap_or_default(),
+    ),
+    text(
+        "reply.third.ca_file",
+        FILE,
+        |c, text| set_file(&mut c.reply.third.ca_file, text),
+        |c| show_file(c.reply.third.ca_file.as_deref()),
+    ),
     count("concurrency.min", |c| &mut c.concurrency.min, 1, 10_000, "replies"),
     count("concurrency.max", |c| &mut c.concurrency.max, 1, 10_000, "replies"),
     count("concurrency.queue", |c| &mut c.concurrency.queue, 0, 100_000, "turns"),
@@ -248,20 +351,39 @@ fn set_registration(config: &mut Config, text: &str) -> Result<(), Refusal> {
 }
 
 fn set_backend(config: &mut Config, text: &str) -> Result<(), Refusal> {
-    match text {
-        "companion" => config.reply.backend = ReplyBackend::Companion,
-        "openai" => {
-            let later = "\"openai\" comes in a later version; this one has \"companion\", which needs no other server";
-            return Err(Some(later.to_owned()));
-        }
+    config.reply.backend = match text {
+        "companion" => ReplyBackend::Companion,
+        "openai" => ReplyBackend::Openai,
         _ => return Err(None),
-    }
+    };
     Ok(())
 }
 
-fn set_base_url(config: &mut Config, text: &str) -> Result<(), Refusal> {
+fn set_fallback(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    config.reply.fallback = match text {
+        "none" => Fallback::Nobody,
+        "companion" => Fallback::Companion,
+        _ => return Err(None),
+    };
+    Ok(())
+}
+
+fn set_system_prompt(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    let chars = text.chars().count();
+    if chars > SYSTEM_PROMPT_CHARS_MAX {
+        return Err(Some(format!("must be a text of at most {SYSTEM_PROMPT_CHARS_MAX} characters, not {chars}")));
+    }
+    text.clone_into(&mut config.reply.system_prompt);
+    Ok(())
+}
+
+fn set_base_url(upstream: &mut UpstreamConfig, text: &str, is_needed: bool) -> Result<(), Refusal> {
     // The text is not repeated: a key that was put into it by mistake must not reach a terminal or a log.
     let refuse = |why: &str| Err(Some(format!("must be a URL, as \"http://127.0.0.1:11434/v1\"; this one {why}")));
+    if text.is_empty() && !is_needed {
+        upstream.base_url.clear();
+        return Ok(());
+    }
     let Ok(uri) = text.parse::<Uri>() else { return refuse("is no URL") };
     let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
         return refuse("has no host");
@@ -272,27 +394,34 @@ fn set_base_url(config: &mut Config, text: &str) -> Result<(), Refusal> {
     if authority.as_str().contains('@') {
         return refuse("has a user name or password in it; a key belongs into api_key_file or api_key_env");
     }
+    if !is_host_and_port(authority) {
+        return refuse("has no valid host and port");
+    }
     if uri.query().is_some() || text.contains('#') {
         return refuse("has a query or a fragment");
     }
-    text.trim_end_matches('/').clone_into(&mut config.reply.openai.base_url);
+    text.trim_end_matches('/').clone_into(&mut upstream.base_url);
     Ok(())
 }
 
-fn set_model(config: &mut Config, text: &str) -> Result<(), Refusal> {
-    if text.is_empty() || text.chars().count() > 200 || text.chars().any(char::is_control) {
+fn set_model(upstream: &mut UpstreamConfig, text: &str, is_needed: bool) -> Result<(), Refusal> {
+    if (text.is_empty() && is_needed) || text.chars().count() > 200 || text.chars().any(char::is_control) {
         return Err(None);
     }
-    text.clone_into(&mut config.reply.openai.model);
+    text.clone_into(&mut upstream.model);
     Ok(())
 }
 
-fn set_api_key_file(config: &mut Config, text: &str) -> Result<(), Refusal> {
-    config.reply.openai.api_key_file = if text.is_empty() { None } else { Some(path(text).ok_or(None)?) };
+fn set_file(file: &mut Option<PathBuf>, text: &str) -> Result<(), Refusal> {
+    *file = if text.is_empty() { None } else { Some(path(text).ok_or(None)?) };
     Ok(())
 }
 
-fn set_api_key_env(config: &mut Config, text: &str) -> Result<(), Refusal> {
+fn show_file(file: Option<&Path>) -> String {
+    file.map_or_else(String::new, |file| file.display().to_string())
+}
+
+fn set_variable(variable: &mut Option<String>, text: &str) -> Result<(), Refusal> {
     let is_name =
         text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !text.starts_with(|c: char| c.is_ascii_digit());
     if !is_name {
@@ -301,7 +430,7 @@ fn set_api_key_env(config: &mut Config, text: &str) -> Result<(), Refusal> {
             "must be the name of an environment variable (letters, digits and _), not the key".to_owned(),
         ));
     }
-    config.reply.openai.api_key_env = Some(text.to_owned()).filter(|name| !name.is_empty());
+    *variable = Some(text.to_owned()).filter(|name| !name.is_empty());
     Ok(())
 }
 

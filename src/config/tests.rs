@@ -108,7 +108,7 @@ fn every_value_that_is_shown_reads_back_the_same() {
     let first = config(&text);
     let shown: Vec<String> = SETTINGS.iter().map(|it| format!("{} = {}", it.key, it.show(&first))).collect();
     assert_eq!(config(&shown.join("\n")), first);
-    assert_eq!(first.reply.openai.base_url, "https://llm.example/v1");
+    assert_eq!(first.reply.openai.upstream.base_url, "https://llm.example/v1");
     assert_ne!(first, Config::default());
 }
 
@@ -215,6 +215,9 @@ fn rules_between_keys_are_kept() {
         ("auth.argon2 = { parallelism = 2, memory_kib = 15 }", "auth.argon2.memory_kib"),
         ("reply.openai = { total_timeout_ms = 19999 }", "reply.openai.first_token_timeout_ms"),
         ("reply.openai = { api_key_file = \"a\", api_key_env = \"B\" }", "reply.openai.api_key_file"),
+        ("reply.third = { api_key_file = \"a\", api_key_env = \"B\" }", "reply.third.api_key_file"),
+        ("reply.second = { base_url = \"http://a.example\" }", "reply.second.model"),
+        ("reply.openai = { max_tokens = 4096 }", "reply.openai.context_tokens"),
     ] {
         let told = faults(text);
         assert!(told.len() == 1 && told[0].contains(key), "{told:?}");
@@ -245,7 +248,11 @@ fn values_are_what_their_keys_want() {
         "reply.backend = \"gpt\"",
         "reply.openai.base_url = \"localhost\"",
         "reply.openai.base_url = \"ftp://a.example\"",
+        "reply.openai.base_url = \"\"",
+        "reply.openai.base_url = \"http://a.example:x\"",
         "reply.openai.model = \"\"",
+        "reply.second.base_url = \"ftp://a.example\"",
+        "reply.fallback = \"gpt\"",
         "log.level = true",
     ] {
         assert_eq!(faults(bad).len(), 1, "{bad}");
@@ -257,9 +264,22 @@ fn values_are_what_their_keys_want() {
 }
 
 #[test]
-fn the_openai_backend_is_refused_with_a_way_out() {
-    let told = faults("reply.backend = \"openai\"");
-    assert!(told[0].contains("later version") && told[0].contains("\"companion\""), "{told:?}");
+fn servers_that_make_replies_are_asked_in_their_order() {
+    let config = config(
+        "reply.backend = \"openai\"\nreply.third = { base_url = \"http://c.example/\", model = \"m\" }\n\
+         reply.openai.base_url = \"http://a.example\"",
+    );
+    assert_eq!(config.reply.backend, ReplyBackend::Openai);
+    let asked: Vec<_> = config.reply.upstreams().map(|(table, upstream)| (table, upstream.base_url.as_str())).collect();
+    assert_eq!(asked, [("reply.openai", "http://a.example"), ("reply.third", "http://c.example")]);
+}
+
+#[test]
+fn a_system_prompt_has_8000_characters_at_most() {
+    let prompt = |chars: usize| format!("reply.system_prompt = \"{}\"", "আ".repeat(chars));
+    assert_eq!(config(&prompt(8000)).reply.system_prompt.chars().count(), 8000);
+    let told = faults(&prompt(8001));
+    assert!(told.len() == 1 && told[0].contains("not 8001") && !told[0].contains('আ'), "{told:?}");
 }
 
 #[test]
@@ -299,7 +319,8 @@ fn what_the_machine_lacks_is_told_and_nothing_is_made() {
     let lacks = |dir: &Path, key: Option<&Path>| {
         let mut config = Config::default();
         config.data.dir = dir.to_owned();
-        config.reply.openai.api_key_file = key.map(Path::to_owned);
+        config.reply.backend = ReplyBackend::Openai;
+        config.reply.openai.upstream.api_key_file = key.map(Path::to_owned);
         check::surroundings(&config).into_iter().map(|broken| broken.message).collect::<String>()
     };
     assert!(lacks(&file, None).contains("is not a directory"));
@@ -315,6 +336,45 @@ fn what_the_machine_lacks_is_told_and_nothing_is_made() {
     assert!(lacks(&new, Some(&key)).contains("chmod 600"));
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(lacks(&new, Some(&key)), "");
+}
+
+#[test]
+fn what_servers_need_is_looked_for_only_where_they_are_asked() {
+    let text = "reply.third = { base_url = \"https://a.example\", model = \"m\", api_key_env = \"BONDHU_TEST_NO_SUCH\", \
+                ca_file = \"/nowhere/ca.pem\" }";
+    let lacks = |text: &str| {
+        let mut config = config(text);
+        config.data.dir = std::env::temp_dir();
+        check::surroundings(&config).into_iter().map(|broken| broken.key).collect::<Vec<_>>()
+    };
+    assert_eq!(lacks(text), [""; 0]);
+    assert_eq!(
+        lacks(&format!("reply.backend = \"openai\"\n{text}")),
+        ["reply.third.api_key_env", "reply.third.ca_file"]
+    );
+}
+
+#[test]
+fn a_key_that_crosses_the_network_in_the_clear_is_warned_about() {
+    let warnings = |url: &str, key: &str| {
+        let text =
+            format!("reply.backend = \"openai\"\nreply.openai = {{ base_url = \"{url}\", api_key_env = \"{key}\" }}");
+        load_all(&text, &[], &[]).unwrap().warnings
+    };
+    let told = warnings("http://llm.example/v1", "KEY");
+    assert!(
+        told.len() == 1 && told[0].contains("reply.openai.base_url") && told[0].contains("in the clear"),
+        "{told:?}"
+    );
+    for (url, key) in [
+        ("https://llm.example/v1", "KEY"),
+        ("http://llm.example/v1", ""),
+        ("http://localhost:1/v1", "KEY"),
+        ("http://127.9.9.9/v1", "KEY"),
+        ("http://[::1]:1/v1", "KEY"),
+    ] {
+        assert_eq!(warnings(url, key).len(), 0, "{url}");
+    }
 }
 
 #[test]
