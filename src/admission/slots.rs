@@ -1,7 +1,11 @@
-//! Reply slots: so many replies at once, and a short queue that is fair by user.
+//! Reply slots: so many replies at once as the backend bears, and a short queue that is fair by user.
 //!
 //! A slot that comes free goes straight to whoever is next, so none is ever free while somebody waits, and a newcomer
-//! can't overtake the queue.
+//! can't overtake the queue. Where the limit falls, nothing is taken away: nobody gets a slot until enough are back.
+//!
+//! No timer closes the limit's windows; every call passes the time. Nobody waits for ever for that: whoever waits, waits
+//! for replies that are being made, there is one at least, and its end is such a call. A limit that could have risen
+//! since the last call is found then, some milliseconds later than a timer would find it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,11 +13,12 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 
+use super::limit::Limit;
 use crate::{config::ConcurrencyConfig, id::UserId};
 
 /// No slot came free in time.
@@ -36,6 +41,25 @@ pub struct Slot {
     slots: Slots,
 }
 
+/// How things stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gauges {
+    /// Slots that may be held at once, as of now.
+    pub limit: usize,
+    /// Slots that are held; more than `limit` for a while after it fell.
+    pub held: usize,
+    /// Turns that wait for a slot.
+    pub waiting: usize,
+}
+
+/// The wait for one reply's first token. Dropped without a word of how it ended, it counts for nothing.
+#[must_use]
+pub struct Measure {
+    slots: Slots,
+    /// The limit's number for it.
+    number: u64,
+}
+
 struct Shared {
     /// Guards who has and who waits.
     state: Mutex<State>,
@@ -46,8 +70,10 @@ struct Shared {
 }
 
 struct State {
-    /// Slots that nobody has. None while somebody waits.
-    free: usize,
+    /// How many slots there are, just now.
+    limit: Limit,
+    /// Slots that somebody has. No fewer than the limit while somebody waits.
+    held: usize,
     /// All waiters of all users.
     waiting: usize,
     /// The users who wait, each once, in the order in which they get the next slots.
@@ -73,11 +99,17 @@ struct Place {
 }
 
 impl Slots {
-    /// As many as `config.max` says, and one at least.
+    /// `config.max` slots, one at least; later as many as the measured waits speak for, between `min` and `max`.
     #[must_use]
     pub fn new(config: &ConcurrencyConfig) -> Self {
-        let state =
-            State { free: config.max.max(1), waiting: 0, turns: VecDeque::new(), lines: HashMap::new(), next: 0 };
+        let state = State {
+            limit: Limit::new(config.min, config.max, Instant::now()),
+            held: 0,
+            waiting: 0,
+            turns: VecDeque::new(),
+            lines: HashMap::new(),
+            next: 0,
+        };
         let shared = Shared {
             state: Mutex::new(state),
             queue_max: config.queue,
@@ -104,11 +136,24 @@ impl Slots {
         }
     }
 
+    /// How many slots there are, are held and are waited for. That says nothing of what the next call is answered.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let state = self.now();
+        Gauges { limit: state.limit.get(), held: state.held, waiting: state.waiting }
+    }
+
+    /// A reply is asked for now: its first token's wait moves the limit, and so does a wait that does not end.
+    pub fn measure(&self) -> Measure {
+        let number = self.now().limit.ask();
+        Measure { slots: self.clone(), number }
+    }
+
     /// Takes a free slot (then there is no place to wait in), or else a place in the queue.
     fn enter(&self, user: UserId) -> Result<Option<Place>, Overloaded> {
-        let mut state = self.lock();
-        if state.free > 0 {
-            state.free -= 1;
+        let mut state = self.now();
+        if state.held < state.limit.get() {
+            state.held += 1;
             return Ok(None);
         }
         if state.waiting >= self.shared.queue_max && !state.make_room(user) {
@@ -126,6 +171,13 @@ impl Slots {
         Overloaded { retry_after: Duration::from_secs(1 + refused % 2) }
     }
 
+    /// The state as of now: what the time that has passed does to the limit is done.
+    fn now(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        state.pass(Instant::now()); // Read under the lock, so that it never goes back.
+        state
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under this lock.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -134,7 +186,25 @@ impl Slots {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.slots.lock().give_back();
+        self.slots.now().give_back();
+    }
+}
+
+impl Measure {
+    /// The first token is here.
+    pub fn first_token(self) {
+        self.slots.now().limit.first_token(self.number);
+    }
+
+    /// The backend said that it was overloaded (429, 503), or nothing in time.
+    pub fn overloaded(self) {
+        self.slots.now().limit.overloaded(self.number);
+    }
+}
+
+impl Drop for Measure {
+    fn drop(&mut self) {
+        self.slots.now().limit.forget(self.number); // Nothing where it has ended already.
     }
 }
 
@@ -144,7 +214,7 @@ impl Drop for Place {
     /// Who is taken out of the queue is told so under the same lock, so the answer here can't change any more. A slot
     /// that `acquire` has received is gone from the channel, and stays with it.
     fn drop(&mut self) {
-        let mut state = self.slots.lock();
+        let mut state = self.slots.now();
         if !state.remove(self.user, self.number) && self.granted.try_recv().is_ok() {
             state.give_back();
         }
@@ -164,27 +234,45 @@ impl State {
         number
     }
 
-    /// Hands a slot to the next user's oldest waiter; it is free where nobody waits.
+    /// It is `now`: the limit may have moved, and where it rose, who waits gets what is new.
+    fn pass(&mut self, now: Instant) {
+        self.limit.pass(now, self.held);
+        self.grant();
+    }
+
+    /// Takes a slot back, for whoever is next.
     fn give_back(&mut self) {
-        while let Some(user) = self.turns.pop_front() {
-            let Some(line) = self.lines.get_mut(&user) else { continue };
-            let waiter = line.pop_front();
-            if line.is_empty() {
-                self.lines.remove(&user);
-            } else {
-                self.turns.push_back(user);
-            }
-            if let Some(waiter) = waiter {
-                self.waiting -= 1;
-                // A receiver leaves the queue before it goes, so it is there to be told.
-                let _ = waiter.granted.send(());
-                return;
-            }
+        self.held -= 1;
+        self.grant();
+    }
+
+    /// Hands every slot there is to the next user's oldest waiter.
+    fn grant(&mut self) {
+        while self.held < self.limit.get() {
+            let Some(waiter) = self.pop() else { return };
+            self.held += 1;
+            // A receiver leaves the queue before it goes, so it is there to be told.
+            let _ = waiter.granted.send(());
         }
-        self.free += 1;
+    }
+
+    /// Takes the next user's oldest waiter out of the queue.
+    fn pop(&mut self) -> Option<Waiter> {
+        let user = self.turns.pop_front()?;
+        let line = self.lines.get_mut(&user)?;
+        let waiter = line.pop_front()?;
+        self.waiting -= 1;
+        if line.is_empty() {
+            self.lines.remove(&user);
+        } else {
+            self.turns.push_back(user);
+        }
+        Some(waiter)
     }
 
     /// Sends the newest waiter of the user with most of them away, if `user` would still have fewer with one more.
+    ///
+    /// It looks at every waiting user: of the 256 waiters that a queue is meant for, that takes microseconds.
     fn make_room(&mut self, user: UserId) -> bool {
         let own = self.lines.get(&user).map_or(0, VecDeque::len);
         let Some((&crowd, line)) = self.lines.iter().max_by_key(|(_, line)| line.len()) else { return false };
@@ -210,157 +298,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        pin::Pin,
-        task::{Context, Poll, Waker},
-    };
-
-    use super::*;
-
-    type Acquire = Pin<Box<dyn Future<Output = Result<Slot, Overloaded>>>>;
-
-    fn slots(max: usize, queue: usize) -> Slots {
-        let queue_timeout = Duration::from_hours(24);
-        Slots::new(&ConcurrencyConfig { min: 1, max, queue, queue_timeout })
-    }
-
-    fn acquire(slots: &Slots, user: UserId) -> Acquire {
-        let slots = slots.clone();
-        Box::pin(async move { slots.acquire(user).await })
-    }
-
-    /// A caller that has asked, and waits unless a slot was free.
-    fn ask(slots: &Slots, user: UserId) -> Acquire {
-        let mut acquire = acquire(slots, user);
-        assert!(poll(&mut acquire).is_pending(), "no slot should be free");
-        acquire
-    }
-
-    /// A caller that is refused at once.
-    fn refused(slots: &Slots, user: UserId) -> Overloaded {
-        match poll(&mut acquire(slots, user)) {
-            Poll::Ready(Err(overloaded)) => overloaded,
-            Poll::Ready(Ok(_)) | Poll::Pending => panic!("not refused"),
-        }
-    }
-
-    fn poll(acquire: &mut Acquire) -> Poll<Result<Slot, Overloaded>> {
-        acquire.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-    }
-
-    fn granted(acquire: &mut Acquire) -> Option<Slot> {
-        match poll(acquire) {
-            Poll::Ready(Ok(slot)) => Some(slot),
-            Poll::Ready(Err(_)) => panic!("refused"),
-            Poll::Pending => None,
-        }
-    }
-
-    /// Gives `slot` back again and again, and says in which order the waiters got it.
-    fn order(slot: Slot, mut waiters: Vec<(char, Acquire)>) -> String {
-        let (mut slot, mut order) = (Some(slot), String::new());
-        while !waiters.is_empty() {
-            drop(slot.take());
-            let at = waiters.iter_mut().position(|(_, acquire)| {
-                slot = granted(acquire);
-                slot.is_some()
-            });
-            order.push(waiters.remove(at.expect("a slot that was given back goes to a waiter")).0);
-        }
-        order
-    }
-
-    #[tokio::test]
-    async fn there_are_as_many_slots_as_configured_and_one_at_least() {
-        let user = UserId::new();
-        for (max, real) in [(0, 1), (1, 1), (3, 3)] {
-            let slots = slots(max, 0);
-            let mut held = Vec::new();
-            while let Ok(slot) = slots.acquire(user).await {
-                held.push(slot);
-            }
-            assert_eq!(held.len(), real);
-            held.pop();
-            assert!(slots.acquire(user).await.is_ok());
-        }
-    }
-
-    #[tokio::test]
-    async fn users_take_turns_and_each_is_served_in_its_own_order() {
-        let slots = slots(1, 10);
-        let (a, b, c) = (UserId::new(), UserId::new(), UserId::new());
-        let slot = slots.acquire(a).await.unwrap();
-        let waiters = [(a, '1'), (a, '2'), (a, '3'), (b, '4'), (c, '5'), (b, '6')];
-        let waiters = waiters.map(|(user, name)| (name, ask(&slots, user)));
-        assert_eq!(order(slot, waiters.into()), "145263");
-        assert_eq!(slots.lock().free, 1);
-    }
-
-    #[tokio::test]
-    async fn a_newcomer_does_not_take_a_slot_that_a_waiter_was_given() {
-        let slots = slots(1, 10);
-        let slot = slots.acquire(UserId::new()).await.unwrap();
-        let mut first = ask(&slots, UserId::new());
-        drop(slot); // It is the first one's now, though that one has not run since.
-        let mut newcomer = ask(&slots, UserId::new());
-        let slot = granted(&mut first).unwrap();
-        assert!(granted(&mut newcomer).is_none());
-        drop(slot);
-        assert!(granted(&mut newcomer).is_some());
-    }
-
-    #[tokio::test]
-    async fn a_waiter_that_goes_away_leaks_no_slot_and_no_place() {
-        let slots = slots(1, 2);
-        let (a, b) = (UserId::new(), UserId::new());
-        let slot = slots.acquire(a).await.unwrap();
-        let (waits, mut stays) = (ask(&slots, a), ask(&slots, b));
-        drop(waits);
-        assert_eq!(slots.lock().waiting, 1);
-        let given = ask(&slots, a);
-        drop(slot);
-        let slot = granted(&mut stays).unwrap();
-        drop(slot); // To `given`, which goes away without ever taking it.
-        assert_eq!(slots.lock().free, 0);
-        drop(given);
-        let state = slots.lock();
-        assert_eq!((state.free, state.waiting, state.turns.len(), state.lines.len()), (1, 0, 0, 0));
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_refuses_at_once() {
-        let slots = slots(1, 1);
-        let (a, b) = (UserId::new(), UserId::new());
-        let _slot = slots.acquire(a).await.unwrap();
-        let mut waits = ask(&slots, a);
-        let waits_told = [refused(&slots, a), refused(&slots, b)].map(|refused| refused.retry_after.as_secs());
-        assert_eq!(waits_told, [1, 2]);
-        assert!(granted(&mut waits).is_none());
-    }
-
-    #[tokio::test]
-    async fn one_users_crowd_makes_room_for_another_user() {
-        let slots = slots(1, 3);
-        let (a, b) = (UserId::new(), UserId::new());
-        let slot = slots.acquire(a).await.unwrap();
-        let (first, second) = (ask(&slots, a), ask(&slots, a));
-        let mut newest = ask(&slots, a);
-        let other = ask(&slots, b);
-        assert!(matches!(poll(&mut newest), Poll::Ready(Err(_))));
-        drop(newest);
-        refused(&slots, b); // With one more, b would have as many as a.
-        assert_eq!(order(slot, vec![('1', first), ('2', second), ('3', other)]), "132");
-        assert_eq!(slots.lock().free, 1);
-    }
-
-    #[tokio::test]
-    async fn a_wait_ends_at_the_timeout_and_leaves_nothing_behind() {
-        let slots = Slots::new(&ConcurrencyConfig { min: 1, max: 1, queue: 5, queue_timeout: Duration::ZERO });
-        let slot = slots.acquire(UserId::new()).await.unwrap();
-        assert!(slots.acquire(UserId::new()).await.is_err());
-        assert_eq!(slots.lock().waiting, 0);
-        drop(slot);
-        assert!(slots.acquire(UserId::new()).await.is_ok());
-    }
-}
+mod tests;
