@@ -1,7 +1,8 @@
 //! Reply slots: so many replies at once as the backend bears, and a short queue that is fair by user.
 //!
-//! A slot that comes free goes straight to whoever is next, so none is ever free while somebody waits, and a newcomer
-//! can't overtake the queue. Where the limit falls, nothing is taken away: nobody gets a slot until enough are back.
+//! A slot that comes free goes straight to whoever is next, so none is ever free while somebody waits who may have it,
+//! and a newcomer can't overtake the queue. No user has more than half of the slots, also while nobody else wants them:
+//! whoever comes next finds some. Where the limit falls, nothing is taken away: nobody gets a slot until enough are back.
 //!
 //! No timer closes the limit's windows; every call passes the time. Nobody waits for ever for that: whoever waits, waits
 //! for replies that are being made, there is one at least, and its end is such a call. A limit that could have risen
@@ -39,6 +40,7 @@ pub struct Slots {
 #[must_use]
 pub struct Slot {
     slots: Slots,
+    user: UserId,
 }
 
 /// How things stand.
@@ -72,8 +74,13 @@ struct Shared {
 struct State {
     /// How many slots there are, just now.
     limit: Limit,
-    /// Slots that somebody has. No fewer than the limit while somebody waits.
+    /// Slots that somebody has. No fewer than the limit while somebody waits who is below the share.
     held: usize,
+    /// How many of them each user has; never 0.
+    holders: HashMap<UserId, usize>,
+    /// Those who wait before all others, oldest first: no more than the turns that a crash left open, and those were
+    /// admitted before it.
+    first: VecDeque<Waiter>,
     /// All waiters of all users.
     waiting: usize,
     /// The users who wait, each once, in the order in which they get the next slots.
@@ -85,6 +92,7 @@ struct State {
 }
 
 struct Waiter {
+    user: UserId,
     number: u64,
     /// Told once a slot is the waiter's; dropped where the waiter has to go.
     granted: oneshot::Sender<()>,
@@ -94,6 +102,7 @@ struct Waiter {
 struct Place {
     slots: Slots,
     user: UserId,
+    /// The waiter's.
     number: u64,
     granted: oneshot::Receiver<()>,
 }
@@ -105,6 +114,8 @@ impl Slots {
         let state = State {
             limit: Limit::new(config.min, config.max, Instant::now()),
             held: 0,
+            holders: HashMap::new(),
+            first: VecDeque::new(),
             waiting: 0,
             turns: VecDeque::new(),
             lines: HashMap::new(),
@@ -122,25 +133,36 @@ impl Slots {
     /// Takes a slot, after a short wait where none is free. Dropping the future leaves the queue.
     ///
     /// Waiting users get slots in turn, one each, whatever number of waiters each has; a user's own waiters in the
-    /// order they came. Where the queue is full of one user's waiters, the newest of them makes room for another user.
+    /// order they came. A user who has half of the slots (rounded up) waits too, and is passed over. Where the queue is full of one user's waiters, the newest of them makes room for another user.
     ///
     /// # Errors
     /// [`Overloaded`] at once where the queue is full, or when the wait is over.
     pub async fn acquire(&self, user: UserId) -> Result<Slot, Overloaded> {
         let Some(mut place) = self.enter(user)? else {
-            return Ok(Slot { slots: self.clone() });
+            return Ok(self.slot(user));
         };
         match tokio::time::timeout(self.shared.queue_timeout, &mut place.granted).await {
-            Ok(Ok(())) => Ok(Slot { slots: self.clone() }), // The place has none to pass on any more.
+            Ok(Ok(())) => Ok(self.slot(user)), // The place has none to pass on any more.
             Ok(Err(_)) | Err(_) => Err(self.overloaded()),
         }
+    }
+
+    /// Takes a slot before everyone else who waits, however long that takes: for turns that a crash left open. No share
+    /// bounds it, but what it takes counts in the user's. Dropping the future leaves the queue.
+    pub async fn acquire_first(&self, user: UserId) -> Slot {
+        while let Some(mut place) = self.enter_first(user) {
+            if (&mut place.granted).await.is_ok() {
+                break;
+            } // No one is sent away from this line, so it does not come to another round.
+        }
+        self.slot(user)
     }
 
     /// How many slots there are, are held and are waited for. That says nothing of what the next call is answered.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
         let state = self.now();
-        Gauges { limit: state.limit.get(), held: state.held, waiting: state.waiting }
+        Gauges { limit: state.limit.get(), held: state.held, waiting: state.waiting + state.first.len() }
     }
 
     /// A reply is asked for now: its first token's wait moves the limit, and so does a wait that does not end.
@@ -152,8 +174,9 @@ impl Slots {
     /// Takes a free slot (then there is no place to wait in), or else a place in the queue.
     fn enter(&self, user: UserId) -> Result<Option<Place>, Overloaded> {
         let mut state = self.now();
-        if state.held < state.limit.get() {
-            state.held += 1;
+        // Where a slot is free still, nobody waits who may have it.
+        if state.held < state.limit.get() && state.below_share(user) {
+            state.take(user);
             return Ok(None);
         }
         if state.waiting >= self.shared.queue_max && !state.make_room(user) {
@@ -163,6 +186,24 @@ impl Slots {
         let (granted, told) = oneshot::channel();
         let number = state.push(user, granted);
         Ok(Some(Place { slots: self.clone(), user, number, granted: told }))
+    }
+
+    /// The same for who comes before all others.
+    fn enter_first(&self, user: UserId) -> Option<Place> {
+        let mut state = self.now();
+        if state.held < state.limit.get() {
+            state.take(user);
+            return None;
+        }
+        let (granted, told) = oneshot::channel();
+        let number = state.number();
+        state.first.push_back(Waiter { user, number, granted });
+        Some(Place { slots: self.clone(), user, number, granted: told })
+    }
+
+    /// The slot that `user` was given in the state.
+    fn slot(&self, user: UserId) -> Slot {
+        Slot { slots: self.clone(), user }
     }
 
     /// One second or two, in turn, so that not all come back at once; whole seconds are what `Retry-After` can say.
@@ -186,7 +227,7 @@ impl Slots {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.slots.now().give_back();
+        self.slots.now().give_back(self.user);
     }
 }
 
@@ -216,22 +257,26 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.slots.now();
         if !state.remove(self.user, self.number) && self.granted.try_recv().is_ok() {
-            state.give_back();
+            state.give_back(self.user);
         }
     }
 }
 
 impl State {
     fn push(&mut self, user: UserId, granted: oneshot::Sender<()>) -> u64 {
-        let number = self.next;
-        self.next += 1;
+        let number = self.number();
         self.waiting += 1;
         let line = self.lines.entry(user).or_default();
         if line.is_empty() {
             self.turns.push_back(user);
         }
-        line.push_back(Waiter { number, granted });
+        line.push_back(Waiter { user, number, granted });
         number
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
     }
 
     /// It is `now`: the limit may have moved, and where it rose, who waits gets what is new.
@@ -240,25 +285,44 @@ impl State {
         self.grant();
     }
 
+    /// Whether the user has less than half of the slots, rounded up.
+    fn below_share(&self, user: UserId) -> bool {
+        self.holders.get(&user).is_none_or(|&held| held < self.limit.get().div_ceil(2))
+    }
+
+    fn take(&mut self, user: UserId) {
+        self.held += 1;
+        *self.holders.entry(user).or_default() += 1;
+    }
+
     /// Takes a slot back, for whoever is next.
-    fn give_back(&mut self) {
+    fn give_back(&mut self, user: UserId) {
         self.held -= 1;
+        if let Some(held) = self.holders.get_mut(&user) {
+            *held -= 1;
+            if *held == 0 {
+                self.holders.remove(&user);
+            }
+        }
         self.grant();
     }
 
-    /// Hands every slot there is to the next user's oldest waiter.
+    /// Hands every slot there is to who is next.
     fn grant(&mut self) {
         while self.held < self.limit.get() {
-            let Some(waiter) = self.pop() else { return };
-            self.held += 1;
+            let Some(waiter) = self.first.pop_front().or_else(|| self.pop()) else { return };
+            self.take(waiter.user);
             // A receiver leaves the queue before it goes, so it is there to be told.
             let _ = waiter.granted.send(());
         }
     }
 
-    /// Takes the next user's oldest waiter out of the queue.
+    /// Takes the oldest waiter of the next user below the share out of the queue.
+    ///
+    /// While a slot is free, two users can't both have half of them: whoever is next is the first in turn or the second.
     fn pop(&mut self) -> Option<Waiter> {
-        let user = self.turns.pop_front()?;
+        let at = self.turns.iter().position(|&user| self.below_share(user))?;
+        let user = self.turns.remove(at)?;
         let line = self.lines.get_mut(&user)?;
         let waiter = line.pop_front()?;
         self.waiting -= 1;
@@ -285,6 +349,10 @@ impl State {
 
     /// Takes a waiter out of the queue; false where it is not there.
     fn remove(&mut self, user: UserId, number: u64) -> bool {
+        if let Some(at) = self.first.iter().position(|waiter| waiter.number == number) {
+            self.first.remove(at);
+            return true;
+        }
         let Some(line) = self.lines.get_mut(&user) else { return false };
         let Some(at) = line.iter().position(|waiter| waiter.number == number) else { return false };
         line.remove(at);

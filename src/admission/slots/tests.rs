@@ -62,16 +62,15 @@ fn order(slot: Slot, mut waiters: Vec<(char, Acquire)>) -> String {
 
 #[tokio::test]
 async fn there_are_as_many_slots_as_configured_and_one_at_least() {
-    let user = UserId::new();
     for (max, real) in [(0, 1), (1, 1), (3, 3)] {
         let slots = slots(max, 0);
         let mut held = Vec::new();
-        while let Ok(slot) = slots.acquire(user).await {
+        while let Ok(slot) = slots.acquire(UserId::new()).await {
             held.push(slot);
         }
         assert_eq!(held.len(), real);
         held.pop();
-        assert!(slots.acquire(user).await.is_ok());
+        assert!(slots.acquire(UserId::new()).await.is_ok());
     }
 }
 
@@ -206,4 +205,87 @@ async fn a_measure_ends_with_its_value_however_it_ends() {
     let end = Instant::now() + Duration::from_secs(1);
     slots.lock().pass(end); // 8 * 0.8, by the backend's own word.
     assert_eq!(slots.gauges().limit, 6);
+}
+
+#[tokio::test]
+async fn one_user_has_half_of_the_slots_at_most_and_holds_up_nobody() {
+    for (max, share) in [(1, 1), (2, 1), (3, 2), (8, 4)] {
+        let slots = slots(max, 10);
+        let (a, b) = (UserId::new(), UserId::new());
+        let mut held = Vec::new();
+        for _ in 0..share {
+            held.push(slots.acquire(a).await.unwrap());
+        }
+        let mut waits = ask(&slots, a);
+        if max > 1 {
+            held.push(slots.acquire(b).await.unwrap()); // Past the one who waits.
+        }
+        drop(held.remove(0));
+        assert!(granted(&mut waits).is_some(), "{max}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_at_the_share_keeps_the_turn_while_others_pass() {
+    let slots = slots(2, 10);
+    let (a, b, c) = (UserId::new(), UserId::new(), UserId::new());
+    let (of_a, of_b) = (slots.acquire(a).await.unwrap(), slots.acquire(b).await.unwrap());
+    let (mut again, mut other) = (ask(&slots, a), ask(&slots, c));
+    drop(of_b);
+    assert!(granted(&mut again).is_none());
+    let _of_c = granted(&mut other).unwrap();
+    let mut late = ask(&slots, b);
+    drop(of_a);
+    assert!(granted(&mut again).is_some());
+    assert!(granted(&mut late).is_some()); // What `again` had is given back.
+}
+
+#[tokio::test]
+async fn a_turn_that_a_crash_left_open_comes_first_and_under_no_share() {
+    let slots = slots(1, 10);
+    let (a, b) = (UserId::new(), UserId::new());
+    let slot = slots.acquire(a).await.unwrap();
+    let waits = ask(&slots, b);
+    let first = |user| -> Acquire {
+        let slots = slots.clone();
+        Box::pin(async move { Ok(slots.acquire_first(user).await) })
+    };
+    let (mut one, mut left, mut two) = (first(a), first(a), first(a));
+    for acquire in [&mut one, &mut left, &mut two] {
+        assert!(granted(acquire).is_none());
+    }
+    assert_eq!(slots.gauges().waiting, 4);
+    drop(left);
+    assert_eq!(order(slot, vec![('w', waits), ('1', one), ('2', two)]), "12w");
+    let left = |state: MutexGuard<'_, State>| (state.held, state.holders.len(), state.first.len());
+    assert_eq!(left(slots.lock()), (0, 0, 0));
+    let (_one, mut two) = (slots.acquire_first(a).await, first(a));
+    assert!(granted(&mut two).is_none());
+}
+
+#[tokio::test]
+async fn one_busy_user_leaves_ninety_nine_others_their_turn() {
+    let slots = slots(8, 256);
+    let users: Vec<UserId> = (0..100).map(|_| UserId::new()).collect();
+    let asks = std::iter::repeat_n(0, 100).chain(1..100);
+    let mut waiters: Vec<(usize, Acquire)> = asks.map(|user| (user, acquire(&slots, users[user]))).collect();
+    let (mut served, mut held) = ([0.0_f64; 100], VecDeque::new());
+    for _ in 0..100 {
+        let slot = loop {
+            let got = waiters.iter_mut().enumerate().find_map(|(at, (_, acquire))| Some((at, granted(acquire)?)));
+            if let Some((at, slot)) = got {
+                served[waiters.remove(at).0] += 1.0;
+                break slot;
+            }
+            held.pop_front(); // The oldest reply ends.
+        };
+        held.push_back(slot);
+    }
+    // Jain, Chiu and Hawe, "A quantitative measure of fairness", DEC-TR-301 (1984): (sum x)^2 / (n * sum x^2), 1 where
+    // all have the same. After as many slots as there are users, x is the part of one each that a user got.
+    let parts = served.map(|served| served.min(1.0));
+    let (sum, squares): (f64, f64) = (parts.iter().sum(), parts.iter().map(|part| part * part).sum());
+    let index = sum * sum / (100.0 * squares);
+    assert!(index >= 0.9, "{index}: {served:?}");
+    assert!(served[0] <= 6.0, "{served:?}"); // Half of the slots before anyone came, and one turn or two.
 }
