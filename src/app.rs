@@ -24,6 +24,8 @@ pub struct App {
     pub auth: Auth,
     /// How often they may.
     pub rates: Arc<Rates>,
+    /// How many replies are made at once.
+    pub slots: Slots,
     /// Sessions and turns.
     pub chat: Chat,
 }
@@ -50,15 +52,16 @@ impl App {
         let store = Arc::new(store);
         let auth = Auth::start(config.auth.clone(), Arc::clone(&store), clock.clone())?;
         let rates = Arc::new(Rates::new(config.limits.clone()));
+        let slots = Slots::new(&config.concurrency);
         let parts = Parts {
             store: Arc::clone(&store),
             rates: Arc::clone(&rates),
-            slots: Slots::new(&config.concurrency),
+            slots: slots.clone(),
             backend: Backend::new(&config.reply),
             clock: clock.clone(),
             idempotency_window: config.chat.idempotency_window,
         };
         let chat = Chat::start(parts, open_turns);
-        Ok(Arc::new(Self { config, clock, store, auth, rates, chat }))
+        Ok(Arc::new(Self { config, clock, store, auth, rates, slots, chat }))
     }
 }

@@ -3,8 +3,6 @@
 //! Knows nothing of what the events say. Bytes may be cut anywhere: lines are put together before they are read as UTF-8,
 //! so a character that arrives in two pieces stays whole.
 
-use bytes::Bytes;
-
 /// Most bytes of one event, or of one line that is no event. What is larger is no answer to a chat.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
 
@@ -119,20 +117,17 @@ impl Decoder {
     }
 }
 
-/// One event as bytes. `event` is its name; `data` has no line breaks, as JSON has none.
-#[must_use]
-pub fn frame(event: &str, id: Option<u64>, data: &[u8]) -> Bytes {
+/// Adds one event to `out`. `event` is its name; `data` has no line breaks, as JSON has none.
+pub fn frame(event: &str, id: Option<u64>, data: &[u8], out: &mut Vec<u8>) {
     debug_assert!(!data.contains(&b'\n') && !data.contains(&b'\r') && !event.contains(['\n', '\r']));
-    let mut frame = Vec::with_capacity(event.len() + data.len() + 48);
-    frame.extend_from_slice(b"event: ");
-    frame.extend_from_slice(event.as_bytes());
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(event.as_bytes());
     if let Some(id) = id {
-        frame.extend_from_slice(format!("\nid: {id}").as_bytes());
+        out.extend_from_slice(format!("\nid: {id}").as_bytes());
     }
-    frame.extend_from_slice(b"\ndata: ");
-    frame.extend_from_slice(data);
-    frame.extend_from_slice(b"\n\n");
-    frame.into()
+    out.extend_from_slice(b"\ndata: ");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\n\n");
 }
 
 #[cfg(test)]
@@ -214,8 +209,10 @@ mod tests {
 
     #[test]
     fn what_is_encoded_decodes_to_the_same() {
-        let bytes =
-            [&frame("delta", None, b"{}")[..], HEARTBEAT, &frame("message", Some(7), "\"আ\"".as_bytes())].concat();
+        let mut bytes = Vec::new();
+        frame("delta", None, b"{}", &mut bytes);
+        bytes.extend_from_slice(HEARTBEAT);
+        frame("message", Some(7), "\"আ\"".as_bytes(), &mut bytes);
         assert_eq!(
             str::from_utf8(&bytes).unwrap(),
             "event: delta\ndata: {}\n\n:\n\nevent: message\nid: 7\ndata: \"আ\"\n\n"

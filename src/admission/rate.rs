@@ -6,7 +6,7 @@
 
 use std::{
     num::NonZeroUsize,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -84,6 +84,16 @@ impl Rates {
         self.charge(user, per_minute, |buckets| &mut buckets.messages, Instant::now())
     }
 
+    /// Takes the charge for a message back that was not taken.
+    pub fn refund_message(&self, user: UserId, tier: Tier) {
+        if self.limits_of(tier).messages_per_minute > 0 {
+            let mut shard = self.shard(user);
+            if let Some(buckets) = shard.get_mut(&user) {
+                buckets.messages.taken = buckets.messages.taken.saturating_sub(TOKEN);
+            }
+        }
+    }
+
     fn limits_of(&self, tier: Tier) -> TierLimits {
         match tier {
             Tier::Free => self.limits.free,
@@ -102,11 +112,14 @@ impl Rates {
         if per_minute == 0 {
             return Ok(());
         }
+        which(self.shard(user).get_or_insert_mut(user, || Buckets::full(now))).take(per_minute, now)
+    }
+
+    fn shard(&self, user: UserId) -> MutexGuard<'_, LruCache<UserId, Buckets>> {
         // The last byte of an id is random, in both versions that we make.
         let shard = usize::from(user.bytes()[15]) % SHARDS;
         // Nothing under this lock can panic with a bucket half changed.
-        let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
-        which(shard.get_or_insert_mut(user, || Buckets::full(now))).take(per_minute, now)
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -215,6 +228,20 @@ mod tests {
         assert_eq!(bucket.take(u32::MAX, now), Ok(()));
         bucket.taken = u128::from(u32::MAX) * TOKEN;
         assert_eq!(bucket.take(u32::MAX, now), Err(OverLimit { retry_after: Duration::from_nanos(14) }));
+    }
+
+    #[test]
+    fn a_message_that_was_not_taken_costs_nothing() {
+        let (rates, user) = (rates(), UserId::new());
+        rates.refund_message(user, Tier::Free); // Of a user who has a full bucket.
+        for _ in 0..100 {
+            rates.charge_message(user, Tier::Free).unwrap();
+            rates.refund_message(user, Tier::Free);
+        }
+        for _ in 0..30 {
+            rates.charge_message(user, Tier::Free).unwrap();
+        }
+        assert!(rates.charge_message(user, Tier::Free).is_err());
     }
 
     #[test]

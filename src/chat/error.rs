@@ -26,6 +26,12 @@ pub enum ChatError {
         /// How long to wait before another try.
         retry_after: Duration,
     },
+    /// The message is being answered right now.
+    #[error("the message is being answered")]
+    BeingAnswered,
+    /// There is no such message of the user.
+    #[error("no such message")]
+    NoSuchMessage,
     /// The idempotency key came before with another body.
     #[error("the idempotency key was used with another body")]
     KeyReused,

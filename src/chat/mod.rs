@@ -3,7 +3,11 @@
 //! Ownership is a value: nothing here reads or writes a session without an [`OwnedSession`] or the writer's own check.
 //! From the first commit on, a turn belongs to the server and not to the request that began it.
 
+mod context;
 mod error;
+mod follow;
+mod line;
+mod live;
 mod recover;
 mod repeat;
 mod turn;
@@ -17,19 +21,21 @@ use std::{
 };
 
 pub use error::ChatError;
+pub use follow::{Follow, Update};
 use tokio_util::task::TaskTracker;
 
 use crate::{
     admission::{rate::Rates, slots::Slots},
     auth::Identity,
     clock::{Clock, Timestamp},
-    id::{SessionId, UserId},
+    id::{Seq, SessionId, UserId},
     reply::Backend,
     store::{ExportCursor, Message, OpenTurn, PageRange, Rendered, Session, SessionEdit, Store},
     text::MessageText,
 };
+use line::Lines;
+use live::Live;
 use repeat::Keys;
-use turn::Turns;
 
 /// A search that takes longer is refused.
 const SEARCH_MAX: Duration = Duration::from_secs(10);
@@ -100,7 +106,8 @@ pub struct Chat {
 
 struct Inner {
     parts: Parts,
-    turns: Turns,
+    lines: Arc<Lines>,
+    live: Arc<Live>,
     keys: Keys,
     /// The turns that run, whether or not anyone still waits for them.
     tasks: TaskTracker,
@@ -114,7 +121,8 @@ impl Chat {
     pub fn start(parts: Parts, open_turns: Vec<OpenTurn>) -> Self {
         let inner = Arc::new(Inner {
             parts,
-            turns: Turns::default(),
+            lines: Arc::default(),
+            live: Arc::default(),
             keys: Keys::default(),
             tasks: TaskTracker::new(),
             stopping: AtomicBool::new(false),
@@ -205,10 +213,70 @@ impl Chat {
         content: MessageText,
         key: Option<&str>,
     ) -> Result<Answer, ChatError> {
+        self.goes_on()?;
+        turn::send(&self.inner, caller, target, content, key).await?.outcome(&self.inner).await
+    }
+
+    /// Stores a message and gives the stream of its turn, once it is stored.
+    ///
+    /// Dropping the future, or the stream, changes nothing once the message is stored.
+    ///
+    /// # Errors
+    /// As [`Chat::send`], for what comes before the message is stored.
+    pub async fn send_and_follow(
+        &self,
+        caller: &Identity,
+        target: Target,
+        content: MessageText,
+        key: Option<&str>,
+    ) -> Result<Follow, ChatError> {
+        self.goes_on()?;
+        let follow = Follow::turn_to_come(&self.inner, caller);
+        let started = turn::send(&self.inner, caller, target, content, key).await?;
+        Ok(follow.narrow(started.turn, started.repeated))
+    }
+
+    /// Has a turn answered anew that has an outcome, and waits for that. Until there is a new reply the old one stays.
+    ///
+    /// Dropping the future changes nothing once it was let in.
+    ///
+    /// # Errors
+    /// `NoSuchMessage`, `BeingAnswered`; as [`Chat::send`].
+    pub async fn retry(&self, caller: &Identity, session: OwnedSession, seq: Seq) -> Result<Answer, ChatError> {
+        self.goes_on()?;
+        turn::retry(&self.inner, caller, session, seq).await?.outcome(&self.inner).await
+    }
+
+    /// Ends the reply to a message with what there is of it, and waits until that is stored. Nothing happens where the
+    /// message has its outcome already.
+    ///
+    /// Dropping the future does not take it back.
+    ///
+    /// # Errors
+    /// `NoSuchMessage`; the store's.
+    pub async fn stop(&self, session: OwnedSession, seq: Seq) -> Result<(), ChatError> {
+        turn::stop(&self.inner, session, seq).await
+    }
+
+    /// The stream of one session; with `after`, from the message behind that one on.
+    #[must_use]
+    pub fn follow(&self, caller: &Identity, session: OwnedSession, after: Option<Seq>) -> Follow {
+        Follow::session(&self.inner, caller, session, after)
+    }
+
+    /// The stream of all of the caller's sessions.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn follow_all(&self, caller: &Identity) -> Result<Follow, ChatError> {
+        Follow::user(&self.inner, caller).await
+    }
+
+    fn goes_on(&self) -> Result<(), ChatError> {
         if self.inner.stopping.load(Ordering::Acquire) {
             return Err(ChatError::Stopping { retry_after: STOPPING_RETRY });
         }
-        turn::send(&self.inner, caller, target, content, key).await
+        Ok(())
     }
 
     /// A page of a session's messages.
@@ -256,8 +324,19 @@ impl Chat {
 
     /// The name of what makes replies, for `/api/v1/chat/health`.
     #[must_use]
-    pub fn model(&self) -> &'static str {
+    pub fn model(&self) -> &str {
         self.inner.parts.backend.model()
+    }
+
+    /// How many turns have no outcome yet.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.inner.live.count()
+    }
+
+    /// Ends the streams, now and from now on; those of turns that run go on to the turn's end.
+    pub fn end_streams(&self) {
+        self.inner.parts.store.end_subscriptions();
     }
 
     /// Waits until the running turns have their outcome; new ones are refused from now on.

@@ -1,69 +1,58 @@
-//! A turn, from the message to its outcome.
+//! A turn, from the message to its outcome, and again where it is to be answered anew.
 //!
 //! Admission comes before anything is stored. Then a task of the server's own appends the message, makes the reply and
 //! appends that; the request only listens. The turns of one session are answered in the order of their sequence.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::{
-    Answer, ChatError, Inner, Target,
+    Answer, ChatError, Inner, OwnedSession, Target, context,
+    line::Place,
+    live::{LiveReply, Try},
     repeat::{self, KeyGuard},
 };
 use crate::{
-    admission::slots::Slot,
     auth::Identity,
-    id::{Seq, SessionId},
-    reply::Line,
-    store::{Appended, Ending, Message, NewMessage, OpenTurn, Outcome, PendingAppend, Status, StoreError},
+    id::{Seq, SessionId, UserId},
+    reply::{Prompt, ReplyError},
+    store::{
+        Appended, Ending, Event, Message, NewMessage, OpenTurn, Outcome, PendingAppend, Resumed, Status, StoreError,
+    },
     text::MessageText,
 };
 
-/// Messages that a reply is made from, up to the one that it answers; earlier replies may stand behind that.
-const CONTEXT_MESSAGES: usize = 50;
 /// An outcome that the store's full queue refuses is offered again after this.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// What a turn came to, for whoever listens; nothing while it runs.
-type Heard = Option<Result<Answer, ChatError>>;
-
-/// The turns that run.
-#[derive(Default)]
-pub(super) struct Turns {
-    /// Guards the last turn of each session: the next one waits for it.
-    lines: Mutex<HashMap<SessionId, Last>>,
-    /// Guards who can be listened to.
-    running: Mutex<HashMap<OpenTurn, watch::Receiver<Heard>>>,
+/// A turn whose message is in the log.
+pub(super) struct Started {
+    /// The turn.
+    pub(super) turn: OpenTurn,
+    /// True where an idempotency key was known: the message is that of the first time.
+    pub(super) repeated: bool,
+    outcome: Option<oneshot::Receiver<Result<Answer, ChatError>>>,
 }
 
-/// The last turn of a session's line.
-struct Last {
-    number: u64,
-    done: watch::Receiver<bool>,
+impl Started {
+    /// Waits for the outcome. Dropping the future changes nothing.
+    pub(super) async fn outcome(self, inner: &Inner) -> Result<Answer, ChatError> {
+        match self.outcome {
+            Some(told) => told.await.unwrap_or(Err(ChatError::Store(StoreError::Unknown))),
+            None => outcome_of(inner, self.turn).await,
+        }
+    }
 }
 
-/// A turn's place in its session's line; given up when dropped.
-pub(super) struct Place {
-    inner: Arc<Inner>,
-    session: SessionId,
-    number: u64,
-    before: Option<watch::Receiver<bool>>,
-    done: watch::Sender<bool>,
-}
-
-/// Stores a message and waits for its outcome; see [`super::Chat::send`].
+/// Stores a message, and gives its turn once that is durable; see [`super::Chat::send`].
 pub(super) async fn send(
     inner: &Arc<Inner>,
     caller: &Identity,
     target: Target,
     content: MessageText,
     key: Option<&str>,
-) -> Result<Answer, ChatError> {
+) -> Result<Started, ChatError> {
     let parts = &inner.parts;
     let user = caller.id();
     let window = parts.idempotency_window;
@@ -76,7 +65,7 @@ pub(super) async fn send(
         && let Some(known) = parts.store.sent_before(user, key).await?
     {
         drop(guard);
-        return outcome_of(inner, known).await;
+        return Ok(repetition(&known));
     }
     let (session, create) = match target {
         Target::Owned(session) => (session.id(), false),
@@ -86,97 +75,153 @@ pub(super) async fn send(
         },
         Target::New => (SessionId::new(), true),
     };
-    parts.rates.charge_message(user, caller.user().tier)?;
-    let slot = parts.slots.acquire(user).await?;
-    let message = NewMessage { user, session, create, content: content.into_string(), key };
-    let (place, appended) = enter(inner, session, || parts.store.append(message))?;
+    let mut message = Some(NewMessage { user, session, create, content: content.into_string(), key });
+    let append = || message.take().map_or(Err(StoreError::Unknown), |message| parts.store.append(message));
+    let (place, appended) = admitted(inner, caller, session, append).await?;
+    let appended = (Arc::clone(inner), appended);
+    let (stored, is_stored) = oneshot::channel();
     let (tell, told) = oneshot::channel();
-    let task = Task { place, slot, guard };
-    inner.tasks.spawn(task.run(appended, tell));
-    told.await.unwrap_or(Err(ChatError::Store(StoreError::Unknown)))
+    inner.tasks.spawn(Task { place, guard, owner: user }.run(appended, stored, tell));
+    let known = is_stored.await.unwrap_or(Err(StoreError::Unknown))?;
+    if known.repeated {
+        return Ok(repetition(&known)); // The key was used before this process began to look.
+    }
+    Ok(Started { turn: turn_of(&known), repeated: false, outcome: Some(told) })
 }
 
-/// Takes the next place in the session's line and has the message appended: in this order for all turns of a session,
-/// so that the line is in the order of the sequence.
-fn enter<T>(
+/// Charges the caller, gets a slot where the session's line does not have one, and takes the next place in that line.
+async fn admitted<T>(
     inner: &Arc<Inner>,
+    caller: &Identity,
     session: SessionId,
-    append: impl FnOnce() -> Result<T, StoreError>,
+    mut begin: impl FnMut() -> Result<T, StoreError>,
 ) -> Result<(Place, T), ChatError> {
-    let mut lines = lock(&inner.turns.lines);
-    let appended = append()?;
-    let (done, is_done) = watch::channel(false);
-    let number = lines.get(&session).map_or(0, |last| last.number + 1);
-    let before = lines.insert(session, Last { number, done: is_done }).map(|last| last.done);
-    drop(lines);
-    Ok((Place { inner: Arc::clone(inner), session, number, before, done }, appended))
+    let parts = &inner.parts;
+    let (user, tier) = (caller.id(), caller.user().tier);
+    parts.rates.charge_message(user, tier)?;
+    let entered = async {
+        let mut slot = None;
+        loop {
+            if slot.is_none() && !inner.lines.is_there(session) {
+                slot = Some(parts.slots.acquire(user).await?);
+            }
+            // The line may have ended since it was looked at; then a slot is needed after all.
+            if let Some(entered) = inner.lines.enter(session, &mut slot, &mut begin)? {
+                return Ok(entered);
+            }
+        }
+    };
+    let entered = entered.await;
+    if let Err(ChatError::Overloaded(_)) = &entered {
+        parts.rates.refund_message(user, tier); // What was not taken is not the user's excess.
+    }
+    entered
 }
 
-impl Place {
-    /// A place for a turn whose message is in the log already.
-    pub(super) fn of_open_turn(inner: &Arc<Inner>, turn: OpenTurn) -> Result<Self, ChatError> {
-        enter(inner, turn.session, || Ok(())).map(|(place, ())| place)
-    }
-
-    /// Waits until every earlier turn of the session has its outcome.
-    async fn wait(&mut self) {
-        if let Some(before) = &mut self.before {
-            let _ = before.wait_for(|done| *done).await; // An error means that it is gone: done.
-        }
-        self.before = None;
-    }
+fn turn_of(known: &Appended) -> OpenTurn {
+    OpenTurn { session: known.session, seq: known.message.seq }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut lines = lock(&self.inner.turns.lines);
-        if lines.get(&self.session).is_some_and(|last| last.number == self.number) {
-            lines.remove(&self.session);
+fn repetition(known: &Appended) -> Started {
+    Started { turn: turn_of(known), repeated: true, outcome: None }
+}
+
+/// Answers a turn anew that has its outcome; see [`super::Chat::retry`].
+pub(super) async fn retry(
+    inner: &Arc<Inner>,
+    caller: &Identity,
+    session: OwnedSession,
+    seq: Seq,
+) -> Result<Started, ChatError> {
+    let turn = OpenTurn { session: session.id(), seq };
+    while let Some(reply) = inner.live.get(turn) {
+        if !reply.is_sealed() {
+            return Err(ChatError::BeingAnswered);
         }
-        drop(lines);
-        self.done.send_replace(true);
+        // Its outcome is on the way to the log, or there already for all to see.
+        reply.outcome().await;
+    }
+    let stored = inner.parts.store.turn(turn.session, seq).await?;
+    let (message, before) = stored.ok_or(ChatError::NoSuchMessage)?;
+    if matches!(before, Outcome::Pending) {
+        return Err(ChatError::BeingAnswered);
+    }
+    let (place, ()) = admitted(inner, caller, turn.session, || Ok(())).await?;
+    let begun = inner.live.begin(&inner.parts.store, turn, caller.id(), Try::Next);
+    let running = begun.ok_or(ChatError::BeingAnswered)?;
+    let (tell, told) = oneshot::channel();
+    let inner = Arc::clone(inner);
+    let tasks = inner.tasks.clone();
+    tasks.spawn(async move {
+        let mut place = place;
+        let heard = answer(&inner, &mut place, running.reply(), message, Record::Again).await;
+        running.end(heard.clone());
+        let _ = tell.send(heard); // Whoever asked may have gone.
+    });
+    Ok(Started { turn, repeated: false, outcome: Some(told) })
+}
+
+/// Ends the reply to a message with what there is of it; see [`super::Chat::stop`].
+pub(super) async fn stop(inner: &Inner, session: OwnedSession, seq: Seq) -> Result<(), ChatError> {
+    let turn = OpenTurn { session: session.id(), seq };
+    loop {
+        if let Some(reply) = inner.live.get(turn) {
+            reply.stop.cancel();
+            reply.outcome().await;
+            return Ok(());
+        }
+        match inner.parts.store.turn(turn.session, seq).await?.ok_or(ChatError::NoSuchMessage)?.1 {
+            // Its task has just begun or just ended: look again.
+            Outcome::Pending if inner.parts.store.health().writes() => tokio::time::sleep(AGAIN).await,
+            Outcome::Pending => return Err(ChatError::Store(StoreError::Unknown)),
+            Outcome::Reply(_) | Outcome::Failed { .. } | Outcome::Interrupted => return Ok(()),
+        }
     }
 }
 
 /// What a turn holds while it runs.
 struct Task {
     place: Place,
-    slot: Slot,
     guard: Option<KeyGuard>,
+    owner: UserId,
 }
 
 impl Task {
-    async fn run(mut self, appended: PendingAppend, tell: oneshot::Sender<Result<Answer, ChatError>>) {
-        let inner = Arc::clone(&self.place.inner);
+    async fn run(
+        mut self,
+        appended: (Arc<Inner>, PendingAppend),
+        stored: oneshot::Sender<Result<Appended, StoreError>>,
+        tell: oneshot::Sender<Result<Answer, ChatError>>,
+    ) {
+        let (inner, appended) = appended;
         match appended.await {
-            Err(error) => {
-                let _ = tell.send(Err(error.into())); // Whoever asked may have gone.
-                // The next turn of the session must not overtake the one before this.
-                self.place.wait().await;
-            }
-            Ok(known) if known.repeated => {
-                // The key was used before this process began to look.
+            Ok(known) if !known.repeated => {
+                let (turn, message) = (turn_of(&known), known.message.clone());
+                // A turn that was just stored can't be answered already.
+                let running = inner.live.begin(&inner.parts.store, turn, self.owner, Try::Number(1));
                 drop(self.guard.take());
-                let _ = tell.send(outcome_of(&inner, known).await);
-                self.place.wait().await;
-            }
-            Ok(Appended { session, message, .. }) => {
-                let turn = OpenTurn { session, seq: message.seq };
-                let running = Running::begin(&inner, turn);
-                drop(self.guard.take());
-                let heard = answer(&mut self.place, turn, message).await;
+                let _ = stored.send(Ok(known)); // Whoever asked may have gone.
+                let Some(running) = running else { return };
+                let heard = answer(&inner, &mut self.place, running.reply(), message, Record::First).await;
                 running.end(heard.clone());
                 let _ = tell.send(heard);
             }
+            known_or_failed => {
+                drop(self.guard.take());
+                let _ = stored.send(known_or_failed);
+                // The next turn of the session must not overtake the one before this.
+                self.place.wait().await;
+            }
         }
-        drop(self.slot);
     }
 }
 
 /// Finishes a turn that a crash left open; see [`super::recover`].
-pub(super) async fn finish(mut place: Place, turn: OpenTurn) {
-    let inner = Arc::clone(&place.inner);
-    let running = Running::begin(&inner, turn);
+pub(super) async fn finish(inner: Arc<Inner>, mut place: Place, resumed: Resumed) {
+    let Resumed { turn, owner, attempt } = resumed;
+    let Some(running) = inner.live.begin(&inner.parts.store, turn, owner, Try::Number(attempt.unwrap_or(1))) else {
+        return;
+    };
     let stored = loop {
         match inner.parts.store.turn(turn.session, turn.seq).await {
             Err(StoreError::Busy) => tokio::time::sleep(AGAIN).await, // A stored message must get its outcome.
@@ -184,7 +229,20 @@ pub(super) async fn finish(mut place: Place, turn: OpenTurn) {
         }
     };
     let heard = match stored {
-        Ok(Some((message, Outcome::Pending))) => answer(&mut place, turn, message).await,
+        Ok(Some((message, Outcome::Pending))) if attempt.is_some() => {
+            place.wait().await;
+            if place.needs_slot() {
+                place.provide(inner.parts.slots.acquire_first(owner).await);
+            }
+            answer(&inner, &mut place, running.reply(), message, Record::First).await
+        }
+        Ok(Some((message, Outcome::Pending))) => {
+            running.reply().seal();
+            conclude(&inner, turn, Ending::Interrupted, Record::First)
+                .await
+                .map_err(ChatError::from)
+                .and_then(|_| Err(interrupted(turn, &message)))
+        }
         // It was cleared or deleted, and whoever asks now is told so.
         Ok(Some(_) | None) => Err(ChatError::DeletedMeanwhile),
         Err(error) => Err(error.into()),
@@ -196,58 +254,95 @@ pub(super) async fn finish(mut place: Place, turn: OpenTurn) {
     running.end(heard);
 }
 
-/// Makes the reply and appends it: the turn is open before and has its one outcome after.
-async fn answer(place: &mut Place, turn: OpenTurn, mut message: Message) -> Result<Answer, ChatError> {
-    let inner = Arc::clone(&place.inner);
-    place.wait().await;
-    let ending = match inner.parts.store.context(turn.session, turn.seq, CONTEXT_MESSAGES).await {
-        Ok(context) => reply(&inner, turn.seq, &context),
-        Err(error) => {
-            tracing::warn!(session = %turn.session, seq = %turn.seq, %error, "the conversation can't be read");
-            failed("the conversation could not be read")
-        }
+/// Whether a turn gets its first outcome or another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Record {
+    First,
+    Again,
+}
+
+/// Makes the reply and appends it: the turn is open before, or has an outcome that stays until the new one is there.
+async fn answer(
+    inner: &Arc<Inner>,
+    place: &mut Place,
+    reply: &Arc<LiveReply>,
+    mut message: Message,
+    record: Record,
+) -> Result<Answer, ChatError> {
+    let turn = reply.turn;
+    let ending = tokio::select! {
+        biased;
+        () = reply.stop.cancelled() => Ending::Reply { content: reply.seal(), stopped: true },
+        ending = made(inner, place, reply) => ending,
     };
+    reply.seal(); // From here on only the log speaks.
     let failure = match &ending {
         Ending::Failed { detail, too_slow } => Some((detail.clone(), *too_slow)),
         Ending::Reply { .. } | Ending::Interrupted => None,
     };
-    let stored = conclude(&inner, turn, ending).await?;
-    match (stored, failure) {
+    let stored = conclude(inner, turn, ending, record).await;
+    place.wait().await; // A turn that was stopped while it waited must not let the next one overtake those before it.
+    match (stored?, failure) {
         (Some(reply), _) => {
             message.status = if reply.status == Status::Stopped { Status::Stopped } else { Status::Answered };
             Ok(Answer { session: turn.session, message, reply, repeated: false })
         }
         (None, failure) => {
             let (detail, too_slow) = failure.unwrap_or_default();
+            if record == Record::Again {
+                announce_kept(inner, reply, &detail).await;
+            }
             Err(ChatError::Failed { session: turn.session, message: message.id, detail, too_slow })
         }
     }
 }
 
-fn reply(inner: &Inner, seq: Seq, messages: &[Message]) -> Ending {
-    let conversation = conversation(seq, messages).into_iter();
-    let lines: Vec<_> = conversation.map(|message| Line { speaker: message.role, text: &message.content }).collect();
-    match inner.parts.backend.reply(&lines) {
-        Ok(content) => Ending::Reply { content, stopped: false },
+/// Waits for the turn's place, and has the backend make the reply. Dropping the future ends the backend's work.
+async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply>) -> Ending {
+    place.wait().await;
+    let turn = reply.turn;
+    let context = match context::of(inner, turn).await {
+        Ok(context) if context.messages.last().is_some_and(|last| last.seq == turn.seq) => context,
+        Ok(_) => return failed("the message was deleted"), // Which is what its turn will say.
         Err(error) => {
-            tracing::error!(%error, "the backend made no reply");
-            failed("the reply could not be made; please try again")
+            tracing::warn!(session = %turn.session, seq = %turn.seq, %error, "the conversation can't be read");
+            return failed("The conversation could not be read; please try again.");
+        }
+    };
+    let mut measure = Some(inner.parts.slots.measure());
+    let mut sink = |piece: &str| {
+        if let Some(measure) = measure.take() {
+            measure.first_token();
+        }
+        reply.push(piece)
+    };
+    let lines = context.lines();
+    let prompt = Prompt { system: context.system.as_deref(), lines: &lines };
+    let made = inner.parts.backend.reply(prompt, &mut sink).await;
+    match made {
+        Ok(()) => Ending::Reply { content: reply.seal(), stopped: false },
+        Err(ReplyError { detail, too_slow, overloaded, cause }) => {
+            if let Some(measure) = measure.filter(|_| overloaded) {
+                measure.overloaded();
+            }
+            tracing::warn!(session = %turn.session, seq = %turn.seq, cause, "the backend made no reply");
+            Ending::Failed { detail, too_slow }
         }
     }
 }
 
-/// The conversation that the message at `seq` ends, turn by turn. A reply may stand behind later messages in the log.
-fn conversation(seq: Seq, messages: &[Message]) -> Vec<&Message> {
-    let mut conversation: Vec<_> = messages.iter().filter(|message| message.seq == seq || belongs(message)).collect();
-    conversation.sort_by_key(|message| (message.reply_to.unwrap_or(message.seq), message.seq));
-    conversation
-}
-
-/// True where a message is part of the conversation: turns that failed, and replies that were replaced, are not.
-fn belongs(message: &Message) -> bool {
-    match message.status {
-        Status::Answered | Status::Stopped | Status::Complete => true,
-        Status::Pending | Status::Failed | Status::Interrupted | Status::Superseded => false,
+/// Tells who follows that an answer anew has failed, where the log does not: the outcome that there was has stayed.
+async fn announce_kept(inner: &Inner, reply: &LiveReply, detail: &str) {
+    let turn = reply.turn;
+    if let Ok(Some((message, Outcome::Reply(_)))) = inner.parts.store.turn(turn.session, turn.seq).await {
+        let ended = Event::Ended {
+            session: turn.session,
+            reply_to: turn.seq,
+            seq: None,
+            status: message.status,
+            detail: Some(detail.to_owned()),
+        };
+        inner.parts.store.announce(reply.owner(), ended);
     }
 }
 
@@ -256,10 +351,19 @@ fn failed(detail: &str) -> Ending {
 }
 
 /// Records the outcome. A stored message must get one, so a full queue and a failed write are waited for.
-async fn conclude(inner: &Inner, turn: OpenTurn, ending: Ending) -> Result<Option<Message>, StoreError> {
+async fn conclude(
+    inner: &Inner,
+    turn: OpenTurn,
+    ending: Ending,
+    record: Record,
+) -> Result<Option<Message>, StoreError> {
     let store = &inner.parts.store;
     loop {
-        match store.conclude(turn, ending.clone()).await {
+        let done = match record {
+            Record::First => store.conclude(turn, ending.clone()).await,
+            Record::Again => store.retry(turn, ending.clone()).await,
+        };
+        match done {
             Err(StoreError::Busy | StoreError::DiskFull) => {}
             // The write was taken back while the store goes on.
             Err(StoreError::Unknown) if store.health().writes() => {}
@@ -272,91 +376,40 @@ async fn conclude(inner: &Inner, turn: OpenTurn, ending: Ending) -> Result<Optio
 }
 
 /// The outcome of a message that was sent before: from the turn, while it runs, else from the log.
-async fn outcome_of(inner: &Inner, sent: Appended) -> Result<Answer, ChatError> {
-    let turn = OpenTurn { session: sent.session, seq: sent.message.seq };
+async fn outcome_of(inner: &Inner, turn: OpenTurn) -> Result<Answer, ChatError> {
     loop {
-        let running = lock(&inner.turns.running).get(&turn).cloned();
-        if let Some(mut running) = running
-            && let Ok(heard) = running.wait_for(Option::is_some).await
-            && let Some(heard) = heard.clone()
-        {
+        // A first answer that runs; one anew leaves the outcome as it is until it has a reply.
+        if let Some(heard) = match inner.live.get(turn) {
+            Some(reply) if reply.attempt == 1 => reply.outcome().await,
+            Some(_) | None => None,
+        } {
             return heard.map(|answer| Answer { repeated: true, ..answer });
         }
         let stored = inner.parts.store.turn(turn.session, turn.seq).await?;
         let (message, outcome) = stored.ok_or(ChatError::DeletedMeanwhile)?;
-        let failed = |detail: String, too_slow| {
-            Err(ChatError::Failed { session: turn.session, message: message.id, detail, too_slow })
-        };
         match outcome {
             Outcome::Reply(reply) => {
                 return Ok(Answer { session: turn.session, message, reply, repeated: true });
             }
-            Outcome::Failed { detail, too_slow } => return failed(detail, too_slow),
-            Outcome::Interrupted => return failed("the server stopped while answering".to_owned(), false),
-            // Its task has just begun or just ended: look again.
-            Outcome::Pending if inner.parts.store.health().writes() => tokio::time::sleep(AGAIN).await,
+            Outcome::Failed { detail, too_slow } => {
+                return Err(ChatError::Failed { session: turn.session, message: message.id, detail, too_slow });
+            }
+            Outcome::Interrupted => return Err(interrupted(turn, &message)),
+            // Its task has just begun or just ended, or answers it after a crash: look again.
+            Outcome::Pending if inner.parts.store.health().writes() => match inner.live.get(turn) {
+                Some(reply) => drop(reply.outcome().await),
+                None => tokio::time::sleep(AGAIN).await,
+            },
             Outcome::Pending => return Err(ChatError::Store(StoreError::Unknown)),
         }
     }
 }
 
-/// A turn that can be listened to, until it is dropped.
-struct Running {
-    inner: Arc<Inner>,
-    turn: OpenTurn,
-    heard: watch::Sender<Heard>,
-}
-
-impl Running {
-    fn begin(inner: &Arc<Inner>, turn: OpenTurn) -> Self {
-        let (heard, listen) = watch::channel(None);
-        lock(&inner.turns.running).insert(turn, listen);
-        Self { inner: Arc::clone(inner), turn, heard }
-    }
-
-    fn end(self, outcome: Result<Answer, ChatError>) {
-        self.heard.send_replace(Some(outcome));
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        lock(&self.inner.turns.running).remove(&self.turn);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        clock::Timestamp,
-        id::MessageId,
-        store::Speaker::{Assistant, User},
-    };
-
-    #[test]
-    fn a_reply_that_was_made_while_the_next_message_waited_is_part_of_the_conversation() {
-        let message = |seq, role, reply_to: Option<u64>, status| Message {
-            seq: Seq(seq),
-            id: MessageId::new(),
-            role,
-            content: String::new(),
-            reply_to: reply_to.map(Seq),
-            status,
-            created_at: Timestamp(1),
-        };
-        let log = [
-            message(1, User, None, Status::Answered),
-            message(2, User, None, Status::Failed),
-            message(3, User, None, Status::Pending),
-            message(4, User, None, Status::Pending),
-            message(5, Assistant, Some(1), Status::Complete),
-        ];
-        let order: Vec<u64> = conversation(Seq(3), &log).iter().map(|message| message.seq.0).collect();
-        assert_eq!(order, [1, 5, 3]);
+fn interrupted(turn: OpenTurn, message: &Message) -> ChatError {
+    ChatError::Failed {
+        session: turn.session,
+        message: message.id,
+        detail: "The server stopped while it was answering; please try again.".to_owned(),
+        too_slow: false,
     }
 }

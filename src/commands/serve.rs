@@ -112,6 +112,7 @@ async fn serve(loaded: Loaded, logs: &Arc<Logs>) -> Result<(), String> {
     ending.started.store(true, Ordering::SeqCst);
 
     let deadline = ending.deadline(&config.server);
+    ending.end_streams(&app);
     http::serve(Arc::clone(&app), listener, ending.stop.clone(), ending.stop_now.clone()).await;
     if !ending.stop.is_cancelled() && !ending.stop_now.is_cancelled() {
         return Err("the HTTP front ended by itself".to_owned());
@@ -204,6 +205,15 @@ impl Ending {
         sleep(within).await;
         logs.flush();
         std::process::exit(1);
+    }
+
+    /// Streams would stay open for as long as their clients do.
+    fn end_streams(&self, app: &Arc<App>) {
+        let (stop, app) = (self.stop.clone(), Arc::clone(app));
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            app.chat.end_streams();
+        });
     }
 
     /// When the grace ends, known as soon as the stop is asked for.

@@ -46,6 +46,7 @@ static NOT_FOUND: Kind = kind(StatusCode::NOT_FOUND, "not-found", "Not found");
 static NO_METHOD: Kind = kind(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "No such method here");
 static SLOW_BODY: Kind = kind(StatusCode::REQUEST_TIMEOUT, "slow-body", "The body came too slowly");
 static NAME_TAKEN: Kind = kind(StatusCode::CONFLICT, "name-taken", "The name is taken");
+static BEING_ANSWERED: Kind = kind(StatusCode::CONFLICT, "being-answered", "Being answered");
 static DELETED: Kind = kind(StatusCode::CONFLICT, "deleted-meanwhile", "Deleted meanwhile");
 static TOO_LARGE: Kind = kind(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large");
 static NOT_JSON: Kind = kind(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON");
@@ -121,6 +122,14 @@ impl Problem {
     /// 404 for one of the caller's things that is not there.
     pub(super) fn not_found() -> Self {
         Self::new(&NOT_FOUND, "There is no such thing in your account; please list what is there and choose again.")
+    }
+
+    /// 404 for a message that the session does not have.
+    pub(super) fn no_such_message() -> Self {
+        Self::new(
+            &NOT_FOUND,
+            "The session has no message of yours with this sequence; please read its messages and choose one of them.",
+        )
     }
 
     /// 405; the caller adds `Allow`.
@@ -314,6 +323,11 @@ impl From<ChatError> for Problem {
                 "The server is restarting, so this was not taken; please send it again soon.",
                 retry_after,
             ),
+            ChatError::BeingAnswered => Self::new(
+                &BEING_ANSWERED,
+                "This message is being answered right now; please wait for the reply, or stop it first.",
+            ),
+            ChatError::NoSuchMessage => Self::no_such_message(),
             ChatError::KeyReused => key_reused(),
             ChatError::Failed { session, message, detail, too_slow } => {
                 let kind = if too_slow { &REPLY_SLOW } else { &REPLY_FAILED };

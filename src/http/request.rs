@@ -12,7 +12,7 @@ use super::{
     routes::Route,
     server::Peer,
 };
-use crate::id::SessionId;
+use crate::id::{Seq, SessionId};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest idempotency key, characters.
@@ -58,6 +58,15 @@ impl ApiRequest {
     /// The 403 of a session that is not the caller's: what can't be an id names none.
     pub(super) fn session_id(&self) -> Result<SessionId, Problem> {
         self.segment("id").and_then(|id| id.parse().ok()).ok_or_else(Problem::not_owner)
+    }
+
+    /// The message in the path.
+    ///
+    /// # Errors
+    /// The 404 of a message that is not there: what can't be a sequence names none.
+    pub(super) fn seq(&self) -> Result<Seq, Problem> {
+        let seq = self.segment("seq").and_then(|seq| seq.parse().ok()).map(Seq);
+        seq.filter(|seq| *seq > Seq::ZERO).ok_or_else(Problem::no_such_message)
     }
 
     /// The parameters after the `?`.

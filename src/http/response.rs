@@ -10,7 +10,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::{
     HeaderMap, Response, StatusCode,
     body::{Body as HttpBody, Frame, SizeHint},
-    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY},
+    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, VARY},
 };
 use serde::Serialize;
 
@@ -122,9 +122,34 @@ where
     S: Send + 'static,
     F: Future<Output = Result<Option<(Bytes, S)>, BrokenOff>> + Send + 'static,
 {
+    parts("application/x-ndjson", first, state, next)
+}
+
+/// An event stream, made as [`lines`] are.
+pub(super) fn events<S, F>(first: Bytes, state: S, next: impl FnMut(S) -> F + Send + 'static) -> ApiResponse
+where
+    S: Send + 'static,
+    F: Future<Output = Result<Option<(Bytes, S)>, BrokenOff>> + Send + 'static,
+{
+    let mut response = parts("text/event-stream", first, state, next);
+    // Proxies that gather answers before they pass them on would hold every event up.
+    response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+fn parts<S, F>(
+    content_type: &'static str,
+    first: Bytes,
+    state: S,
+    next: impl FnMut(S) -> F + Send + 'static,
+) -> ApiResponse
+where
+    S: Send + 'static,
+    F: Future<Output = Result<Option<(Bytes, S)>, BrokenOff>> + Send + 'static,
+{
     let parts = Parts { first: Some(first), state: Some(state), making: None, next };
     let mut response = Response::new(Body::Stream(UnsyncBoxBody::new(parts)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

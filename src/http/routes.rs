@@ -42,6 +42,14 @@ pub enum Endpoint {
     DeleteSession,
     /// Say something.
     Send,
+    /// Have a message answered anew.
+    Retry,
+    /// End a running reply with what there is.
+    Stop,
+    /// What happens in one session, as it does.
+    SessionEvents,
+    /// What happens in all of the caller's sessions, as it does.
+    Events,
     /// A page of messages.
     Page,
     /// The old client's sending.
@@ -101,6 +109,11 @@ pub static ROUTES: &[Route] = &[
     user(Method::DELETE, "/api/v1/sessions/{id}", Endpoint::DeleteSession),
     user(Method::POST, "/api/v1/sessions/{id}/messages", Endpoint::Send),
     user(Method::GET, "/api/v1/sessions/{id}/messages", Endpoint::Page),
+    user(Method::POST, "/api/v1/sessions/{id}/messages/{seq}/retry", Endpoint::Retry),
+    // Whoever is over the limit may still stop what costs.
+    uncharged(Method::POST, "/api/v1/sessions/{id}/messages/{seq}/stop", Endpoint::Stop),
+    user(Method::GET, "/api/v1/sessions/{id}/events", Endpoint::SessionEvents),
+    user(Method::GET, "/api/v1/events", Endpoint::Events),
     user(Method::POST, "/api/v1/chat/send", Endpoint::ChatSend),
     user(Method::GET, "/api/v1/chat/history", Endpoint::ChatHistory),
     user(Method::GET, "/api/v1/chat/history/{user_id}", Endpoint::ChatHistory),
@@ -201,7 +214,7 @@ mod tests {
     fn every_row_is_found_by_its_method_and_path_and_no_two_are_alike() {
         let routes = Routes::new();
         for route in ROUTES {
-            let path = route.path.replace("{id}", ID).replace("{user_id}", "me");
+            let path = route.path.replace("{id}", ID).replace("{user_id}", "me").replace("{seq}", "1");
             let Found::Route(found) = routes.find(&route.method, &path) else { panic!("{path} is not found") };
             assert!(std::ptr::eq(found, route), "{path} found {}", found.path);
         }

@@ -22,7 +22,7 @@ use hyper::{
 };
 
 use super::{
-    api::{auth, chat, health, messages, sessions},
+    api::{auth, chat, events, health, messages, sessions},
     body::Bounds,
     credentials,
     origin::{self, Origins, Site},
@@ -195,6 +195,10 @@ impl Front {
             Endpoint::EditSession => Box::pin(sessions::edit(app, own()?, request)).await,
             Endpoint::DeleteSession => Box::pin(sessions::delete(app, own()?, request)).await,
             Endpoint::Send => Box::pin(messages::send(app, own()?, request)).await,
+            Endpoint::Retry => Box::pin(messages::retry(app, own()?, request)).await,
+            Endpoint::Stop => Box::pin(messages::stop(app, own()?, request)).await,
+            Endpoint::SessionEvents => Box::pin(events::of_session(app, own()?, request)).await,
+            Endpoint::Events => Box::pin(events::of_user(app, own()?, request)).await,
             Endpoint::Page => messages::page(app, own()?, request).await,
             Endpoint::ChatSend => Box::pin(chat::send(app, own()?, request)).await,
             Endpoint::ChatHistory => chat::history(app, own()?, request).await,

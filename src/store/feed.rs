@@ -7,6 +7,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    fmt,
     future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -66,8 +67,7 @@ pub enum Event {
 }
 
 /// What happened to a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionChange {
     /// It is new.
     Created,
@@ -81,6 +81,18 @@ pub enum SessionChange {
     Activity,
 }
 
+impl fmt::Display for SessionChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Renamed => "renamed",
+            Self::Cleared => "cleared",
+            Self::Deleted => "deleted",
+            Self::Activity => "activity",
+        })
+    }
+}
+
 /// What a subscription hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
@@ -90,6 +102,12 @@ pub enum Heard {
     Missed,
     /// The server is stopping.
     Stopping,
+}
+
+impl Heard {
+    fn is_nothing(&self) -> bool {
+        *self == Self::Events(Vec::new())
+    }
 }
 
 /// All topics.
@@ -131,6 +149,7 @@ pub struct Subscription {
     user: UserId,
     topic: Arc<Topic>,
     number: u64,
+    outlives_stop: bool,
 }
 
 impl Feed {
@@ -145,7 +164,7 @@ impl Feed {
         drop(kept);
         drop(topics);
         self.subscriptions.fetch_add(1, Ordering::Relaxed);
-        Subscription { feed: Arc::clone(self), user, topic, number }
+        Subscription { feed: Arc::clone(self), user, topic, number, outlives_stop: false }
     }
 
     /// Adds what `events` makes, where anyone listens to the user.
@@ -245,6 +264,11 @@ impl Kept {
 }
 
 impl Subscription {
+    /// Lets it go on while the server stops: what it waits for is about to end by itself.
+    pub fn outlives_stop(&mut self) {
+        self.outlives_stop = true;
+    }
+
     /// The next news. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Heard {
         poll_fn(|cx| self.poll_next(cx)).await
@@ -252,13 +276,15 @@ impl Subscription {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
         let mut kept = lock(&self.topic.0);
-        if let Some(heard) = kept.take(self.number) {
+        let heard = kept.take(self.number);
+        let stopping = self.feed.ended.load(Ordering::Acquire) && !self.outlives_stop;
+        match heard {
             // What came before the stop is heard first.
-            let stopping = heard == Heard::Events(Vec::new()) && self.feed.ended.load(Ordering::Acquire);
-            return Poll::Ready(if stopping { Heard::Stopping } else { heard });
-        }
-        if self.feed.ended.load(Ordering::Acquire) {
-            return Poll::Ready(Heard::Stopping);
+            None | Some(Heard::Events(_)) if stopping && heard.as_ref().is_none_or(Heard::is_nothing) => {
+                return Poll::Ready(Heard::Stopping);
+            }
+            Some(heard) => return Poll::Ready(heard),
+            None => {}
         }
         if let Some(listener) = kept.listeners.get_mut(&self.number) {
             listener.waker = Some(cx.waker().clone());

@@ -24,6 +24,9 @@ use crate::{
     text,
 };
 
+/// Messages behind the one that is answered that a context has at most: an old message may be answered anew.
+const BEHIND_MAX: u64 = 1024;
+
 impl Store {
     /// Runs one closure over the index in `pool`. An index that can't be read ends the process, to be rebuilt.
     async fn read_in<T: Send + 'static>(
@@ -264,7 +267,7 @@ impl Store {
     }
 
     /// What a reply to the message at `seq` is made from, ascending: the newest messages up to that, at most `limit`,
-    /// and all behind it, where the replies to earlier turns stand that were made while it waited.
+    /// and those behind it, where the replies to earlier turns stand that were made while it waited.
     ///
     /// # Errors
     /// Those of every read.
@@ -276,7 +279,8 @@ impl Store {
             let Some(meta) = index.session_meta(session)? else { return Ok(Vec::new()) };
             let head = index.log_end(session, meta.cleared_through, meta.cleared_turns)?.head;
             let first = seq.next().0.saturating_sub(limit as u64).max(meta.cleared_through.next().0);
-            let entries = index.entries(session, Seq(first), head)?;
+            let last = head.min(Seq(seq.0.saturating_add(BEHIND_MAX)));
+            let entries = index.entries(session, Seq(first), last)?;
             Ok(entries.iter().map(|entry| message_of(entry.seq, &entry.record, entry.status)).collect())
         })
         .await

@@ -27,6 +27,7 @@ mod races;
 mod secrets;
 mod sessions;
 mod smoke;
+mod streams;
 mod stub;
 mod tidy;
 mod wire;

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use crate::{
+    admission::slots::Gauges,
     app::App,
     http::response::{self, ApiResponse},
     store::Health,
@@ -23,6 +24,18 @@ struct Readiness {
 #[derive(Serialize)]
 struct Parts {
     store: &'static str,
+    replies: Replies,
+    streams: usize,
+}
+
+#[derive(Serialize)]
+struct Replies {
+    /// Turns that are being answered or wait for their session's earlier ones.
+    running: usize,
+    /// Slots: how many there may be now, how many are taken, and how many turns wait for one.
+    limit: usize,
+    held: usize,
+    waiting: usize,
 }
 
 /// `GET /health`: 200 as long as requests are answered at all; asks nothing and nobody.
@@ -37,5 +50,8 @@ pub(in crate::http) fn ready(app: &App) -> ApiResponse {
         Health::DiskFull => (StatusCode::SERVICE_UNAVAILABLE, "not ready", "disk full"),
         Health::Failed => (StatusCode::SERVICE_UNAVAILABLE, "not ready", "failed"),
     };
-    response::json(code, &Readiness { status, parts: Parts { store } })
+    let Gauges { limit, held, waiting } = app.slots.gauges();
+    let replies = Replies { running: app.chat.running(), limit, held, waiting };
+    let parts = Parts { store, replies, streams: app.store.subscriptions() };
+    response::json(code, &Readiness { status, parts })
 }

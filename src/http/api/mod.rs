@@ -2,6 +2,7 @@
 
 pub(super) mod auth;
 pub(super) mod chat;
+pub(super) mod events;
 pub(super) mod health;
 pub(super) mod messages;
 pub(super) mod sessions;

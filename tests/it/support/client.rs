@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One client: an address, a connection once it is needed, and perhaps a token.
 pub(crate) struct Client {
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
     /// Sent as the bearer with every request.
     pub(crate) token: Option<String>,
@@ -56,16 +56,8 @@ impl Client {
         self.send(method, path, &all, Some(body.to_string().as_bytes())).unwrap()
     }
 
-    /// Sends one request and reads its answer; an error where the connection breaks before the answer is whole.
-    ///
-    /// A kept-alive connection that the server has closed meanwhile is opened anew, for an answer that never began.
-    pub(crate) fn send(
-        &mut self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: Option<&[u8]>,
-    ) -> std::io::Result<Response> {
+    /// The bytes of a request.
+    pub(super) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Vec<u8> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.address);
         if let Some(token) = &self.token {
             let _ = write!(head, "authorization: Bearer {token}\r\n");
@@ -79,12 +71,27 @@ impl Client {
         head += "\r\n";
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(body.unwrap_or_default());
+        bytes
+    }
+
+    /// Sends one request and reads its answer; an error where the connection breaks before the answer is whole.
+    ///
+    /// A kept-alive connection that the server has closed meanwhile is opened anew, for an answer that never began.
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> std::io::Result<Response> {
+        let bytes = self.request(method, path, headers, body);
         if self.connection.is_none() {
             self.connection = Some(BufReader::new(connect(self.address)?));
         }
         let connection = self.connection.as_mut().unwrap();
         let answer = connection.get_mut().write_all(&bytes).and_then(|()| read_response(connection, method));
-        let keep = answer.as_ref().is_ok_and(|answer| answer.header("connection") != Some("close"));
+        let keep =
+            answer.as_ref().is_ok_and(|answer| answer.header("connection") != Some("close") && !answer.is_stream());
         if !keep {
             self.connection = None;
         }
@@ -119,7 +126,8 @@ pub(crate) fn read_response(connection: &mut BufReader<TcpStream>, method: &str)
         headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
     let mut response = Response { status, headers, body: Vec::new() };
-    if method == "HEAD" || status == 204 || status == 304 {
+    // A stream has no end to wait for: `Client::events` reads those.
+    if method == "HEAD" || status == 204 || status == 304 || response.is_stream() {
         return Ok(response);
     }
     if response.header("transfer-encoding") == Some("chunked") {
@@ -144,6 +152,10 @@ pub(crate) fn read_response(connection: &mut BufReader<TcpStream>, method: &str)
 impl Response {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        self.header("content-type") == Some("text/event-stream")
     }
 
     pub(crate) fn json(&self) -> Value {

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod data;
 pub(crate) mod disk;
+pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod load;
 pub(crate) mod random;
@@ -16,6 +17,7 @@ pub(crate) mod talk;
 use std::sync::Barrier;
 
 pub(crate) use client::{Client, Response};
+pub(crate) use events::{Event, Events};
 pub(crate) use random::Random;
 pub(crate) use raw::Raw;
 pub(crate) use server::{Server, text};

@@ -1,0 +1,197 @@
+//! What a reply is made from: the session's own instructions, and the newest whole turns of its log that the backend
+//! takes, up to the message that is answered. Turns without a reply, replies that were replaced, and anything of another
+//! session never get in.
+
+use super::Inner;
+use crate::{
+    id::Seq,
+    reply::{Budget, Line, tokens},
+    store::{Message, OpenTurn, Speaker, Status, StoreError},
+};
+
+/// Messages that are read at first; more are read only where the backend takes more.
+const MESSAGES: usize = 50;
+/// The most that are read.
+const MESSAGES_MAX: usize = 6400;
+/// What a message costs beside its text: its role and the marks around it, of every known template (tokens).
+const TOKENS_PER_MESSAGE: usize = 8;
+
+/// What the backend is asked with.
+pub(super) struct Context {
+    /// The session's own instructions.
+    pub(super) system: Option<String>,
+    /// The conversation; the last one is the message to answer.
+    pub(super) messages: Vec<Message>,
+}
+
+impl Context {
+    /// The conversation, line by line.
+    pub(super) fn lines(&self) -> Vec<Line<'_>> {
+        self.messages.iter().map(|message| Line { speaker: message.role, text: &message.content }).collect()
+    }
+}
+
+/// Reads what the reply to `turn` is made from; nothing in it where the message is gone.
+pub(super) async fn of(inner: &Inner, turn: OpenTurn) -> Result<Context, StoreError> {
+    let parts = &inner.parts;
+    let system = parts.store.session(turn.session).await?.and_then(|session| session.system_prompt);
+    let budget = match parts.backend.budget() {
+        Budget::Lines(_) => usize::MAX,
+        Budget::Tokens(tokens) => tokens.saturating_sub(parts.backend.system_tokens(system.as_deref())),
+    };
+    let lines_max = match parts.backend.budget() {
+        Budget::Lines(lines) => lines,
+        Budget::Tokens(_) => usize::MAX,
+    };
+    let mut limit = MESSAGES;
+    loop {
+        let messages = parts.store.context(turn.session, turn.seq, limit).await?;
+        let is_all = messages.first().is_none_or(|first| first.seq.0 + limit as u64 > turn.seq.0 + 1);
+        let conversation = conversation(turn.seq, messages);
+        let whole = conversation.len();
+        let fitting = newest_that_fit(conversation, budget);
+        let wants_more = fitting.len() == whole && limit < lines_max.min(MESSAGES_MAX) && !is_all;
+        if !wants_more {
+            return Ok(Context { system, messages: fitting });
+        }
+        limit *= 2;
+    }
+}
+
+/// The conversation that the message at `seq` ends, turn by turn. A reply may stand behind later messages in the log.
+fn conversation(seq: Seq, messages: Vec<Message>) -> Vec<Message> {
+    let turn_of = |message: &Message| message.reply_to.unwrap_or(message.seq);
+    let mut conversation: Vec<_> = messages
+        .into_iter()
+        .filter(|message| message.seq == seq || (turn_of(message) < seq && belongs(message)))
+        .collect();
+    conversation.sort_by_key(|message| (turn_of(message), message.seq));
+    // A message whose reply is not here, or says nothing, is half a turn, and so is a reply without its message.
+    let mut whole: Vec<Message> = Vec::with_capacity(conversation.len());
+    let mut rest = conversation.into_iter().peekable();
+    while let Some(message) = rest.next() {
+        if message.seq == seq {
+            whole.push(message);
+        } else if message.role == Speaker::User
+            && let Some(reply) = rest.next_if(|next| next.reply_to == Some(message.seq))
+            && !reply.content.trim().is_empty()
+        {
+            whole.extend([message, reply]);
+        }
+    }
+    whole
+}
+
+/// True where a message is part of the conversation: turns that failed, and replies that were replaced, are not.
+fn belongs(message: &Message) -> bool {
+    match message.status {
+        Status::Answered | Status::Stopped | Status::Complete => true,
+        Status::Pending | Status::Failed | Status::Interrupted | Status::Superseded => false,
+    }
+}
+
+/// The last message, and as many of the newest whole turns before it as `budget` has tokens for.
+fn newest_that_fit(mut conversation: Vec<Message>, budget: usize) -> Vec<Message> {
+    let cost = |message: &Message| tokens::at_most(&message.content) + TOKENS_PER_MESSAGE;
+    let Some(last) = conversation.last() else { return conversation };
+    if budget == usize::MAX {
+        return conversation;
+    }
+    let mut left = budget.saturating_sub(cost(last));
+    let mut first = conversation.len() - 1;
+    // Turns are pairs here, as `conversation` made them.
+    while first >= 2 {
+        let turn = cost(&conversation[first - 1]) + cost(&conversation[first - 2]);
+        if turn > left {
+            break;
+        }
+        left -= turn;
+        first -= 2;
+    }
+    conversation.split_off(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        id::MessageId,
+        store::Speaker::{Assistant, User},
+    };
+
+    fn message(seq: u64, role: Speaker, reply_to: Option<u64>, status: Status) -> Message {
+        Message {
+            seq: Seq(seq),
+            id: MessageId::new(),
+            role,
+            content: "word".to_owned(),
+            reply_to: reply_to.map(Seq),
+            status,
+            created_at: Timestamp(1),
+        }
+    }
+
+    fn order(messages: &[Message]) -> Vec<u64> {
+        messages.iter().map(|message| message.seq.0).collect()
+    }
+
+    #[test]
+    fn a_reply_that_was_made_while_the_next_message_waited_is_part_of_the_conversation() {
+        let log = vec![
+            message(1, User, None, Status::Answered),
+            message(2, User, None, Status::Failed),
+            message(3, User, None, Status::Pending),
+            message(4, User, None, Status::Pending),
+            message(5, Assistant, Some(1), Status::Complete),
+        ];
+        assert_eq!(order(&conversation(Seq(3), log)), [1, 5, 3]);
+    }
+
+    #[test]
+    fn a_turn_that_is_answered_anew_sees_what_came_before_it_and_not_its_old_reply() {
+        let log = vec![
+            message(1, User, None, Status::Answered),
+            message(2, Assistant, Some(1), Status::Superseded),
+            message(3, User, None, Status::Answered),
+            message(4, Assistant, Some(3), Status::Complete),
+            message(5, User, None, Status::Answered),
+            message(6, Assistant, Some(5), Status::Complete),
+            message(7, Assistant, Some(1), Status::Complete),
+        ];
+        assert_eq!(order(&conversation(Seq(3), log.clone())), [1, 7, 3]);
+        assert_eq!(order(&conversation(Seq(5), log)), [1, 7, 3, 4, 5]);
+    }
+
+    #[test]
+    fn half_a_turn_is_none() {
+        let mut log = vec![
+            message(2, Assistant, Some(1), Status::Complete), // Its message was too far back.
+            message(3, User, None, Status::Stopped),
+            message(4, Assistant, Some(3), Status::Stopped),
+            message(5, User, None, Status::Pending),
+        ];
+        log[2].content.clear(); // Stopped before its first word.
+        assert_eq!(order(&conversation(Seq(5), log)), [5]);
+    }
+
+    #[test]
+    fn the_oldest_turns_go_first_and_the_message_itself_never() {
+        let log = || {
+            conversation(
+                Seq(5),
+                vec![
+                    message(1, User, None, Status::Answered),
+                    message(2, Assistant, Some(1), Status::Complete),
+                    message(3, User, None, Status::Answered),
+                    message(4, Assistant, Some(3), Status::Complete),
+                    message(5, User, None, Status::Pending),
+                ],
+            )
+        };
+        let each = tokens::at_most("word") + TOKENS_PER_MESSAGE;
+        for (budget, kept) in [(5 * each, 5), (5 * each - 1, 3), (3 * each, 3), (3 * each - 1, 1), (0, 1)] {
+            assert_eq!(newest_that_fit(log(), budget).len(), kept, "{budget} tokens");
+        }
+    }
+}

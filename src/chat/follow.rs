@@ -1,0 +1,416 @@
+//! Streams of what happens: to one session, to all of a user's, or to one turn.
+//!
+//! A stream is a place in the log, a subscription and the replies that are being made. It subscribes before it reads, so
+//! that nothing falls between; what it has read already, it does not tell again. Deltas are read from the running reply
+//! when the client is ready for more, so a slow client gets longer ones and nobody keeps a queue of them.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::{ChatError, Inner, OwnedSession};
+use crate::{
+    auth::Identity,
+    clock::Timestamp,
+    id::{Seq, SessionId, TokenId, UserId},
+    store::{Event, Heard, Logged, OpenTurn, Outcome, SessionChange, Standing, Status, StoreError, Subscription},
+};
+
+/// A quiet stream says this often that it is there, milliseconds: between the first and the sum of both, so that ten
+/// thousand of them do not speak at the same moment.
+const BEAT_MS: u64 = 15_000;
+const BEAT_SPREAD_MS: u64 = 5_000;
+/// Turns whose standing is told at the beginning of a stream.
+const TURNS_TOLD: usize = 50;
+/// Sessions whose standing is told at the beginning of a user's stream.
+const SESSIONS_TOLD: usize = 20;
+/// Messages that are read from the log at once.
+const BLOCK: usize = 100;
+
+/// What a stream tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Update {
+    /// A message of the log.
+    Message {
+        /// In this session.
+        session: SessionId,
+        /// Its place.
+        seq: Seq,
+        /// Its JSON.
+        json: Bytes,
+    },
+    /// Text of a reply that is being made: provisional until its message comes.
+    Delta {
+        /// In this session.
+        session: SessionId,
+        /// The message that is being answered.
+        reply_to: Seq,
+        /// The number of the try; a later one begins with an empty text.
+        attempt: u32,
+        /// Where the text goes, characters.
+        offset: usize,
+        /// The text.
+        text: String,
+    },
+    /// A turn has an outcome.
+    Ended {
+        /// In this session.
+        session: SessionId,
+        /// The user's message.
+        reply_to: Seq,
+        /// The reply, where there is one.
+        seq: Option<Seq>,
+        /// How the user's message stands.
+        status: Status,
+        /// Why there is no reply.
+        detail: Option<String>,
+    },
+    /// How a session stands when the stream begins.
+    State {
+        /// Which.
+        session: SessionId,
+        /// How it stands.
+        standing: Standing,
+    },
+    /// A session is not as it was.
+    Session {
+        /// Which.
+        session: SessionId,
+        /// What happened.
+        change: SessionChange,
+        /// The session's JSON; nothing for one that was deleted.
+        json: Option<Bytes>,
+    },
+    /// Nothing has happened for a while.
+    Beat,
+}
+
+/// A stream. It ends with its login, with its session, when the server stops, or when its client is too slow.
+pub struct Follow {
+    inner: Arc<Inner>,
+    feed: Subscription,
+    scope: Scope,
+    owner: UserId,
+    login: TokenId,
+    login_until: Timestamp,
+    step: Step,
+    /// Told from the log up to here: what the feed has of that is no news.
+    told: Seq,
+    /// How much of each running reply was told.
+    heard: Vec<Position>,
+    beat: Duration,
+}
+
+/// What is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Session(SessionId),
+    User,
+    Turn(OpenTurn),
+}
+
+/// What comes next.
+enum Step {
+    /// The sessions whose standing is told first; messages are told after `after`, or from the head on.
+    Begin {
+        sessions: VecDeque<SessionId>,
+        after: Option<Seq>,
+    },
+    /// What the log has beyond what was told.
+    Replay,
+    /// The outcome of a turn that may have ended before the stream began.
+    Known,
+    Live,
+    Over,
+}
+
+/// How much of a running reply was told.
+struct Position {
+    turn: OpenTurn,
+    attempt: u32,
+    bytes: usize,
+    chars: usize,
+}
+
+impl Follow {
+    /// Follows one session; with `after`, from the message behind that one on.
+    pub(super) fn session(inner: &Arc<Inner>, caller: &Identity, session: OwnedSession, after: Option<Seq>) -> Self {
+        let sessions = VecDeque::from([session.id()]);
+        Self::new(inner, caller, Scope::Session(session.id()), Step::Begin { sessions, after })
+    }
+
+    /// Follows all of the caller's sessions.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn user(inner: &Arc<Inner>, caller: &Identity) -> Result<Self, ChatError> {
+        let mut follow = Self::new(inner, caller, Scope::User, Step::Over);
+        let sessions = inner.parts.store.sessions(caller.id(), None, SESSIONS_TOLD).await?;
+        let sessions = sessions.iter().map(|session| session.id).collect();
+        follow.step = Step::Begin { sessions, after: None };
+        Ok(follow)
+    }
+
+    /// Begins to listen for a turn that is not there yet: nothing of it is missed.
+    pub(super) fn turn_to_come(inner: &Arc<Inner>, caller: &Identity) -> Self {
+        let mut follow = Self::new(inner, caller, Scope::User, Step::Live);
+        follow.feed.outlives_stop();
+        follow
+    }
+
+    /// Follows `turn` from here on. `known`: it was there before, so it is told from the log.
+    pub(super) fn narrow(mut self, turn: OpenTurn, known: bool) -> Self {
+        self.scope = Scope::Turn(turn);
+        self.step = if known { Step::Known } else { Step::Live };
+        self
+    }
+
+    fn new(inner: &Arc<Inner>, caller: &Identity, scope: Scope, step: Step) -> Self {
+        let spread = u64::from(caller.token().bytes()[15]) * BEAT_SPREAD_MS / 256;
+        Self {
+            inner: Arc::clone(inner),
+            feed: inner.parts.store.subscribe(caller.id()),
+            scope,
+            owner: caller.id(),
+            login: caller.token(),
+            login_until: caller.until(),
+            step,
+            told: Seq::ZERO,
+            heard: Vec::new(),
+            beat: Duration::from_millis(BEAT_MS + spread),
+        }
+    }
+
+    /// What comes next; nothing at the end. Dropping the future may lose what it was about to tell, so a stream whose
+    /// call was dropped is not to be asked again.
+    ///
+    /// # Errors
+    /// The store's: the stream breaks off.
+    pub async fn next(&mut self) -> Result<Option<Vec<Update>>, ChatError> {
+        loop {
+            let updates = match &mut self.step {
+                Step::Over => return Ok(None),
+                Step::Begin { sessions, after } => {
+                    let after = *after;
+                    if let Some(session) = sessions.pop_front() {
+                        self.begin(session, after).await?
+                    } else {
+                        self.step = Step::Live;
+                        self.deltas()
+                    }
+                }
+                Step::Replay => self.replay().await?,
+                Step::Known => self.known().await?,
+                Step::Live => match self.listen().await {
+                    Some(updates) => updates,
+                    None => return Ok(None),
+                },
+            };
+            if !updates.is_empty() {
+                return Ok(Some(updates));
+            }
+        }
+    }
+
+    /// How a session stands at the beginning.
+    async fn begin(&mut self, session: SessionId, after: Option<Seq>) -> Result<Vec<Update>, ChatError> {
+        let standing = match self.inner.parts.store.standing(session, TURNS_TOLD).await {
+            Ok(standing) => standing,
+            Err(StoreError::NotOwner(_)) => return Ok(Vec::new()), // It was deleted just now, which is told later.
+            Err(error) => return Err(error.into()),
+        };
+        if self.scope == Scope::Session(session) {
+            self.told = after.map_or(standing.head, |after| after.min(standing.head));
+            self.step = Step::Replay;
+        }
+        Ok(vec![Update::State { session, standing }])
+    }
+
+    /// The next messages that the log has beyond what was told.
+    async fn replay(&mut self) -> Result<Vec<Update>, ChatError> {
+        let Scope::Session(session) = self.scope else {
+            self.step = Step::Live;
+            return Ok(Vec::new());
+        };
+        let (messages, head) = match self.inner.parts.store.log_after(session, self.told, BLOCK).await {
+            Err(StoreError::NotOwner(_)) => {
+                self.step = Step::Over;
+                return Ok(Vec::new());
+            }
+            read => read?,
+        };
+        let mut updates = Vec::with_capacity(messages.len() * 2);
+        for message in &messages {
+            self.told = message.seq;
+            updates.extend(told(session, message));
+        }
+        if self.told >= head || messages.is_empty() {
+            self.step = Step::Live;
+            updates.extend(self.deltas());
+        }
+        Ok(updates)
+    }
+
+    /// A turn that was there before: its message, and its outcome where it has one.
+    async fn known(&mut self) -> Result<Vec<Update>, ChatError> {
+        let Scope::Turn(OpenTurn { session, seq }) = self.scope else { return Ok(Vec::new()) };
+        let store = &self.inner.parts.store;
+        let gone = ChatError::DeletedMeanwhile;
+        let (message, outcome) = store.turn(session, seq).await?.ok_or(gone)?;
+        let (logged, _) = store.log_after(session, Seq(seq.0 - 1), 1).await?;
+        let mut updates: Vec<Update> = logged.iter().flat_map(|message| told(session, message)).collect();
+        let ended = |status, detail| Update::Ended { session, reply_to: seq, seq: None, status, detail };
+        self.told = seq;
+        self.step = Step::Over;
+        match outcome {
+            Outcome::Pending => self.step = Step::Live,
+            Outcome::Reply(reply) => {
+                let (logged, _) = store.log_after(session, Seq(reply.seq.0 - 1), 1).await?;
+                updates.extend(logged.iter().flat_map(|message| told(session, message)));
+            }
+            Outcome::Failed { detail, .. } => updates.push(ended(message.status, Some(detail))),
+            Outcome::Interrupted => updates.push(ended(message.status, None)),
+        }
+        if matches!(self.step, Step::Live) {
+            updates.extend(self.deltas());
+        }
+        Ok(updates)
+    }
+
+    /// Waits for news; nothing where the stream is to end at once.
+    async fn listen(&mut self) -> Option<Vec<Update>> {
+        let wait = self.beat.min(self.login_until.since(self.inner.parts.clock.now())).max(Duration::from_millis(1));
+        let Ok(heard) = timeout(wait, self.feed.next()).await else {
+            let live = self.inner.parts.clock.now() < self.login_until;
+            return live.then(|| vec![Update::Beat]);
+        };
+        let events = match heard {
+            Heard::Events(events) => events,
+            Heard::Missed | Heard::Stopping => return None,
+        };
+        let mut updates = Vec::with_capacity(events.len());
+        for event in events {
+            if matches!(self.step, Step::Over) {
+                break;
+            }
+            updates.extend(self.update(event));
+        }
+        if matches!(self.step, Step::Live) {
+            updates.extend(self.deltas());
+        }
+        Some(updates)
+    }
+
+    /// What an event is to this stream.
+    fn update(&mut self, event: Event) -> Option<Update> {
+        match event {
+            Event::Message { session, seq, reply_to, json } => {
+                if let Some(of) = reply_to {
+                    self.heard.retain(|position| position.turn != OpenTurn { session, seq: of });
+                }
+                let news = match self.scope {
+                    Scope::User => true,
+                    Scope::Session(id) => id == session && seq > self.told,
+                    Scope::Turn(turn) => {
+                        turn.session == session && [Some(seq), reply_to].contains(&Some(turn.seq)) && seq > self.told
+                    }
+                };
+                news.then_some(Update::Message { session, seq, json })
+            }
+            Event::Ended { session, reply_to, seq, status, detail } => {
+                self.heard.retain(|position| position.turn != OpenTurn { session, seq: reply_to });
+                let news = match self.scope {
+                    Scope::User => true,
+                    // Its reply was read from the log, and so was this.
+                    Scope::Session(id) => id == session && seq.is_none_or(|seq| seq > self.told),
+                    Scope::Turn(turn) => turn == OpenTurn { session, seq: reply_to },
+                };
+                if matches!(self.scope, Scope::Turn(_)) && news {
+                    self.step = Step::Over;
+                }
+                news.then_some(Update::Ended { session, reply_to, seq, status, detail })
+            }
+            Event::Session { session, change, json } => self.session_update(session, change, json),
+            Event::LoginEnded(login) => {
+                if login == self.login {
+                    self.step = Step::Over;
+                }
+                None
+            }
+        }
+    }
+}
+
+impl Follow {
+    fn session_update(&mut self, session: SessionId, change: SessionChange, json: Option<Bytes>) -> Option<Update> {
+        let gone = matches!(change, SessionChange::Deleted | SessionChange::Cleared);
+        match self.scope {
+            Scope::User => Some(Update::Session { session, change, json }),
+            Scope::Session(id) => {
+                if id == session && change == SessionChange::Deleted {
+                    self.step = Step::Over;
+                }
+                None
+            }
+            Scope::Turn(turn) if turn.session == session && gone => {
+                self.step = Step::Over;
+                let detail = Some("The message was deleted while it was being answered.".to_owned());
+                Some(Update::Ended { session, reply_to: turn.seq, seq: None, status: Status::Failed, detail })
+            }
+            Scope::Turn(_) => None,
+        }
+    }
+
+    /// What the running replies have beyond what was told of them.
+    fn deltas(&mut self) -> Vec<Update> {
+        let live = self.inner.live.of(self.owner);
+        if live.is_empty() {
+            self.heard = Vec::new();
+            return Vec::new();
+        }
+        self.heard.retain(|position| live.iter().any(|reply| reply.turn == position.turn));
+        let mut updates = Vec::new();
+        for reply in live {
+            let OpenTurn { session, seq } = reply.turn;
+            let in_scope = match self.scope {
+                Scope::User => true,
+                Scope::Session(id) => id == session,
+                Scope::Turn(turn) => turn == reply.turn,
+            };
+            if !in_scope {
+                continue;
+            }
+            let at = self.heard.iter().position(|position| position.turn == reply.turn);
+            let at = at.unwrap_or_else(|| {
+                self.heard.push(Position { turn: reply.turn, attempt: reply.attempt, bytes: 0, chars: 0 });
+                self.heard.len() - 1
+            });
+            let position = &mut self.heard[at];
+            if position.attempt != reply.attempt {
+                *position = Position { turn: reply.turn, attempt: reply.attempt, bytes: 0, chars: 0 };
+            }
+            let Some(piece) = reply.piece(position.bytes) else { continue };
+            let offset = position.chars;
+            position.bytes = piece.end;
+            position.chars += piece.text.chars().count();
+            let attempt = reply.attempt;
+            updates.push(Update::Delta { session, reply_to: seq, attempt, offset, text: piece.text });
+        }
+        updates
+    }
+}
+
+/// A message of the log, and its turn's end where it is the reply that ended it.
+fn told(session: SessionId, message: &Logged) -> impl Iterator<Item = Update> + use<> {
+    let &Logged { seq, reply_to, status, ref json } = message;
+    let status = match status {
+        Status::Complete => Some(Status::Answered),
+        Status::Stopped => Some(Status::Stopped),
+        Status::Pending | Status::Answered | Status::Failed | Status::Interrupted | Status::Superseded => None,
+    };
+    let ended = reply_to.zip(status);
+    let ended =
+        ended.map(|(reply_to, status)| Update::Ended { session, reply_to, seq: Some(seq), status, detail: None });
+    [Some(Update::Message { session, seq, json: json.clone() }), ended].into_iter().flatten()
+}

@@ -1,0 +1,155 @@
+//! The lines of the sessions: the turns of one session are answered one after the other, in the order of their sequence.
+//!
+//! A line holds one reply slot, however many turns stand in it: only its first turn is being answered. So a burst into
+//! one session takes one slot from the others, and what is taken into a line needs no slot of its own.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::ChatError;
+use crate::{
+    admission::slots::{Overloaded, Slot},
+    id::SessionId,
+    store::StoreError,
+};
+
+/// Turns that may stand in one session's line.
+const LINE_MAX: usize = 256;
+/// Whoever finds the line full should come again after this.
+const FULL_RETRY: Duration = Duration::from_secs(2);
+
+/// All lines.
+#[derive(Default)]
+pub(super) struct Lines {
+    /// Guards the lines of the sessions that are being answered.
+    lines: Mutex<HashMap<SessionId, Line>>,
+}
+
+struct Line {
+    /// The number of the last turn, and when that one is done.
+    last: u64,
+    done: watch::Receiver<bool>,
+    /// Turns that stand in it.
+    length: usize,
+    /// What the first turn is answered with; given back with the last one. Recovered turns come without.
+    slot: Option<Slot>,
+}
+
+/// A turn's place in its session's line; given up when dropped.
+pub(super) struct Place {
+    lines: Arc<Lines>,
+    session: SessionId,
+    number: u64,
+    before: Option<watch::Receiver<bool>>,
+    done: watch::Sender<bool>,
+}
+
+impl Lines {
+    /// True where the session has a line, which one more turn may join without a slot of its own.
+    pub(super) fn is_there(&self, session: SessionId) -> bool {
+        self.lock().contains_key(&session)
+    }
+
+    /// Takes the next place in the session's line and does `begin`, which puts a message into the writer's queue: under
+    /// one lock, so that the line is in the order of the sequence. Nothing where there is no line and `slot` is empty:
+    /// then `begin` was not called.
+    ///
+    /// # Errors
+    /// `Overloaded` where the line is full, and those of `begin`.
+    pub(super) fn enter<T>(
+        self: &Arc<Self>,
+        session: SessionId,
+        slot: &mut Option<Slot>,
+        begin: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<Option<(Place, T)>, ChatError> {
+        let mut lines = self.lock();
+        let (number, before) = match lines.get(&session) {
+            Some(line) if line.length >= LINE_MAX => return Err(Overloaded { retry_after: FULL_RETRY }.into()),
+            Some(line) => (line.last + 1, Some(line.done.clone())),
+            None if slot.is_none() => return Ok(None),
+            None => (0, None),
+        };
+        let entered = begin()?;
+        let (done, is_done) = watch::channel(false);
+        put(&mut lines, session, number, is_done, slot.take());
+        Ok(Some((Place { lines: Arc::clone(self), session, number, before, done }, entered)))
+    }
+
+    /// Takes the next place for a turn that a crash left open: it is in the log already, and gets its slot later.
+    pub(super) fn enter_again(self: &Arc<Self>, session: SessionId) -> Place {
+        let mut lines = self.lock();
+        let before = lines.get(&session).map(|line| (line.last, line.done.clone()));
+        let (number, before) = before.map_or((0, None), |(last, done)| (last + 1, Some(done)));
+        let (done, is_done) = watch::channel(false);
+        put(&mut lines, session, number, is_done, None);
+        Place { lines: Arc::clone(self), session, number, before, done }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Puts a turn at the end of a line. A second slot that the line has no use for goes back when its owner drops it.
+fn put(
+    lines: &mut HashMap<SessionId, Line>,
+    session: SessionId,
+    number: u64,
+    done: watch::Receiver<bool>,
+    slot: Option<Slot>,
+) {
+    match lines.get_mut(&session) {
+        Some(line) => {
+            line.last = number;
+            line.done = done;
+            line.length += 1;
+            if line.slot.is_none() {
+                line.slot = slot;
+            }
+        }
+        None => drop(lines.insert(session, Line { last: number, done, length: 1, slot })),
+    }
+}
+
+impl Place {
+    /// Waits until every earlier turn of the session has its outcome.
+    pub(super) async fn wait(&mut self) {
+        if let Some(before) = &mut self.before {
+            let _ = before.wait_for(|done| *done).await; // An error means that it is gone: done.
+        }
+        self.before = None;
+    }
+
+    /// True where the line has no slot yet: its turns were found at the start.
+    pub(super) fn needs_slot(&self) -> bool {
+        self.lines.lock().get(&self.session).is_some_and(|line| line.slot.is_none())
+    }
+
+    /// Gives the line the slot that it lacks.
+    pub(super) fn provide(&self, slot: Slot) {
+        if let Some(line) = self.lines.lock().get_mut(&self.session) {
+            line.slot = Some(slot);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut lines = self.lines.lock();
+        let mut ended = None;
+        if let Some(line) = lines.get_mut(&self.session) {
+            line.length -= 1;
+            if line.last == self.number {
+                ended = lines.remove(&self.session);
+            }
+        }
+        drop(lines);
+        drop(ended); // Its slot may wake others, which no lock of ours should hold up.
+        self.done.send_replace(true);
+    }
+}
