@@ -1,8 +1,9 @@
 //! Reply slots: so many replies at once as the backend bears, and a short queue that is fair by user.
 //!
 //! A slot that comes free goes straight to whoever is next, so none is ever free while somebody waits who may have it,
-//! and a newcomer can't overtake the queue. No user has more than half of the slots, also while nobody else wants them:
-//! whoever comes next finds some. Where the limit falls, nothing is taken away: nobody gets a slot until enough are back.
+//! and a newcomer can't overtake the queue. No user has more than half of the slots, unless nobody else has come for a
+//! while: whoever comes next finds some. Where the limit falls, nothing is taken away: nobody gets a slot until enough
+//! are back.
 //!
 //! No timer closes the limit's windows; every call passes the time. Nobody waits for ever for that: whoever waits, waits
 //! for replies that are being made, there is one at least, and its end is such a call. A limit that could have risen
@@ -21,6 +22,9 @@ use tokio::sync::oneshot;
 
 use super::limit::Limit;
 use crate::{config::ConcurrencyConfig, id::UserId};
+
+/// A user is alone when nobody else has asked for this long.
+const ALONE_AFTER: Duration = Duration::from_mins(1);
 
 /// No slot came free in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +93,10 @@ struct State {
     lines: HashMap<UserId, VecDeque<Waiter>>,
     /// The next waiter's number.
     next: u64,
+    /// The last two users who asked, each with the last time, newest first.
+    lately: [Option<(UserId, Instant)>; 2],
+    /// When that was looked at last.
+    now: Instant,
 }
 
 struct Waiter {
@@ -111,8 +119,9 @@ impl Slots {
     /// `config.max` slots, one at least; later as many as the measured waits speak for, between `min` and `max`.
     #[must_use]
     pub fn new(config: &ConcurrencyConfig) -> Self {
+        let now = Instant::now();
         let state = State {
-            limit: Limit::new(config.min, config.max, Instant::now()),
+            limit: Limit::new(config.min, config.max, now),
             held: 0,
             holders: HashMap::new(),
             first: VecDeque::new(),
@@ -120,6 +129,8 @@ impl Slots {
             turns: VecDeque::new(),
             lines: HashMap::new(),
             next: 0,
+            lately: [None; 2],
+            now,
         };
         let shared = Shared {
             state: Mutex::new(state),
@@ -133,7 +144,8 @@ impl Slots {
     /// Takes a slot, after a short wait where none is free. Dropping the future leaves the queue.
     ///
     /// Waiting users get slots in turn, one each, whatever number of waiters each has; a user's own waiters in the
-    /// order they came. A user who has half of the slots (rounded up) waits too, and is passed over. Where the queue is full of one user's waiters, the newest of them makes room for another user.
+    /// order they came. A user who has half of the slots (rounded up) waits too, and is passed over; one who is alone
+    /// may have all. Where the queue is full of one user's waiters, the newest of them makes room for another user.
     ///
     /// # Errors
     /// [`Overloaded`] at once where the queue is full, or when the wait is over.
@@ -174,6 +186,7 @@ impl Slots {
     /// Takes a free slot (then there is no place to wait in), or else a place in the queue.
     fn enter(&self, user: UserId) -> Result<Option<Place>, Overloaded> {
         let mut state = self.now();
+        state.asks(user);
         // Where a slot is free still, nobody waits who may have it.
         if state.held < state.limit.get() && state.below_share(user) {
             state.take(user);
@@ -281,13 +294,24 @@ impl State {
 
     /// It is `now`: the limit may have moved, and where it rose, who waits gets what is new.
     fn pass(&mut self, now: Instant) {
+        self.now = now;
         self.limit.pass(now, self.held);
         self.grant();
     }
 
-    /// Whether the user has less than half of the slots, rounded up.
+    fn asks(&mut self, user: UserId) {
+        let [newest, _] = self.lately;
+        if newest.is_some_and(|(other, _)| other != user) {
+            self.lately[1] = newest;
+        }
+        self.lately[0] = Some((user, self.now));
+    }
+
+    /// Whether the user has less than half of the slots, rounded up, or is alone.
     fn below_share(&self, user: UserId) -> bool {
-        self.holders.get(&user).is_none_or(|&held| held < self.limit.get().div_ceil(2))
+        let others = self.lately.iter().flatten().filter(|(other, _)| *other != user);
+        let alone = others.map(|(_, at)| self.now.saturating_duration_since(*at)).all(|ago| ago >= ALONE_AFTER);
+        alone || self.holders.get(&user).is_none_or(|&held| held < self.limit.get().div_ceil(2))
     }
 
     fn take(&mut self, user: UserId) {

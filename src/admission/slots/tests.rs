@@ -212,6 +212,7 @@ async fn one_user_has_half_of_the_slots_at_most_and_holds_up_nobody() {
     for (max, share) in [(1, 1), (2, 1), (3, 2), (8, 4)] {
         let slots = slots(max, 10);
         let (a, b) = (UserId::new(), UserId::new());
+        drop(slots.acquire(b).await); // So that a is not alone.
         let mut held = Vec::new();
         for _ in 0..share {
             held.push(slots.acquire(a).await.unwrap());
@@ -223,6 +224,26 @@ async fn one_user_has_half_of_the_slots_at_most_and_holds_up_nobody() {
         drop(held.remove(0));
         assert!(granted(&mut waits).is_some(), "{max}");
     }
+}
+
+#[tokio::test]
+async fn a_user_who_is_alone_has_all_slots_until_somebody_comes() {
+    let slots = slots(4, 10);
+    let (a, b) = (UserId::new(), UserId::new());
+    drop(slots.acquire(b).await);
+    slots.lock().lately[0] = None; // As after a minute: the clock of these tests is the real one.
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(slots.acquire(a).await.unwrap());
+    }
+    let (mut more, mut comes) = (ask(&slots, a), ask(&slots, b));
+    drop(held.pop());
+    assert!(granted(&mut more).is_none());
+    let _of_b = granted(&mut comes).unwrap();
+    let mut state = slots.lock();
+    assert!(!state.below_share(a));
+    state.now += ALONE_AFTER;
+    assert!(state.below_share(a));
 }
 
 #[tokio::test]
@@ -267,6 +288,7 @@ async fn a_turn_that_a_crash_left_open_comes_first_and_under_no_share() {
 async fn one_busy_user_leaves_ninety_nine_others_their_turn() {
     let slots = slots(8, 256);
     let users: Vec<UserId> = (0..100).map(|_| UserId::new()).collect();
+    drop(slots.acquire(users[99]).await); // So that the busy one is not alone.
     let asks = std::iter::repeat_n(0, 100).chain(1..100);
     let mut waiters: Vec<(usize, Acquire)> = asks.map(|user| (user, acquire(&slots, users[user]))).collect();
     let (mut served, mut held) = ([0.0_f64; 100], VecDeque::new());
