@@ -7,6 +7,7 @@
 mod api;
 mod body;
 mod credentials;
+mod handover;
 mod origin;
 mod problem;
 mod query;

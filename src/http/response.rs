@@ -14,6 +14,7 @@ use hyper::{
 };
 use serde::Serialize;
 
+use super::handover::Events;
 use crate::store::Rendered;
 
 /// What every handler gives.
@@ -31,6 +32,10 @@ pub(crate) enum Body {
     Whole(Option<Bytes>),
     /// Part by part, as fast as the client reads.
     Stream(UnsyncBoxBody<Bytes, BrokenOff>),
+    /// Events, for as long as they come.
+    Events(Events),
+    /// Nothing that hyper would have to write: see `handover.rs`.
+    HandedOver,
 }
 
 impl Default for Body {
@@ -52,21 +57,24 @@ impl HttpBody for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(stream) => Pin::new(stream).poll_frame(cx),
+            Self::Stream(stream) | Self::Events(stream) => Pin::new(stream).poll_frame(cx),
+            Self::HandedOver => Poll::Pending,
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Stream(stream) => stream.is_end_stream(),
+            Self::Stream(stream) | Self::Events(stream) => stream.is_end_stream(),
+            Self::HandedOver => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Stream(stream) => stream.size_hint(),
+            Self::Stream(stream) | Self::Events(stream) => stream.size_hint(),
+            Self::HandedOver => SizeHint::default(),
         }
     }
 }
@@ -122,7 +130,7 @@ where
     S: Send + 'static,
     F: Future<Output = Result<Option<(Bytes, S)>, BrokenOff>> + Send + 'static,
 {
-    parts("application/x-ndjson", first, state, next)
+    typed("application/x-ndjson", Body::Stream(UnsyncBoxBody::new(Parts::new(first, state, next))))
 }
 
 /// An event stream, made as [`lines`] are.
@@ -131,24 +139,15 @@ where
     S: Send + 'static,
     F: Future<Output = Result<Option<(Bytes, S)>, BrokenOff>> + Send + 'static,
 {
-    let mut response = parts("text/event-stream", first, state, next);
+    let events = UnsyncBoxBody::new(Parts::new(first, state, next));
+    let mut response = typed("text/event-stream", Body::Events(events));
     // Proxies that gather answers before they pass them on would hold every event up.
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
 }
 
-fn parts<S, F>(
-    content_type: &'static str,
-    first: Bytes,
-    state: S,
-    next: impl FnMut(S) -> F + Send + 'static,
-) -> ApiResponse
-where
-    S: Send + 'static,
-    F: Future<Output = Result<Option<(Bytes, S)>, BrokenOff>> + Send + 'static,
-{
-    let parts = Parts { first: Some(first), state: Some(state), making: None, next };
-    let mut response = Response::new(Body::Stream(UnsyncBoxBody::new(parts)));
+fn typed(content_type: &'static str, body: Body) -> ApiResponse {
+    let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
@@ -160,6 +159,12 @@ struct Parts<S, N, F> {
     state: Option<S>,
     making: Option<Pin<Box<F>>>,
     next: N,
+}
+
+impl<S, N, F> Parts<S, N, F> {
+    fn new(first: Bytes, state: S, next: N) -> Self {
+        Self { first: Some(first), state: Some(state), making: None, next }
+    }
 }
 
 // The only future in it is boxed, so nothing in it is pinned in place.

@@ -6,9 +6,11 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
+    future::poll_fn,
     net::{IpAddr, SocketAddr},
-    pin::pin,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -21,7 +23,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{origin, response::ApiResponse, service::Front, wire::Wire};
+use super::{
+    handover::{Events, Handover, Stream},
+    origin,
+    response::ApiResponse,
+    service::Front,
+    wire::Wire,
+};
 use crate::{app::App, config::ServerConfig};
 
 /// What one connection may keep in memory for reading, bytes.
@@ -102,10 +110,15 @@ where
             continue;
         };
         let connection = Connection { http: http.clone(), stop: stop.clone(), ended: ended.clone() };
-        let answer = answer.clone();
+        let (answer, ended, streams) = (answer.clone(), ended.clone(), connections.clone());
         connections.spawn(async move {
-            connection.run(stream, address, answer).await;
-            drop(permit);
+            if let Some(stream) = connection.run(stream, address, answer).await {
+                // A task of its own: this one has room for all that HTTP needs.
+                streams.spawn(async move {
+                    stream.run(ended).await;
+                    drop(permit);
+                });
+            }
         });
     }
     stop.cancel(); // Also where only `stop_now` was asked for: a connection listens for this one first.
@@ -144,7 +157,8 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run<A, F>(self, stream: TcpStream, address: SocketAddr, answer: A)
+    /// Answers requests until the connection ends, or until an answer is a stream of events: that is left to do then.
+    async fn run<A, F>(self, stream: TcpStream, address: SocketAddr, answer: A) -> Option<Stream<TcpStream>>
     where
         A: Fn(Peer, Request<Incoming>) -> F,
         F: Future<Output = ApiResponse>,
@@ -152,36 +166,60 @@ impl Connection {
         // Where the socket is gone already, the first read says so.
         let _ = stream.set_nodelay(true);
         let peer = Peer { address: address.ip().to_canonical(), secure: false };
-        self.speak(stream, peer, answer).await;
+        self.speak(stream, peer, answer).await
     }
 
     /// Speaks HTTP on anything that carries bytes.
-    async fn speak<T, A, F>(self, stream: T, peer: Peer, answer: A)
+    async fn speak<T, A, F>(self, stream: T, peer: Peer, answer: A) -> Option<Stream<T>>
     where
         T: AsyncRead + AsyncWrite + Unpin,
         A: Fn(Peer, Request<Incoming>) -> F,
         F: Future<Output = ApiResponse>,
     {
-        let service = service_fn(move |request| {
+        let handover = Arc::new(Handover::default());
+        let of_answers = Arc::clone(&handover);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (method, version, handover) = (request.method().clone(), request.version(), Arc::clone(&of_answers));
             let answer = answer(peer, request);
-            async move { Ok::<_, Infallible>(answer.await) }
+            async move {
+                let mut response = answer.await;
+                handover.take(&method, version, &mut response);
+                Ok::<_, Infallible>(response)
+            }
         });
-        let mut connection = pin!(self.http.serve_connection(Wire::new(stream, self.stop.clone()), service));
-        let result = tokio::select! {
+        let wire = Wire::new(stream, self.stop.clone(), Arc::clone(&handover));
+        let mut connection = self.http.serve_connection(wire, service);
+        let spoken = tokio::select! {
             biased;
-            result = connection.as_mut() => result,
+            spoken = poll_fn(|cx| spoken(&mut connection, &handover, cx)) => spoken,
             () = self.stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
                 tokio::select! {
                     biased;
-                    () = self.ended.cancelled() => return,
-                    result = connection.as_mut() => result,
+                    () = self.ended.cancelled() => return None,
+                    spoken = poll_fn(|cx| spoken(&mut connection, &handover, cx)) => spoken,
                 }
             }
         };
-        if let Err(error) = result {
-            tracing::debug!(target: "http", address = %peer.address, %error, "a connection ended early");
+        match spoken {
+            Ok(None) => None,
+            Ok(Some(events)) => Some(Stream { io: connection.into_parts().io.into_inner(), events }),
+            Err(error) => {
+                tracing::debug!(target: "http", address = %peer.address, %error, "a connection ended early");
+                None
+            }
         }
+    }
+}
+
+/// Lets hyper go on until the connection ends, or the head of a stream is written.
+fn spoken<C>(connection: &mut C, handover: &Handover, cx: &mut Context<'_>) -> Poll<hyper::Result<Option<Events>>>
+where
+    C: Future<Output = hyper::Result<()>> + Unpin,
+{
+    match Pin::new(connection).poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(ended.map(|()| None)),
+        Poll::Pending => handover.ready().map_or(Poll::Pending, |events| Poll::Ready(Ok(Some(events)))),
     }
 }
 

@@ -7,6 +7,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -19,6 +20,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::handover::Handover;
+
 /// The longest that an answer waits for its client to take any of it.
 const STALL: Duration = Duration::from_secs(30);
 /// The longest that a closed connection waits for its client.
@@ -30,6 +33,8 @@ const LINGER_BYTES: usize = 1 << 20;
 pub(super) struct Wire<T> {
     io: TokioIo<T>,
     stopping: CancellationToken,
+    /// Told what becomes of hyper's writes.
+    handover: Arc<Handover>,
     /// Set while the client takes nothing: when it is given up.
     stalled: Option<Pin<Box<Sleep>>>,
     /// Set while the client is waited for at the end: until when, and how many bytes may still be dropped.
@@ -37,8 +42,13 @@ pub(super) struct Wire<T> {
 }
 
 impl<T> Wire<T> {
-    pub(super) fn new(io: T, stopping: CancellationToken) -> Self {
-        Self { io: TokioIo::new(io), stopping, stalled: None, lingering: None }
+    pub(super) fn new(io: T, stopping: CancellationToken, handover: Arc<Handover>) -> Self {
+        Self { io: TokioIo::new(io), stopping, handover, stalled: None, lingering: None }
+    }
+
+    /// Gives the connection back as it is.
+    pub(super) fn into_inner(self) -> T {
+        self.io.into_inner()
     }
 
     /// Passes on what a write came to, and turns a wait that is too long into an error.
@@ -60,12 +70,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for Wire<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for Wire<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.handover.writes();
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.bounded(written, cx)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        if flushed.is_ready() {
+            self.handover.has_flushed(); // hyper flushes only what it has written whole.
+        }
         if flushed.is_pending() { self.bounded(flushed, cx) } else { flushed } // A flush of nothing is no progress.
     }
 
@@ -91,6 +105,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for Wire<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.handover.writes();
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
         self.bounded(written, cx)
     }
@@ -132,7 +147,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_connection_takes_what_its_client_still_sends() {
         let (server, mut client) = duplex(64);
-        let mut connection = Wire::new(server, CancellationToken::new());
+        let mut connection = Wire::new(server, CancellationToken::new(), Arc::default());
         assert!(!closed_by_now(&mut connection).await, "the client may still send");
         for _ in 0..100 {
             client.write_all(&[7; 64]).await.unwrap(); // Waits for ever unless it is taken.
@@ -146,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_taken_is_bounded() {
         let (server, mut client) = duplex(4096);
-        let mut connection = Wire::new(server, CancellationToken::new());
+        let mut connection = Wire::new(server, CancellationToken::new(), Arc::default());
         let mut taken = 0;
         while !closed_by_now(&mut connection).await {
             assert!(taken <= LINGER_BYTES);
@@ -161,6 +176,6 @@ mod tests {
         let (server, _silent) = duplex(64);
         let stopping = CancellationToken::new();
         stopping.cancel();
-        assert!(closed_by_now(&mut Wire::new(server, stopping)).await);
+        assert!(closed_by_now(&mut Wire::new(server, stopping, Arc::default())).await);
     }
 }

@@ -1,0 +1,153 @@
+//! Event streams leave hyper once their head is on the wire.
+//!
+//! A stream lives for hours and mostly says nothing, while hyper keeps buffers of 8 KiB each way for what may come. So
+//! the connection is taken back from it then, and the rest, which is chunks one after the other, is written from here:
+//! ten thousand idle streams are to be cheap.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use hyper::{Method, Version};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::response::{ApiResponse, Body, BrokenOff};
+
+/// The longest that a stream waits for its client to take any of it.
+const STALL: Duration = Duration::from_secs(30);
+
+/// The parts of a stream, as they are made.
+pub(super) type Events = UnsyncBoxBody<Bytes, BrokenOff>;
+
+/// Where a connection's stream waits until hyper has written its head.
+#[derive(Default)]
+pub(super) struct Handover {
+    /// Guards the stream that is to be taken over.
+    waiting: Mutex<Option<Events>>,
+    /// True once everything that hyper had to write is written.
+    flushed: AtomicBool,
+}
+
+/// A connection whose answer is an event stream, without hyper.
+pub(super) struct Stream<T> {
+    pub(super) io: T,
+    pub(super) events: Events,
+}
+
+impl Handover {
+    /// Keeps the events of an answer that is a stream of chunks; hyper is left to write its head, and waits for a body
+    /// that never comes.
+    pub(super) fn take(&self, method: &Method, version: Version, response: &mut ApiResponse) {
+        // An older client takes no chunks, and HEAD has no body: hyper knows what to do.
+        if *method == Method::HEAD || version != Version::HTTP_11 || !matches!(response.body(), Body::Events(_)) {
+            return;
+        }
+        if let Body::Events(events) = std::mem::replace(response.body_mut(), Body::HandedOver) {
+            self.flushed.store(false, Ordering::Release);
+            *self.lock() = Some(events);
+        }
+    }
+
+    /// Notes that something is on its way to the client.
+    pub(super) fn writes(&self) {
+        self.flushed.store(false, Ordering::Release);
+    }
+
+    /// Notes that everything is.
+    pub(super) fn has_flushed(&self) {
+        self.flushed.store(true, Ordering::Release);
+    }
+
+    /// The stream, once its head is written.
+    pub(super) fn ready(&self) -> Option<Events> {
+        if !self.flushed.load(Ordering::Acquire) {
+            return None;
+        }
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Events>> {
+        // No code that can panic runs under this lock.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
+    /// Writes the stream to its end; breaks the connection off where the client takes nothing for too long, or `ended`
+    /// comes first.
+    pub(super) async fn run(mut self, ended: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = ended.cancelled() => {}
+            result = self.write_all() => {
+                if let Err(error) = result {
+                    tracing::debug!(target: "http", %error, "an event stream ended early");
+                }
+            }
+        }
+    }
+
+    async fn write_all(&mut self) -> io::Result<()> {
+        let mut heard_out = false;
+        loop {
+            let part = {
+                let mut part = std::pin::pin!(self.events.frame());
+                let io = &mut self.io;
+                poll_fn(|cx| {
+                    // What the client says is dropped. That it has ended its side is no reason to stop: it may listen.
+                    while !heard_out && let Poll::Ready(more) = discard(Pin::new(&mut *io), cx) {
+                        heard_out = !more?;
+                    }
+                    part.as_mut().poll(cx).map(Ok::<_, io::Error>)
+                })
+                .await?
+            };
+            match part.map(|part| part.map(hyper::body::Frame::into_data)) {
+                None => {
+                    self.send(b"0\r\n\r\n").await?;
+                    return self.io.shutdown().await;
+                }
+                Some(Ok(Ok(bytes))) if !bytes.is_empty() => {
+                    let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+                    chunk.extend_from_slice(&bytes);
+                    chunk.extend_from_slice(b"\r\n");
+                    self.send(&chunk).await?;
+                }
+                Some(Ok(_)) => {} // Nothing, or trailers, which streams of ours do not have.
+                Some(Err(broken_off)) => return Err(io::Error::other(broken_off)),
+            }
+        }
+    }
+
+    async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = timeout(STALL, self.io.write(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            bytes = &bytes[written..];
+        }
+        Ok(())
+    }
+}
+
+/// Reads and drops a little; false at the end of what the client says.
+fn discard<T: AsyncRead>(io: Pin<&mut T>, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    let mut scratch = [0; 256];
+    let mut buffer = ReadBuf::new(&mut scratch);
+    io.poll_read(cx, &mut buffer).map_ok(|()| !buffer.filled().is_empty())
+}
