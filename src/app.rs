@@ -8,7 +8,7 @@ use crate::{
     chat::{Chat, Parts},
     clock::Clock,
     config::Config,
-    reply::Backend,
+    reply::{Backend, BackendError},
     store::{OpenError, Store},
 };
 
@@ -36,6 +36,9 @@ pub enum StartError {
     /// The data directory can't be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The model servers can't be asked.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// The system gives no thread.
     #[error("no thread can be started: {0}")]
     Thread(#[from] io::Error),
@@ -48,6 +51,7 @@ impl App {
     /// # Errors
     /// As [`StartError`] says.
     pub fn start(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
+        let backend = Backend::new(&config.reply)?; // First, because it is quick and may be wrong.
         let (store, open_turns) = Store::open(&config.data, &config.cache, clock.clone())?;
         let store = Arc::new(store);
         let auth = Auth::start(config.auth.clone(), Arc::clone(&store), clock.clone())?;
@@ -57,7 +61,7 @@ impl App {
             store: Arc::clone(&store),
             rates: Arc::clone(&rates),
             slots: slots.clone(),
-            backend: Backend::new(&config.reply),
+            backend,
             clock: clock.clone(),
             idempotency_window: config.chat.idempotency_window,
         };

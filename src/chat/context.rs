@@ -13,8 +13,6 @@ use crate::{
 const MESSAGES: usize = 50;
 /// The most that are read.
 const MESSAGES_MAX: usize = 6400;
-/// What a message costs beside its text: its role and the marks around it, of every known template (tokens).
-const TOKENS_PER_MESSAGE: usize = 8;
 
 /// What the backend is asked with.
 pub(super) struct Context {
@@ -37,7 +35,10 @@ pub(super) async fn of(inner: &Inner, turn: OpenTurn) -> Result<Context, StoreEr
     let system = parts.store.session(turn.session).await?.and_then(|session| session.system_prompt);
     let budget = match parts.backend.budget() {
         Budget::Lines(_) => usize::MAX,
-        Budget::Tokens(tokens) => tokens.saturating_sub(parts.backend.system_tokens(system.as_deref())),
+        Budget::Tokens(tokens) => {
+            let told = tokens::at_most(system.as_deref().unwrap_or(parts.backend.system()));
+            tokens.saturating_sub(told + tokens::PER_MESSAGE)
+        }
     };
     let lines_max = match parts.backend.budget() {
         Budget::Lines(lines) => lines,
@@ -92,7 +93,7 @@ fn belongs(message: &Message) -> bool {
 
 /// The last message, and as many of the newest whole turns before it as `budget` has tokens for.
 fn newest_that_fit(mut conversation: Vec<Message>, budget: usize) -> Vec<Message> {
-    let cost = |message: &Message| tokens::at_most(&message.content) + TOKENS_PER_MESSAGE;
+    let cost = |message: &Message| tokens::at_most(&message.content) + tokens::PER_MESSAGE;
     let Some(last) = conversation.last() else { return conversation };
     if budget == usize::MAX {
         return conversation;
@@ -189,7 +190,7 @@ mod tests {
                 ],
             )
         };
-        let each = tokens::at_most("word") + TOKENS_PER_MESSAGE;
+        let each = tokens::at_most("word") + tokens::PER_MESSAGE;
         for (budget, kept) in [(5 * each, 5), (5 * each - 1, 3), (3 * each, 3), (3 * each - 1, 1), (0, 1)] {
             assert_eq!(newest_that_fit(log(), budget).len(), kept, "{budget} tokens");
         }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Answer, ChatError};
 use crate::{
     id::UserId,
-    reply::REPLY_BYTES_MAX,
+    reply,
     store::{OpenTurn, Store},
 };
 
@@ -157,13 +157,10 @@ impl LiveReply {
         if text.sealed {
             return ControlFlow::Break(());
         }
-        let room = REPLY_BYTES_MAX - text.so_far.len();
-        let fits = piece.floor_char_boundary(room);
-        text.so_far.push_str(&piece[..fits]);
-        let full = fits < piece.len();
+        let go_on = reply::append(&mut text.so_far, piece);
         drop(text);
         self.store.poke(self.owner);
-        if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        go_on
     }
 
     /// Takes the text; nobody is shown any more of it from here on.

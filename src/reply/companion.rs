@@ -42,7 +42,7 @@ const LANGUAGES: [(&str, &str); 3] = [
 const CRISIS: &str = include_str!("companion/crisis.toml");
 
 /// The newest lines of a conversation that are looked at.
-const LINES_MAX: usize = 50;
+pub(super) const LINES_MAX: usize = 50;
 
 /// How much of the line being answered is read: as much as a message may have (characters).
 const LINE_CHARS_MAX: usize = 5000;
@@ -141,6 +141,15 @@ impl Companion {
             has_spoken: by(earlier, Speaker::Assistant).next().is_some(),
         };
         Listener { language, heard, before, voice }.reply()
+    }
+
+    /// [`Companion::reply`] under a line that says, in the language of the conversation, that it stands in for a model.
+    #[must_use]
+    pub fn stand_in(&self, conversation: &[Line<'_>]) -> String {
+        let newest = &conversation[conversation.len().saturating_sub(LINES_MAX)..];
+        let users = self.hear_earlier(newest);
+        let language = &self.languages[language::choose(users.iter(), &self.languages).language];
+        format!("{}\n\n{}", language.stand_in, self.reply(conversation))
     }
 
     /// What the user said earlier, newest first, as far as the bounds allow.

@@ -19,6 +19,7 @@ pub(super) struct LanguageFile {
     #[serde(default)]
     pub(super) foreign: Vec<String>,
     pub(super) disclosure: Vec<String>,
+    pub(super) stand_in: String,
     pub(super) stance: StanceFile,
     pub(super) answers: AnswersFile,
     pub(super) reflection: ReflectionFile,

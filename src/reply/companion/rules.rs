@@ -166,6 +166,8 @@ pub(super) struct Language {
     pub(super) no_names: Vec<WordId>,
     /// Says that it is a program.
     pub(super) disclosure: Variants,
+    /// Says that the companion answers in a model's place.
+    pub(super) stand_in: String,
     /// Answers being told a name.
     pub(super) name_reactions: Variants,
     /// By [`Move`].
@@ -262,6 +264,7 @@ impl Language {
             reflection: reflection(&file.reflection, vocabulary).map_err(|fault| format!("reflection: {fault}"))?,
             stance,
             disclosure: Variants::new(&file.disclosure, "disclosure", PLAIN)?,
+            stand_in: stand_in(&file.stand_in)?,
             name_reactions: Variants::new(
                 &file.your_name.reactions,
                 "your_name.reactions",
@@ -286,6 +289,13 @@ impl Language {
     pub(super) fn rules_of(&self, kind: Move) -> &MoveRules {
         self.moves.get(&kind).expect("a language without this move is not read")
     }
+}
+
+fn stand_in(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.contains('\n') {
+        return Err("stand_in: needs one line".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn phrases(file: &LanguageFile, vocabulary: &mut Vocabulary) -> Result<PatternSet<Rule>, String> {

@@ -1,0 +1,279 @@
+//! Whether a server is asked at all: after failures in a row it is left alone for a while, then asked by one reply alone.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::reply::UpstreamState;
+
+/// So many failures in a row open the breaker.
+const FAILURES_MAX: u32 = 5;
+/// The first time for which a server is left alone; it doubles while nothing gets better.
+const COOL_DOWN: Duration = Duration::from_secs(2);
+/// The longest one.
+const COOL_DOWN_MAX: Duration = Duration::from_secs(30);
+/// A server that says when to come again is believed up to this.
+const AGAIN_MAX: Duration = Duration::from_mins(1);
+/// Cool-downs differ by this part of them, so that several programs do not come back together.
+const JITTER: f64 = 0.2;
+/// When to look again while a single reply tries whether the server is back.
+const PROBE_TIME: Duration = Duration::from_secs(1);
+
+/// The breaker of one server.
+pub(super) struct Breaker {
+    /// Guards all of it.
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Failures in a row.
+    failures: u32,
+    /// Open until then, half open from then on; closed where there is none.
+    open_until: Option<Instant>,
+    /// One reply tries whether the server is back.
+    is_probed: bool,
+    /// How long it is left alone the next time.
+    cool_down: Duration,
+}
+
+/// Leave to ask the server once. Dropped without an outcome it counts as nothing.
+pub(super) struct Pass<'b> {
+    breaker: &'b Breaker,
+    is_probe: bool,
+}
+
+impl Breaker {
+    pub(super) fn new() -> Self {
+        let state = State { failures: 0, open_until: None, is_probed: false, cool_down: COOL_DOWN };
+        Self { state: Mutex::new(state) }
+    }
+
+    /// Leave to ask the server now.
+    ///
+    /// # Errors
+    /// How long it will be refused.
+    pub(super) fn admit(&self, now: Instant) -> Result<Pass<'_>, Duration> {
+        let mut state = self.lock();
+        match state.open_until {
+            None => Ok(Pass { breaker: self, is_probe: false }),
+            Some(until) if now < until => Err(until - now),
+            Some(_) if state.is_probed => Err(PROBE_TIME),
+            Some(_) => {
+                state.is_probed = true;
+                Ok(Pass { breaker: self, is_probe: true })
+            }
+        }
+    }
+
+    /// How it stands.
+    pub(super) fn state(&self, now: Instant) -> UpstreamState {
+        match self.lock().open_until {
+            None => UpstreamState::Closed,
+            Some(until) if now < until => UpstreamState::Open,
+            Some(_) => UpstreamState::HalfOpen,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pass<'_> {
+    /// The server has begun to speak: enough to let others ask it again, but on probation until it ends well.
+    pub(super) fn speaks(&mut self) {
+        if std::mem::take(&mut self.is_probe) {
+            let mut state = self.breaker.lock();
+            state.close();
+            state.failures = FAILURES_MAX - 1;
+        }
+    }
+
+    /// The server answered as it should.
+    pub(super) fn succeeded(mut self) {
+        let mut state = self.breaker.lock();
+        if std::mem::take(&mut self.is_probe) {
+            state.close();
+        }
+        // Of one that was asked before the breaker opened, nothing can be said of now.
+        if state.open_until.is_none() {
+            state.failures = 0;
+            state.cool_down = COOL_DOWN;
+        }
+    }
+
+    /// The server failed. Gives for how long it is left alone, where this opens the breaker. `chance` is from 0 to 1.
+    pub(super) fn failed(self, now: Instant, chance: f64) -> Option<Duration> {
+        let is_probe = self.is_probe;
+        let mut state = self.breaker.lock();
+        state.failures = state.failures.saturating_add(1);
+        let opens = is_probe || (state.open_until.is_none() && state.failures >= FAILURES_MAX);
+        drop(state);
+        opens.then(|| self.open(now, None, chance))
+    }
+
+    /// The server asks for rest, for as long as `again` where it says so. Gives for how long it is left alone.
+    pub(super) fn overloaded(self, now: Instant, again: Option<Duration>, chance: f64) -> Duration {
+        self.open(now, again, chance)
+    }
+
+    fn open(mut self, now: Instant, again: Option<Duration>, chance: f64) -> Duration {
+        let mut state = self.breaker.lock();
+        if std::mem::take(&mut self.is_probe) {
+            state.is_probed = false;
+        }
+        let rest = again.map_or_else(|| state.next_cool_down(chance), |again| again.min(AGAIN_MAX));
+        // Several replies may fail together: the longest rest holds.
+        state.open_until = state.open_until.max(Some(now + rest));
+        rest
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if self.is_probe {
+            self.breaker.lock().is_probed = false; // Half open still: the next reply tries.
+        }
+    }
+}
+
+impl State {
+    fn close(&mut self) {
+        self.open_until = None;
+        self.is_probed = false;
+    }
+
+    fn next_cool_down(&mut self, chance: f64) -> Duration {
+        let rest = self.cool_down.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance);
+        self.cool_down = (self.cool_down * 2).min(COOL_DOWN_MAX);
+        rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No jitter.
+    const EVEN: f64 = 0.5;
+
+    fn at(start: Instant, ms: u64) -> Instant {
+        start + Duration::from_millis(ms)
+    }
+
+    /// A breaker that has just opened.
+    fn opened(now: Instant) -> Breaker {
+        let breaker = Breaker::new();
+        for _ in 1..FAILURES_MAX {
+            assert_eq!(breaker.admit(now).ok().unwrap().failed(now, EVEN), None);
+            assert_eq!(breaker.state(now), UpstreamState::Closed);
+        }
+        assert_eq!(breaker.admit(now).ok().unwrap().failed(now, EVEN), Some(COOL_DOWN));
+        breaker
+    }
+
+    #[test]
+    fn five_failures_in_a_row_open_it_and_a_success_between_them_does_not() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        assert_eq!(breaker.state(now), UpstreamState::Open);
+        assert_eq!(breaker.admit(at(now, 500)).err(), Some(Duration::from_millis(1500)));
+        let breaker = Breaker::new();
+        for _ in 0..5 {
+            for _ in 1..FAILURES_MAX {
+                breaker.admit(now).ok().unwrap().failed(now, EVEN);
+            }
+            breaker.admit(now).ok().unwrap().succeeded();
+        }
+        assert_eq!(breaker.state(now), UpstreamState::Closed);
+    }
+
+    #[test]
+    fn half_open_it_admits_one_at_a_time_and_its_success_closes_it() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        let later = at(now, 2000);
+        assert_eq!(breaker.state(later), UpstreamState::HalfOpen);
+        let probe = breaker.admit(later).ok().unwrap();
+        assert!(breaker.admit(later).is_err());
+        drop(probe); // Whoever asked has gone: the next one may.
+        let probe = breaker.admit(later).ok().unwrap();
+        assert!(breaker.admit(later).is_err());
+        probe.succeeded();
+        assert_eq!(breaker.state(later), UpstreamState::Closed);
+        assert!(breaker.admit(later).is_ok() && breaker.admit(later).is_ok());
+    }
+
+    #[test]
+    fn cool_downs_double_up_to_half_a_minute_and_begin_anew_after_a_success() {
+        let mut now = Instant::now();
+        let breaker = opened(now);
+        for seconds in [4, 8, 16, 30, 30] {
+            now += Duration::from_mins(1);
+            let rest = breaker.admit(now).ok().unwrap().failed(now, EVEN);
+            assert_eq!(rest, Some(Duration::from_secs(seconds)));
+            assert!(breaker.admit(now + Duration::from_millis(seconds * 1000 - 1)).is_err());
+        }
+        now += Duration::from_mins(1);
+        breaker.admit(now).ok().unwrap().succeeded();
+        for _ in 1..FAILURES_MAX {
+            breaker.admit(now).ok().unwrap().failed(now, EVEN);
+        }
+        assert_eq!(breaker.admit(now).ok().unwrap().failed(now, EVEN), Some(COOL_DOWN));
+    }
+
+    #[test]
+    fn cool_downs_differ_by_a_fifth_either_way() {
+        for (chance, ms) in [(0.0, 1600), (1.0, 2400)] {
+            let now = Instant::now();
+            let breaker = Breaker::new();
+            let passes: Vec<_> = (0..FAILURES_MAX).map(|_| breaker.admit(now).ok().unwrap()).collect();
+            let rests: Vec<_> = passes.into_iter().filter_map(|pass| pass.failed(now, chance)).collect();
+            assert_eq!(rests, [Duration::from_millis(ms)]);
+        }
+    }
+
+    #[test]
+    fn a_server_that_asks_for_rest_gets_it_at_once_up_to_a_minute() {
+        let now = Instant::now();
+        for (asked, given) in [(Some(7), 7), (Some(3600), 60), (None, 2)] {
+            let breaker = Breaker::new();
+            let rest = breaker.admit(now).ok().unwrap().overloaded(now, asked.map(Duration::from_secs), EVEN);
+            assert_eq!(rest, Duration::from_secs(given));
+            assert_eq!(breaker.admit(now).err(), Some(rest));
+            assert!(breaker.admit(now + rest).is_ok());
+        }
+    }
+
+    #[test]
+    fn one_that_speaks_closes_it_on_probation() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        let later = at(now, 2000);
+        let mut probe = breaker.admit(later).ok().unwrap();
+        probe.speaks();
+        assert_eq!(breaker.state(later), UpstreamState::Closed);
+        assert_eq!(probe.failed(later, EVEN), Some(COOL_DOWN * 2), "it broke off: open again, for longer");
+        let again = at(later, 4000);
+        let mut probe = breaker.admit(again).ok().unwrap();
+        probe.speaks();
+        probe.succeeded();
+        assert_eq!(breaker.admit(again).ok().unwrap().failed(again, EVEN), None);
+    }
+
+    #[test]
+    fn what_was_asked_before_it_opened_says_nothing_of_now() {
+        let now = Instant::now();
+        let breaker = Breaker::new();
+        let [early, late] = [(); 2].map(|()| breaker.admit(now).ok().unwrap());
+        breaker.admit(now).ok().unwrap().overloaded(now, Some(Duration::from_secs(9)), EVEN);
+        early.succeeded();
+        assert_eq!(breaker.state(now), UpstreamState::Open);
+        for _ in 0..9 {
+            breaker.lock().failures = 9;
+        }
+        assert_eq!(late.failed(now, EVEN), None);
+        assert_eq!(breaker.admit(now).err(), Some(Duration::from_secs(9)));
+    }
+}
