@@ -31,6 +31,9 @@ const IDLE_MAX: usize = 64;
 const HEAD_MAX: usize = 64 << 10;
 /// Most header lines of an answer.
 const HEADERS_MAX: usize = 100;
+/// How much may come, and for how long, of the end of a body that nobody needs; then the connection is closed.
+const REST_MAX: usize = 64 << 10;
+const REST_TIME: Duration = Duration::from_millis(100);
 /// Largest file of certificates, bytes.
 const CA_FILE_MAX: u64 = 4 << 20;
 
@@ -155,6 +158,19 @@ impl Answer {
             }
         }
         Ok(None)
+    }
+
+    /// Lets the end of the body come, unread, for a moment that nobody waits for: the connection can be used again then.
+    pub fn let_go(mut self) {
+        let rest = async move {
+            let mut bytes = 0;
+            while bytes <= REST_MAX
+                && let Ok(Some(piece)) = self.piece().await
+            {
+                bytes += piece.len();
+            }
+        };
+        tokio::spawn(tokio::time::timeout(REST_TIME, rest));
     }
 }
 

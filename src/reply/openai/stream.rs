@@ -62,8 +62,10 @@ pub(super) enum Progress {
     Nothing,
     /// Text, or a thought.
     Alive,
-    /// The answer is over, or enough: nothing more is to be read.
+    /// The answer is over: nothing behind this is part of it.
     Over,
+    /// No more text is wanted.
+    Enough,
 }
 
 /// An answer that comes as a stream of events.
@@ -85,7 +87,7 @@ impl Reading {
             return Err(Failure::faulty(format!("the answer is over {ANSWER_BYTES_MAX} bytes")));
         }
         let mut progress = Progress::Nothing;
-        while progress != Progress::Over
+        while progress < Progress::Over
             && let Some(event) = self.decoder.next(&mut bytes).map_err(not_events)?
         {
             progress = progress.max(self.event(&event, spoken)?);
@@ -104,7 +106,7 @@ impl Reading {
     /// Where something is missing, or there is no text.
     pub(super) fn end(mut self, is_delimited: bool, spoken: &mut Spoken<'_, '_>) -> Result<(), Failure> {
         let last = std::mem::take(&mut self.decoder).finish().map_err(not_events)?;
-        let is_over = last.map_or(Ok(Progress::Nothing), |event| self.event(&event, spoken))? == Progress::Over;
+        let is_over = last.map_or(Ok(Progress::Nothing), |event| self.event(&event, spoken))? >= Progress::Over;
         if is_over || self.finished || is_delimited {
             return spoken.outcome();
         }
@@ -134,7 +136,7 @@ impl Reading {
         if text.is_empty() {
             return Ok(if piece.is_reasoning() { Progress::Alive } else { Progress::Nothing });
         }
-        Ok(if spoken.say(&text).is_break() { Progress::Over } else { Progress::Alive })
+        Ok(if spoken.say(&text).is_break() { Progress::Enough } else { Progress::Alive })
     }
 }
 
@@ -194,7 +196,7 @@ mod tests {
         let mut reading = Reading::default();
         for piece in pieces {
             match reading.take(piece, &mut spoken) {
-                Ok(Progress::Over) => {
+                Ok(Progress::Over | Progress::Enough) => {
                     let outcome = spoken.outcome().map_err(|failure| failure.what);
                     return (text, outcome);
                 }
@@ -271,7 +273,7 @@ mod tests {
         let mut sink = |_: &str| ControlFlow::Break(());
         let mut spoken = Spoken::new(&mut sink);
         let stream = format!("{}data: nonsense\n\n", delta("hi"));
-        assert!(matches!(Reading::default().take(stream.as_bytes(), &mut spoken), Ok(Progress::Over)));
+        assert!(matches!(Reading::default().take(stream.as_bytes(), &mut spoken), Ok(Progress::Enough)));
         spoken.outcome().unwrap();
     }
 

@@ -149,7 +149,11 @@ async fn stream(
         };
         let Some(piece) = piece else { return reading.end(answer.is_delimited(), spoken) };
         match reading.take(&piece, spoken)? {
-            Progress::Over => return spoken.outcome(),
+            Progress::Over => {
+                answer.let_go();
+                return spoken.outcome();
+            }
+            Progress::Enough => return spoken.outcome(), // The model would go on: dropping the answer stops it.
             Progress::Alive => waits.until = waits.deadline.min(Instant::now() + waits.token),
             Progress::Nothing => {}
         }

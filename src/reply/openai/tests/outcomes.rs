@@ -4,8 +4,11 @@ use super::*;
 
 /// Asks a server that always does the same, and gives how often it was asked as well.
 async fn outcome(said: Vec<u8>, then: Then) -> (Result<(), ReplyError>, String, usize) {
-    let stub = Stub::start([(said, then)]).await;
+    let mut stub = Stub::start([(said, then)]).await;
     let (ended, text) = ask(&openai(&config(&stub.url))).await;
+    if matches!(then, Then::Hold) {
+        stub.closed.recv().await.unwrap(); // The client does not wait for a server that never ends.
+    }
     (ended, text, stub.asked())
 }
 
@@ -40,6 +43,13 @@ async fn the_request_is_what_every_server_knows() {
     assert!(stub.closed.try_recv().is_err());
 }
 
+/// A stream whose every byte is a chunk of its own.
+fn byte_by_byte(body: &str) -> Vec<u8> {
+    let head = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n{STREAM}\r\n\r\n");
+    let chunks = body.bytes().flat_map(|byte| [b'1', b'\r', b'\n', byte, b'\r', b'\n']);
+    head.into_bytes().into_iter().chain(chunks).chain(*b"0\r\n\r\n").collect()
+}
+
 #[tokio::test]
 async fn answers_that_are_whole() {
     let hi = delta("hi");
@@ -51,6 +61,7 @@ async fn answers_that_are_whole() {
         (good("আমি 🙂"), Then::Close, "আমি 🙂"),
         (events(&hi), Then::Close, "hi"),
         (chunked.into_bytes(), Then::Close, "hi"),
+        (byte_by_byte(&format!("{}{}{DONE}", delta("আমি "), delta("🙂🏽"))), Then::Close, "আমি 🙂🏽"),
         (open_events(&format!("{hi}{DONE}")), Then::Hold, "hi"),
         (open_events(&format!("{hi}{finish}")), Then::Close, "hi!"),
         (open_events(&format!("{hi}{finish}")), Then::Reset, "hi!"),
