@@ -16,7 +16,7 @@ use super::{
 use crate::{
     auth::Identity,
     id::{Seq, SessionId, UserId},
-    reply::{Prompt, ReplyError},
+    reply::{Extent, Prompt, ReplyError},
     store::{
         Appended, Ending, Event, Message, NewMessage, OpenTurn, Outcome, PendingAppend, Resumed, Status, StoreError,
     },
@@ -157,6 +157,7 @@ pub(super) async fn retry(
         let heard = answer(&inner, &mut place, running.reply(), message, Record::Again).await;
         running.end(heard.clone());
         let _ = tell.send(heard); // Whoever asked may have gone.
+        place.wait().await; // One that was stopped while it waited must not let the next one overtake those before it.
     });
     Ok(Started { turn, repeated: false, outcome: Some(told) })
 }
@@ -209,10 +210,9 @@ impl Task {
             known_or_failed => {
                 drop(self.guard.take());
                 let _ = stored.send(known_or_failed);
-                // The next turn of the session must not overtake the one before this.
-                self.place.wait().await;
             }
         }
+        self.place.wait().await; // The next turn of the session must not overtake the one before this.
     }
 }
 
@@ -247,11 +247,11 @@ pub(super) async fn finish(inner: Arc<Inner>, mut place: Place, resumed: Resumed
         Ok(Some(_) | None) => Err(ChatError::DeletedMeanwhile),
         Err(error) => Err(error.into()),
     };
-    place.wait().await; // The session's next turn must not overtake the one before this.
     if let Err(error) = &heard {
         tracing::warn!(session = %turn.session, seq = %turn.seq, %error, "an open turn was not answered");
     }
     running.end(heard);
+    place.wait().await; // The session's next turn must not overtake the one before this.
 }
 
 /// Whether a turn gets its first outcome or another.
@@ -280,9 +280,7 @@ async fn answer(
         Ending::Failed { detail, too_slow } => Some((detail.clone(), *too_slow)),
         Ending::Reply { .. } | Ending::Interrupted => None,
     };
-    let stored = conclude(inner, turn, ending, record).await;
-    place.wait().await; // A turn that was stopped while it waited must not let the next one overtake those before it.
-    match (stored?, failure) {
+    match (conclude(inner, turn, ending, record).await?, failure) {
         (Some(reply), _) => {
             message.status = if reply.status == Status::Stopped { Status::Stopped } else { Status::Answered };
             Ok(Answer { session: turn.session, message, reply, repeated: false })
@@ -320,7 +318,7 @@ async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply>) -> Endin
     let prompt = Prompt { system: context.system.as_deref(), lines: &lines };
     let made = inner.parts.backend.reply(prompt, &mut sink).await;
     match made {
-        Ok(()) => Ending::Reply { content: reply.seal(), stopped: false },
+        Ok(extent) => Ending::Reply { content: reply.seal(), stopped: extent == Extent::Part },
         Err(ReplyError { detail, too_slow, overloaded, cause }) => {
             if let Some(measure) = measure.filter(|_| overloaded) {
                 measure.overloaded();

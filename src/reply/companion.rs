@@ -152,6 +152,17 @@ impl Companion {
         format!("{}\n\n{}", language.stand_in, self.reply(conversation))
     }
 
+    /// The helplines, in the language of the conversation, where its last line speaks of self-harm.
+    #[must_use]
+    pub fn helplines_first(&self, conversation: &[Line<'_>]) -> Option<String> {
+        let words = self.hear(conversation.last()?.text, LINE_CHARS_MAX);
+        self.crisis.concern(&words)?;
+        let newest = &conversation[conversation.len().saturating_sub(LINES_MAX)..];
+        let users = self.hear_earlier(newest);
+        let language = &self.languages[language::choose(users.iter(), &self.languages).language];
+        Some(language.crisis.resources.clone())
+    }
+
     /// What the user said earlier, newest first, as far as the bounds allow.
     fn hear_earlier(&self, earlier: &[Line<'_>]) -> Vec<Words> {
         let mut left = EARLIER_CHARS_TOTAL;

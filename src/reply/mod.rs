@@ -103,8 +103,25 @@ pub struct Backend {
 }
 
 enum Kind {
-    Companion(Companion),
-    Openai { servers: Openai, stand_in: Option<Companion> },
+    Companion(Box<Companion>),
+    Openai(Box<Model>),
+}
+
+/// A model, and the companion that listens along.
+struct Model {
+    servers: Openai,
+    companion: Companion,
+    /// Whether the companion answers where the model can't.
+    stands_in: bool,
+}
+
+/// How much of a reply there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    Whole,
+    /// The beginning, which is worth keeping: helplines.
+    Part,
 }
 
 impl Backend {
@@ -114,11 +131,12 @@ impl Backend {
     /// [`BackendError`], for the operator.
     pub fn new(config: &ReplyConfig) -> Result<Self, BackendError> {
         let kind = match config.backend {
-            ReplyBackend::Companion => Kind::Companion(Companion::new()),
-            ReplyBackend::Openai => Kind::Openai {
+            ReplyBackend::Companion => Kind::Companion(Box::new(Companion::new())),
+            ReplyBackend::Openai => Kind::Openai(Box::new(Model {
                 servers: Openai::new(config, openai::chance)?,
-                stand_in: (config.fallback == Fallback::Companion).then(Companion::new),
-            },
+                companion: Companion::new(),
+                stands_in: config.fallback == Fallback::Companion,
+            })),
         };
         Ok(Self { kind })
     }
@@ -128,7 +146,7 @@ impl Backend {
     pub fn model(&self) -> &str {
         match &self.kind {
             Kind::Companion(_) => Companion::NAME,
-            Kind::Openai { servers, .. } => servers.model(),
+            Kind::Openai(model) => model.servers.model(),
         }
     }
 
@@ -137,7 +155,7 @@ impl Backend {
     pub fn budget(&self) -> Budget {
         match &self.kind {
             Kind::Companion(_) => Budget::Lines(companion::LINES_MAX),
-            Kind::Openai { servers, .. } => Budget::Tokens(servers.budget()),
+            Kind::Openai(model) => Budget::Tokens(model.servers.budget()),
         }
     }
 
@@ -146,7 +164,7 @@ impl Backend {
     pub fn system(&self) -> &str {
         match &self.kind {
             Kind::Companion(_) => "",
-            Kind::Openai { servers, .. } => servers.system(),
+            Kind::Openai(model) => model.servers.system(),
         }
     }
 
@@ -155,7 +173,7 @@ impl Backend {
     pub fn upstreams(&self) -> Vec<UpstreamState> {
         match &self.kind {
             Kind::Companion(_) => Vec::new(),
-            Kind::Openai { servers, .. } => servers.states(),
+            Kind::Openai(model) => model.servers.states(),
         }
     }
 
@@ -166,24 +184,45 @@ impl Backend {
     ///
     /// # Errors
     /// [`ReplyError`]; some text may have been passed on before.
-    pub async fn reply(&self, prompt: Prompt<'_>, sink: &mut Sink<'_>) -> Result<(), ReplyError> {
+    pub async fn reply(&self, prompt: Prompt<'_>, sink: &mut Sink<'_>) -> Result<Extent, ReplyError> {
         match &self.kind {
             Kind::Companion(companion) => once(sink, || companion.reply(prompt.lines)),
-            Kind::Openai { servers, stand_in: None } => servers.reply(prompt, sink).await,
-            Kind::Openai { servers, stand_in: Some(companion) } => {
-                let mut has_begun = false;
-                let mut passing = |text: &str| {
-                    has_begun = true;
-                    sink(text)
-                };
-                match servers.reply(prompt, &mut passing).await {
-                    Err(error) if !has_begun => {
-                        tracing::error!(cause = error.cause, "the companion stands in for the model");
-                        once(sink, || companion.stand_in(prompt.lines))
-                    }
-                    done => done,
-                }
+            Kind::Openai(model) => model.reply(prompt, sink).await,
+        }
+    }
+}
+
+impl Model {
+    /// The model's reply. Whoever speaks of self-harm is told the helplines before anything that a model says, and also
+    /// where it says nothing.
+    async fn reply(&self, prompt: Prompt<'_>, sink: &mut Sink<'_>) -> Result<Extent, ReplyError> {
+        let helplines = said(|| self.companion.helplines_first(prompt.lines))?;
+        if helplines.as_ref().is_some_and(|helplines| sink(helplines).is_break()) {
+            return Ok(Extent::Whole);
+        }
+        let mut has_begun = false;
+        let mut passing = |text: &str| {
+            if !std::mem::replace(&mut has_begun, true) && helplines.is_some() && sink("\n\n").is_break() {
+                return ControlFlow::Break(());
             }
+            sink(text)
+        };
+        match (self.servers.reply(prompt, &mut passing).await, helplines) {
+            (Ok(()), _) => Ok(Extent::Whole),
+            (Err(error), Some(helplines)) => {
+                tracing::error!(cause = error.cause, "the model made no reply behind the helplines");
+                if has_begun || !self.stands_in {
+                    return Ok(Extent::Part);
+                }
+                let whole = said(|| self.companion.reply(prompt.lines))?;
+                let _ = sink(whole.strip_prefix(&helplines).unwrap_or(&whole)); // It is all there is.
+                Ok(Extent::Whole)
+            }
+            (Err(error), None) if self.stands_in && !has_begun => {
+                tracing::error!(cause = error.cause, "the companion stands in for the model");
+                once(sink, || self.companion.stand_in(prompt.lines))
+            }
+            (Err(error), None) => Err(error),
         }
     }
 }
@@ -196,16 +235,19 @@ pub fn append(text: &mut String, piece: &str) -> ControlFlow<()> {
 }
 
 /// Passes on what the companion says.
-fn once(sink: &mut Sink<'_>, say: impl FnOnce() -> String) -> Result<(), ReplyError> {
-    // A fault in a rule costs one reply, not the process.
-    let text = catch_unwind(AssertUnwindSafe(say)).map_err(|_| ReplyError {
-        detail: "the companion had no answer; please put it in other words".to_owned(),
+fn once(sink: &mut Sink<'_>, say: impl FnOnce() -> String) -> Result<Extent, ReplyError> {
+    let _ = sink(&said(say)?); // It is all there is.
+    Ok(Extent::Whole)
+}
+
+/// What the companion says: a fault in a rule costs one reply, not the process.
+fn said<T>(say: impl FnOnce() -> T) -> Result<T, ReplyError> {
+    catch_unwind(AssertUnwindSafe(say)).map_err(|_| ReplyError {
+        detail: "The companion had no answer; please put it in other words.".to_owned(),
         too_slow: false,
         overloaded: false,
         cause: "a rule of the companion panicked".to_owned(),
-    })?;
-    let _ = sink(&text); // It is all there is.
-    Ok(())
+    })
 }
 
 #[cfg(test)]
