@@ -217,7 +217,13 @@ impl Follow {
     async fn begin(&mut self, session: SessionId, after: Option<Seq>) -> Result<Vec<Update>, ChatError> {
         let standing = match self.inner.parts.store.standing(session, TURNS_TOLD).await {
             Ok(standing) => standing,
-            Err(StoreError::NotOwner(_)) => return Ok(Vec::new()), // It was deleted just now, which is told later.
+            Err(StoreError::NotOwner(_)) => {
+                // It was deleted just now, perhaps before anyone listened.
+                if self.scope != Scope::User {
+                    self.step = Step::Over;
+                }
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(error.into()),
         };
         if self.scope == Scope::Session(session) {

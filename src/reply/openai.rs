@@ -175,7 +175,7 @@ impl Openai {
         let outcome = upstream.ask(request, waits, spoken, &mut pass).await;
         let now = Instant::now().into_std();
         let rest = match &outcome {
-            Err(Failure { what: What::Busy(again), .. }) => Some(pass.overloaded(now, *again, (self.chance)())),
+            Err(Failure { what: What::Busy(Some(again)), .. }) => Some(pass.overloaded(now, *again)),
             Err(failure) if failure.is_the_servers() => pass.failed(now, (self.chance)()),
             Ok(()) | Err(_) => {
                 pass.succeeded();

@@ -109,21 +109,21 @@ impl Pass<'_> {
         let mut state = self.breaker.lock();
         state.failures = state.failures.saturating_add(1);
         let opens = is_probe || (state.open_until.is_none() && state.failures >= FAILURES_MAX);
+        let rest = opens.then(|| state.next_cool_down(chance));
         drop(state);
-        opens.then(|| self.open(now, None, chance))
+        rest.map(|rest| self.open(now, rest))
     }
 
-    /// The server asks for rest, for as long as `again` where it says so. Gives for how long it is left alone.
-    pub(super) fn overloaded(self, now: Instant, again: Option<Duration>, chance: f64) -> Duration {
-        self.open(now, again, chance)
+    /// The server asks for rest until `again` has passed. Gives for how long it is left alone.
+    pub(super) fn overloaded(self, now: Instant, again: Duration) -> Duration {
+        self.open(now, again.min(AGAIN_MAX))
     }
 
-    fn open(mut self, now: Instant, again: Option<Duration>, chance: f64) -> Duration {
+    fn open(mut self, now: Instant, rest: Duration) -> Duration {
         let mut state = self.breaker.lock();
         if std::mem::take(&mut self.is_probe) {
             state.is_probed = false;
         }
-        let rest = again.map_or_else(|| state.next_cool_down(chance), |again| again.min(AGAIN_MAX));
         // Several replies may fail together: the longest rest holds.
         state.open_until = state.open_until.max(Some(now + rest));
         rest
@@ -237,9 +237,9 @@ mod tests {
     #[test]
     fn a_server_that_asks_for_rest_gets_it_at_once_up_to_a_minute() {
         let now = Instant::now();
-        for (asked, given) in [(Some(7), 7), (Some(3600), 60), (None, 2)] {
+        for (asked, given) in [(7, 7), (3600, 60)] {
             let breaker = Breaker::new();
-            let rest = breaker.admit(now).ok().unwrap().overloaded(now, asked.map(Duration::from_secs), EVEN);
+            let rest = breaker.admit(now).ok().unwrap().overloaded(now, Duration::from_secs(asked));
             assert_eq!(rest, Duration::from_secs(given));
             assert_eq!(breaker.admit(now).err(), Some(rest));
             assert!(breaker.admit(now + rest).is_ok());
@@ -267,7 +267,7 @@ mod tests {
         let now = Instant::now();
         let breaker = Breaker::new();
         let [early, late] = [(); 2].map(|()| breaker.admit(now).ok().unwrap());
-        breaker.admit(now).ok().unwrap().overloaded(now, Some(Duration::from_secs(9)), EVEN);
+        breaker.admit(now).ok().unwrap().overloaded(now, Duration::from_secs(9));
         early.succeeded();
         assert_eq!(breaker.state(now), UpstreamState::Open);
         for _ in 0..9 {

@@ -93,17 +93,17 @@ impl Failure {
     /// As it is given to whoever asked for the reply.
     pub(super) fn into_error(self) -> ReplyError {
         let detail = match self.what {
-            What::Unreachable => "the model server can't be reached; please try again in a minute".to_owned(),
-            What::Broken => "the model server broke off; please try again".to_owned(),
-            What::Slow => "the model took too long to answer; please try again".to_owned(),
-            What::Busy(Some(again)) => format!("the model server is busy; please try again {}", in_time(again)),
-            What::Busy(None) | What::Unavailable => "the model server is busy; please try again in a minute".to_owned(),
-            What::Faulty => "the model server failed; please try again".to_owned(),
-            What::Barred => "the model server refuses to answer this server; its operator has to mend that".to_owned(),
+            What::Unreachable => "The model server can't be reached; please try again in a minute".to_owned(),
+            What::Broken => "The model server broke off; please try again".to_owned(),
+            What::Slow => "The model took too long to answer; please try again".to_owned(),
+            What::Busy(Some(again)) => format!("The model server is busy; please try again {}", in_time(again)),
+            What::Busy(None) | What::Unavailable => "The model server is busy; please try again in a minute".to_owned(),
+            What::Faulty => "The model server failed; please try again".to_owned(),
+            What::Barred => "The model server refuses to answer this server; its operator has to mend that".to_owned(),
             What::Rejected => {
-                "the model server does not take this conversation; please try a shorter message".to_owned()
+                "The model server does not take this conversation; please try a shorter message".to_owned()
             }
-            What::Silent => "the model said nothing usable; please put it in other words or try again".to_owned(),
+            What::Silent => "The model said nothing usable; please put it in other words or try again".to_owned(),
         };
         let too_slow = self.what == What::Slow;
         let overloaded = too_slow || matches!(self.what, What::Busy(_) | What::Unavailable);
@@ -137,7 +137,7 @@ impl From<PostError> for Failure {
 
 /// Where no server is asked for now; the first of them is asked again after `again`.
 pub(super) fn resting(again: Duration) -> ReplyError {
-    let detail = format!("the model server is not answering; please try again {}", in_time(again));
+    let detail = format!("The model server is not answering; please try again {}", in_time(again));
     let cause = "every server failed too often and is left alone for a while".to_owned();
     ReplyError { detail, too_slow: false, overloaded: false, cause }
 }
