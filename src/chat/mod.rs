@@ -29,7 +29,7 @@ use crate::{
     auth::Identity,
     clock::{Clock, Timestamp},
     id::{Seq, SessionId, UserId},
-    reply::Backend,
+    reply::{Backend, UpstreamState},
     store::{ExportCursor, Message, OpenTurn, PageRange, Rendered, Session, SessionEdit, Store},
     text::MessageText,
 };
@@ -326,6 +326,12 @@ impl Chat {
     #[must_use]
     pub fn model(&self) -> &str {
         self.inner.parts.backend.model()
+    }
+
+    /// How the servers stand that make replies; none where the companion does.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<UpstreamState> {
+        self.inner.parts.backend.upstreams()
     }
 
     /// How many turns have no outcome yet.

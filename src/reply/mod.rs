@@ -43,7 +43,8 @@ pub enum Budget {
 }
 
 /// How a server that makes replies stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum UpstreamState {
     /// It is asked.
     Closed,

@@ -7,6 +7,7 @@ use crate::{
     admission::slots::Gauges,
     app::App,
     http::response::{self, ApiResponse},
+    reply::UpstreamState,
     store::Health,
 };
 
@@ -25,6 +26,9 @@ struct Readiness {
 struct Parts {
     store: &'static str,
     replies: Replies,
+    /// The servers that are asked for replies, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    upstreams: Vec<UpstreamState>,
     streams: usize,
 }
 
@@ -52,6 +56,6 @@ pub(in crate::http) fn ready(app: &App) -> ApiResponse {
     };
     let Gauges { limit, held, waiting } = app.slots.gauges();
     let replies = Replies { running: app.chat.running(), limit, held, waiting };
-    let parts = Parts { store, replies, streams: app.store.subscriptions() };
+    let parts = Parts { store, replies, upstreams: app.chat.upstreams(), streams: app.store.subscriptions() };
     response::json(code, &Readiness { status, parts })
 }
