@@ -318,6 +318,10 @@ impl Index {
                     Worth::Deleted
                 }
             }
+            // A reply stays when another replaces it, and so does what says that it was once its turn's outcome.
+            Change::Outcome { session, seq, record: OutcomeRecord::Reply { .. } | OutcomeRecord::Retried { .. } } => {
+                live_or_stale(self.is_shown(*session, *seq)?)
+            }
             Change::Outcome { session, seq, record } => live_or_stale(
                 self.is_shown(*session, *seq)? && self.outcome_record(*session, *seq)?.as_ref() == Some(record),
             ),

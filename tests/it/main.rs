@@ -24,6 +24,7 @@ mod operator;
 mod pages;
 mod power;
 mod races;
+mod retries;
 mod safety;
 mod secrets;
 mod sessions;
