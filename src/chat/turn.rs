@@ -230,10 +230,6 @@ pub(super) async fn finish(inner: Arc<Inner>, mut place: Place, resumed: Resumed
     };
     let heard = match stored {
         Ok(Some((message, Outcome::Pending))) if attempt.is_some() => {
-            place.wait().await;
-            if place.needs_slot() {
-                place.provide(inner.parts.slots.acquire_first(owner).await);
-            }
             answer(&inner, &mut place, running.reply(), message, Record::First).await
         }
         Ok(Some((message, Outcome::Pending))) => {
@@ -298,6 +294,10 @@ async fn answer(
 /// Waits for the turn's place, and has the backend make the reply. Dropping the future ends the backend's work.
 async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply>) -> Ending {
     place.wait().await;
+    // Only a line that begins with a turn that a crash left open has none.
+    if place.needs_slot() {
+        place.provide(inner.parts.slots.acquire_first(reply.owner()).await);
+    }
     let turn = reply.turn;
     let context = match context::of(inner, turn).await {
         Ok(context) if context.messages.last().is_some_and(|last| last.seq == turn.seq) => context,
