@@ -11,9 +11,9 @@
 //! - [`chat`]: sessions and turns, the rules of the product; a turn belongs to the server, not to the request.
 //! - [`auth`]: who is asking: accounts, passwords, logins.
 //! - [`store`]: everything that outlives the process, behind one seam: the journal is the truth, sled its index.
-//! - [`reply`]: what makes replies; the built-in companion and its rules in data files.
+//! - [`reply`]: what makes replies: the built-in companion with its rules in data files, or a model's servers.
 //! - [`admission`]: limits of users by buckets, replies at once by slots.
-//! - [`client`]: outbound HTTP, bounded in time and bytes.
+//! - [`client`]: outbound HTTP, bounded in time and bytes: one answer, or one that streams.
 //! - [`sse`]: event-stream frames, read and written.
 //! - [`completions`]: the wire of OpenAI's chat completions, as types.
 //! - [`logging`]: log lines that never hold up a request.

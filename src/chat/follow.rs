@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{ChatError, Inner, OwnedSession};
 use crate::{
@@ -100,6 +100,8 @@ pub struct Follow {
     /// How much of each running reply was told.
     heard: Vec<Position>,
     beat: Duration,
+    /// When the client was last told anything.
+    told_at: Instant,
 }
 
 /// What is followed.
@@ -179,6 +181,7 @@ impl Follow {
             told: Seq::ZERO,
             heard: Vec::new(),
             beat: Duration::from_millis(BEAT_MS + spread),
+            told_at: Instant::now(),
         }
     }
 
@@ -208,6 +211,7 @@ impl Follow {
                 },
             };
             if !updates.is_empty() {
+                self.told_at = Instant::now();
                 return Ok(Some(updates));
             }
         }
@@ -273,7 +277,14 @@ impl Follow {
             Outcome::Pending => self.step = Step::Live,
             Outcome::Reply(reply) => {
                 let (logged, _) = store.log_after(session, Seq(reply.seq.0 - 1), 1).await?;
-                updates.extend(logged.iter().flat_map(|message| told(session, message)));
+                updates.extend(logged.into_iter().map(|Logged { seq, json, .. }| Update::Message {
+                    session,
+                    seq,
+                    json,
+                }));
+                // Not from how the reply stands: another may have replaced it just now.
+                let status = message.status;
+                updates.push(Update::Ended { session, reply_to: seq, seq: Some(reply.seq), status, detail: None });
             }
             Outcome::Failed { detail, .. } => updates.push(ended(message.status, Some(detail))),
             Outcome::Interrupted => updates.push(ended(message.status, None)),
@@ -286,8 +297,10 @@ impl Follow {
 
     /// Waits for news; nothing where the stream is to end at once.
     async fn listen(&mut self) -> Option<Vec<Update>> {
-        let wait = self.beat.min(self.login_until.since(self.inner.parts.clock.now())).max(Duration::from_millis(1));
-        let Ok(heard) = timeout(wait, self.feed.next()).await else {
+        // Counted from what this client was told: what the user's other sessions do must not keep this one silent.
+        let login_ends = Instant::now() + self.login_until.since(self.inner.parts.clock.now());
+        let until = (self.told_at + self.beat).min(login_ends);
+        let Ok(heard) = timeout_at(until, self.feed.next()).await else {
             let live = self.inner.parts.clock.now() < self.login_until;
             return live.then(|| vec![Update::Beat]);
         };
@@ -357,7 +370,9 @@ impl Follow {
                 if id == session && change == SessionChange::Deleted {
                     self.step = Step::Over;
                 }
-                None
+                // Nothing else tells an open tab that what it shows is gone.
+                let cleared = id == session && change == SessionChange::Cleared;
+                cleared.then_some(Update::Session { session, change, json })
             }
             Scope::Turn(turn) if turn.session == session && gone => {
                 self.step = Step::Over;

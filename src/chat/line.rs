@@ -36,7 +36,8 @@ struct Line {
     done: watch::Receiver<bool>,
     /// Turns that stand in it.
     length: usize,
-    /// What the first turn is answered with; given back with the last one. Recovered turns come without.
+    /// What the first turn is answered with; given back with the last one. A line that begins with a recovered turn gets
+    /// its slot when that is answered.
     slot: Option<Slot>,
 }
 

@@ -39,6 +39,8 @@ use repeat::Keys;
 
 /// A search that takes longer is refused.
 const SEARCH_MAX: Duration = Duration::from_secs(10);
+/// What the store's full queue refuses is offered again after this.
+const AGAIN: Duration = Duration::from_millis(20);
 /// A client that comes while the server stops should try the next one after this.
 const STOPPING_RETRY: Duration = Duration::from_secs(2);
 

@@ -1,15 +1,13 @@
 //! What a crash left pending: turns whose message is in the log and whose outcome is not.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use super::{Inner, turn};
+use super::{AGAIN, Inner, turn};
 use crate::store::{OpenTurn, StoreError};
 
 /// How many starts answer a turn again; then it ends as interrupted. A reply that brings the server down must not do so
 /// at every start.
 const RESUMES_MAX: u32 = 2;
-/// What the store's full queue refuses is offered again after this.
-const AGAIN: Duration = Duration::from_millis(20);
 
 /// Finishes `open_turns`, which are in the order of the log. They take their places in their sessions' lines at once:
 /// whatever is sent from now on comes after them. They get their slots before all new work.

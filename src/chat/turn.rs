@@ -3,28 +3,26 @@
 //! Admission comes before anything is stored. Then a task of the server's own appends the message, makes the reply and
 //! appends that; the request only listens. The turns of one session are answered in the order of their sequence.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc};
 
 use tokio::sync::oneshot;
 
 use super::{
-    Answer, ChatError, Inner, OwnedSession, Target, context,
+    AGAIN, Answer, ChatError, Inner, OwnedSession, Target, context,
     line::Place,
     live::{LiveReply, Try},
     repeat::{self, KeyGuard},
 };
 use crate::{
+    admission::slots::Measure,
     auth::Identity,
     id::{Seq, SessionId, UserId},
-    reply::{Extent, Prompt, ReplyError},
+    reply::{Extent, Hearer, Prompt, ReplyError},
     store::{
         Appended, Ending, Event, Message, NewMessage, OpenTurn, Outcome, PendingAppend, Resumed, Status, StoreError,
     },
     text::MessageText,
 };
-
-/// An outcome that the store's full queue refuses is offered again after this.
-const AGAIN: Duration = Duration::from_millis(20);
 
 /// A turn whose message is in the log.
 pub(super) struct Started {
@@ -148,7 +146,10 @@ pub(super) async fn retry(
     }
     let (place, ()) = admitted(inner, caller, turn.session, || Ok(())).await?;
     let begun = inner.live.begin(&inner.parts.store, turn, caller.id(), Try::Next);
-    let running = begun.ok_or(ChatError::BeingAnswered)?;
+    let Some(running) = begun else {
+        inner.parts.rates.refund_message(caller.id(), caller.user().tier); // Another retry was quicker.
+        return Err(ChatError::BeingAnswered);
+    };
     let (tell, told) = oneshot::channel();
     let inner = Arc::clone(inner);
     let tasks = inner.tasks.clone();
@@ -307,24 +308,39 @@ async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply>) -> Endin
             return failed("The conversation could not be read; please try again.");
         }
     };
-    let mut measure = Some(inner.parts.slots.measure());
-    let mut sink = |piece: &str| {
-        if let Some(measure) = measure.take() {
-            measure.first_token();
-        }
-        reply.push(piece)
-    };
+    let mut hearer = Measured { reply, measure: Some(inner.parts.slots.measure()) };
     let lines = context.lines();
     let prompt = Prompt { system: context.system.as_deref(), lines: &lines };
-    let made = inner.parts.backend.reply(prompt, &mut sink).await;
-    match made {
+    match inner.parts.backend.reply(prompt, &mut hearer).await {
         Ok(extent) => Ending::Reply { content: reply.seal(), stopped: extent == Extent::Part },
-        Err(ReplyError { detail, too_slow, overloaded, cause }) => {
-            if let Some(measure) = measure.filter(|_| overloaded) {
-                measure.overloaded();
-            }
+        Err(ReplyError { detail, too_slow, cause, .. }) => {
             tracing::warn!(session = %turn.session, seq = %turn.seq, cause, "the backend made no reply");
             Ending::Failed { detail, too_slow }
+        }
+    }
+}
+
+/// A reply that grows, and what its first token says of how much the backend bears.
+struct Measured<'r> {
+    reply: &'r LiveReply,
+    measure: Option<Measure>,
+}
+
+impl Hearer for Measured<'_> {
+    fn model(&mut self, text: &str) -> ControlFlow<()> {
+        if let Some(measure) = self.measure.take() {
+            measure.first_token();
+        }
+        self.reply.push(text)
+    }
+
+    fn aside(&mut self, text: &str) -> ControlFlow<()> {
+        self.reply.push(text)
+    }
+
+    fn overloaded(&mut self) {
+        if let Some(measure) = self.measure.take() {
+            measure.overloaded();
         }
     }
 }

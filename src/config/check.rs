@@ -214,14 +214,23 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         }
     }
     for (keys, upstream) in asked(config) {
-        let has_key = upstream.api_key_file.is_some() || upstream.api_key_env.is_some();
-        if has_key && upstream.base_url.starts_with("http://") && !is_loopback(&upstream.base_url) {
+        if upstream.base_url.starts_with("http://") && !is_loopback(&upstream.base_url) {
+            let has_key = upstream.api_key_file.is_some() || upstream.api_key_env.is_some();
             warnings.push(format!(
-                "{} begins with http:// and is no loopback address: the key and all conversations cross the network in \
-                 the clear",
-                keys.base_url
+                "{} begins with http:// and is no loopback address: {}all conversations cross the network in the clear",
+                keys.base_url,
+                if has_key { "the key and " } else { "" }
             ));
         }
+    }
+    let (request, reply) = (config.server.request_timeout, config.reply.openai.total_timeout);
+    if config.reply.backend == ReplyBackend::Openai && request < reply {
+        warnings.push(format!(
+            "server.request_timeout_ms ({}) is less than reply.openai.total_timeout_ms ({}): whoever waits for a long \
+             reply without a stream gets 504 before it is there",
+            request.as_millis(),
+            reply.as_millis()
+        ));
     }
     warnings
 }

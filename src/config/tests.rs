@@ -355,7 +355,7 @@ fn what_servers_need_is_looked_for_only_where_they_are_asked() {
 }
 
 #[test]
-fn a_key_that_crosses_the_network_in_the_clear_is_warned_about() {
+fn what_crosses_the_network_in_the_clear_is_warned_about() {
     let warnings = |url: &str, key: &str| {
         let text =
             format!("reply.backend = \"openai\"\nreply.openai = {{ base_url = \"{url}\", api_key_env = \"{key}\" }}");
@@ -368,13 +368,14 @@ fn a_key_that_crosses_the_network_in_the_clear_is_warned_about() {
     );
     for (url, key) in [
         ("https://llm.example/v1", "KEY"),
-        ("http://llm.example/v1", ""),
         ("http://localhost:1/v1", "KEY"),
         ("http://127.9.9.9/v1", "KEY"),
         ("http://[::1]:1/v1", "KEY"),
     ] {
         assert_eq!(warnings(url, key).len(), 0, "{url}");
     }
+    let told = warnings("http://llm.example/v1", "");
+    assert!(told.len() == 1 && told[0].contains("conversations") && !told[0].contains("key"), "{told:?}");
 }
 
 #[test]

@@ -31,7 +31,17 @@ pub struct Prompt<'a> {
 }
 
 /// Takes a reply's text piece by piece; `Break`: enough, the rest is not wanted.
-pub type Sink<'a> = dyn FnMut(&str) -> ControlFlow<()> + Send + 'a;
+type Sink<'a> = dyn FnMut(&str) -> ControlFlow<()> + Send + 'a;
+
+/// Takes a reply as it is made, and hears how the model does.
+pub trait Hearer: Send {
+    /// Text of the model; `Break`: enough, the rest is not wanted.
+    fn model(&mut self, text: &str) -> ControlFlow<()>;
+    /// Text that is not the model's: it says nothing of how long that takes.
+    fn aside(&mut self, text: &str) -> ControlFlow<()>;
+    /// The model has too much to do.
+    fn overloaded(&mut self);
+}
 
 /// How much of a conversation a reply can be made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +73,7 @@ pub struct ReplyError {
     /// It took too long.
     pub too_slow: bool,
     /// A sign that there is too much to do: too slow, or a server says so.
-    pub overloaded: bool,
+    overloaded: bool,
     /// For the log: one line, without the key or anything that was said.
     pub cause: String,
 }
@@ -178,17 +188,18 @@ impl Backend {
         }
     }
 
-    /// Makes the reply to the last line of `prompt` and passes it to `sink` as it comes; the companion's comes in one piece.
+    /// Makes the reply to the last line of `prompt` and passes it to `hearer` as it comes; the companion's comes in one
+    /// piece.
     ///
-    /// Where `sink` breaks, that is the end, and a good one. Dropping the future stops the reply: a server's connection is
+    /// Where `hearer` breaks, that is the end, and a good one. Dropping the future stops the reply: a server's connection is
     /// closed at once.
     ///
     /// # Errors
     /// [`ReplyError`]; some text may have been passed on before.
-    pub async fn reply(&self, prompt: Prompt<'_>, sink: &mut Sink<'_>) -> Result<Extent, ReplyError> {
+    pub async fn reply(&self, prompt: Prompt<'_>, hearer: &mut dyn Hearer) -> Result<Extent, ReplyError> {
         match &self.kind {
-            Kind::Companion(companion) => once(sink, || companion.reply(prompt.lines)),
-            Kind::Openai(model) => model.reply(prompt, sink).await,
+            Kind::Companion(companion) => once(hearer, || companion.reply(prompt.lines)),
+            Kind::Openai(model) => model.reply(prompt, hearer).await,
         }
     }
 }
@@ -196,19 +207,23 @@ impl Backend {
 impl Model {
     /// The model's reply. Whoever speaks of self-harm is told the helplines before anything that a model says, and also
     /// where it says nothing.
-    async fn reply(&self, prompt: Prompt<'_>, sink: &mut Sink<'_>) -> Result<Extent, ReplyError> {
+    async fn reply(&self, prompt: Prompt<'_>, hearer: &mut dyn Hearer) -> Result<Extent, ReplyError> {
         let helplines = said(|| self.companion.helplines_first(prompt.lines))?;
-        if helplines.as_ref().is_some_and(|helplines| sink(helplines).is_break()) {
+        if helplines.as_ref().is_some_and(|helplines| hearer.aside(helplines).is_break()) {
             return Ok(Extent::Whole);
         }
         let mut has_begun = false;
         let mut passing = |text: &str| {
-            if !std::mem::replace(&mut has_begun, true) && helplines.is_some() && sink("\n\n").is_break() {
+            if !std::mem::replace(&mut has_begun, true) && helplines.is_some() && hearer.aside("\n\n").is_break() {
                 return ControlFlow::Break(());
             }
-            sink(text)
+            hearer.model(text)
         };
-        match (self.servers.reply(prompt, &mut passing).await, helplines) {
+        let made = self.servers.reply(prompt, &mut passing).await;
+        if made.as_ref().is_err_and(|error| error.overloaded) {
+            hearer.overloaded();
+        }
+        match (made, helplines) {
             (Ok(()), _) => Ok(Extent::Whole),
             (Err(error), Some(helplines)) => {
                 tracing::error!(cause = error.cause, "the model made no reply behind the helplines");
@@ -216,12 +231,12 @@ impl Model {
                     return Ok(Extent::Part);
                 }
                 let whole = said(|| self.companion.reply(prompt.lines))?;
-                let _ = sink(whole.strip_prefix(&helplines).unwrap_or(&whole)); // It is all there is.
+                let _ = hearer.aside(whole.strip_prefix(&helplines).unwrap_or(&whole)); // It is all there is.
                 Ok(Extent::Whole)
             }
             (Err(error), None) if self.stands_in && !has_begun => {
                 tracing::error!(cause = error.cause, "the companion stands in for the model");
-                once(sink, || self.companion.stand_in(prompt.lines))
+                once(hearer, || self.companion.stand_in(prompt.lines))
             }
             (Err(error), None) => Err(error),
         }
@@ -236,8 +251,8 @@ pub fn append(text: &mut String, piece: &str) -> ControlFlow<()> {
 }
 
 /// Passes on what the companion says.
-fn once(sink: &mut Sink<'_>, say: impl FnOnce() -> String) -> Result<Extent, ReplyError> {
-    let _ = sink(&said(say)?); // It is all there is.
+fn once(hearer: &mut dyn Hearer, say: impl FnOnce() -> String) -> Result<Extent, ReplyError> {
+    let _ = hearer.aside(&said(say)?); // It is all there is.
     Ok(Extent::Whole)
 }
 
@@ -255,6 +270,18 @@ fn said<T>(say: impl FnOnce() -> T) -> Result<T, ReplyError> {
 mod tests {
     use super::*;
     use crate::store::Speaker;
+
+    impl<F: FnMut(&str) -> ControlFlow<()> + Send> Hearer for F {
+        fn model(&mut self, text: &str) -> ControlFlow<()> {
+            self(text)
+        }
+
+        fn aside(&mut self, text: &str) -> ControlFlow<()> {
+            self(text)
+        }
+
+        fn overloaded(&mut self) {}
+    }
 
     #[test]
     fn a_reply_is_cut_between_characters() {

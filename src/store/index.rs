@@ -13,8 +13,8 @@ use super::{
         self, Change, CodecError, MessageRecord, OutcomeRecord, SendKeyRecord, SessionMeta, SessionRecord, TokenRecord,
         UserRecord,
     },
-    journal::Worth,
     key::{MessageKey, UserKey},
+    worth::takes_text_away,
 };
 use crate::{
     clock::Timestamp,
@@ -180,6 +180,11 @@ impl Index {
     }
 
     fn put_session(&self, id: SessionId, meta: &SessionMeta, at: Timestamp) -> Result<(), IndexError> {
+        if let Some(before) = self.session_meta(id)?
+            && takes_text_away(&before, meta)
+        {
+            self.note_deletion(at)?;
+        }
         put(&self.sessions, &id.bytes(), &SessionRecord::Live(meta.clone()))?;
         let of_user = UserKey::session(meta.owner, id).encode();
         if !self.user_sessions.contains_key(of_user)? {
@@ -305,65 +310,6 @@ impl Index {
             put(&self.meta, DELETED_AT.as_bytes(), &at)?;
         }
         Ok(())
-    }
-
-    /// What `change` is worth to compaction.
-    pub(crate) fn worth(&self, change: &Change, now: Timestamp) -> Result<Worth, IndexError> {
-        let live_or_stale = |live| if live { Worth::Live } else { Worth::Stale };
-        Ok(match change {
-            Change::Message { session, seq, .. } => {
-                if self.is_shown(*session, *seq)? {
-                    Worth::Live
-                } else {
-                    Worth::Deleted
-                }
-            }
-            // A reply stays when another replaces it, and so does what says that it was once its turn's outcome.
-            Change::Outcome { session, seq, record: OutcomeRecord::Reply { .. } | OutcomeRecord::Retried { .. } } => {
-                live_or_stale(self.is_shown(*session, *seq)?)
-            }
-            Change::Outcome { session, seq, record } => live_or_stale(
-                self.is_shown(*session, *seq)? && self.outcome_record(*session, *seq)?.as_ref() == Some(record),
-            ),
-            Change::Session { id, meta } => match self.session_meta(*id)? {
-                // A title that was taken away is gone, like anything that was deleted.
-                Some(current) if meta.title.is_some() && current.title != meta.title => Worth::Deleted,
-                Some(current) if meta.system_prompt.is_some() && current.system_prompt != meta.system_prompt => {
-                    Worth::Deleted
-                }
-                Some(current) => live_or_stale(current == *meta),
-                None => Worth::Deleted,
-            },
-            Change::User { id, record } => match self.user_record(*id)? {
-                // An old password may still be someone's password elsewhere.
-                Some(current) if current.password != record.password => Worth::Deleted,
-                Some(current) => live_or_stale(current == *record),
-                None => Worth::Deleted,
-            },
-            // A tombstone keeps an id from being given again, and what came before it from coming back.
-            Change::SessionDeleted { .. } | Change::UserDeleted { .. } => Worth::Live,
-            Change::Token { digest, record } => {
-                if self.users.contains_key(record.user.bytes())? {
-                    live_or_stale(record.expires_at > now && self.token_record(*digest)?.as_ref() == Some(record))
-                } else {
-                    Worth::Deleted // Its label is the user's own text.
-                }
-            }
-            Change::Invitation { digest, expires_at } => {
-                live_or_stale(*expires_at > now && self.invitations.contains_key(digest)?)
-            }
-            // Until what it ended is over by itself, an older segment may still hold it.
-            Change::TokenEnded { expires_at, .. } | Change::InvitationUsed { expires_at, .. } => {
-                live_or_stale(*expires_at > now)
-            }
-            Change::SendKey { user, record, .. } => {
-                live_or_stale(record.expires_at > now && self.users.contains_key(user.bytes())?)
-            }
-        })
-    }
-
-    fn is_shown(&self, session: SessionId, seq: Seq) -> Result<bool, IndexError> {
-        Ok(self.session_meta(session)?.is_some_and(|meta| seq > meta.cleared_through))
     }
 
     /// What stands under a session's id, a tombstone included.

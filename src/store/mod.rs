@@ -28,6 +28,7 @@ mod read;
 mod recover;
 mod verify;
 mod view;
+mod worth;
 mod writer;
 
 use std::{

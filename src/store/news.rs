@@ -113,6 +113,12 @@ fn failure(session: SessionId, reply_to: Seq, record: &OutcomeRecord) -> Option<
 }
 
 fn session_event(session: SessionId, change: SessionChange, state: Option<&State>) -> Event {
-    let json = state.and_then(|state| serde_json::to_vec(&session_of(session, state)).ok()).map(Bytes::from);
-    Event::Session { session, change, json }
+    let json = state.and_then(|state| {
+        let mut shown = session_of(session, state);
+        if change == SessionChange::Activity {
+            shown.system_prompt = None; // It may be long, did not change, and would come with every message.
+        }
+        serde_json::to_vec(&shown).ok()
+    });
+    Event::Session { session, change, json: json.map(Bytes::from) }
 }

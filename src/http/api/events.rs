@@ -98,7 +98,7 @@ fn last_event_id(request: &ApiRequest) -> Result<Option<Seq>, Problem> {
 
 /// The body that tells what `follow` does.
 pub(super) fn stream(follow: Follow, named: Named) -> ApiResponse {
-    let first = Bytes::from_static(sse::HEARTBEAT); // The head leaves at once, whatever happens in the session.
+    let first = Bytes::from_static(sse::HEARTBEAT); // What waits for a first byte sees at once that it is open.
     response::events(first, follow, move |mut follow| async move {
         match follow.next().await {
             Ok(Some(updates)) => {

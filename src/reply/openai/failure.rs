@@ -22,11 +22,13 @@ pub(super) struct Failure {
 pub(super) enum What {
     /// No connection.
     Unreachable,
+    /// No connection in time.
+    Distant,
     /// The connection broke, or the answer ended in the middle.
     Broken,
     /// Too slow.
     Slow,
-    /// The server asks for rest (429), for as long as it says.
+    /// The server asks for rest (429, or 503 with a time), for as long as it says.
     Busy(Option<Duration>),
     /// The server can't serve now (503).
     Unavailable,
@@ -72,6 +74,7 @@ impl Failure {
         match self.what {
             What::Rejected | What::Silent => false,
             What::Unreachable
+            | What::Distant
             | What::Broken
             | What::Slow
             | What::Busy(_)
@@ -85,7 +88,7 @@ impl Failure {
     pub(super) fn may_mend(&self, elsewhere: bool) -> bool {
         match self.what {
             What::Slow => false, // The time is gone, and a server that is slow is not helped by more work.
-            What::Barred | What::Rejected => elsewhere,
+            What::Distant | What::Barred | What::Rejected => elsewhere,
             What::Unreachable | What::Broken | What::Busy(_) | What::Unavailable | What::Faulty | What::Silent => true,
         }
     }
@@ -93,19 +96,25 @@ impl Failure {
     /// As it is given to whoever asked for the reply.
     pub(super) fn into_error(self) -> ReplyError {
         let detail = match self.what {
-            What::Unreachable => "The model server can't be reached; please try again in a minute".to_owned(),
-            What::Broken => "The model server broke off; please try again".to_owned(),
-            What::Slow => "The model took too long to answer; please try again".to_owned(),
-            What::Busy(Some(again)) => format!("The model server is busy; please try again {}", in_time(again)),
-            What::Busy(None) | What::Unavailable => "The model server is busy; please try again in a minute".to_owned(),
-            What::Faulty => "The model server failed; please try again".to_owned(),
-            What::Barred => "The model server refuses to answer this server; its operator has to mend that".to_owned(),
-            What::Rejected => {
-                "The model server does not take this conversation; please try a shorter message".to_owned()
+            What::Unreachable | What::Distant => {
+                "The model server can't be reached; please try again in a minute.".to_owned()
             }
-            What::Silent => "The model said nothing usable; please put it in other words or try again".to_owned(),
+            What::Broken => "The model server broke off; please try again.".to_owned(),
+            What::Slow => "The model took too long to answer; please try again.".to_owned(),
+            What::Busy(Some(again)) => format!("The model server is busy; please try again {}.", in_time(again)),
+            What::Busy(None) | What::Unavailable => {
+                "The model server is busy; please try again in a minute.".to_owned()
+            }
+            What::Faulty => "The model server failed; please try again.".to_owned(),
+            What::Barred => {
+                "The model can't be used at the moment; please tell the operator of this service.".to_owned()
+            }
+            What::Rejected => {
+                "The model server does not take this conversation; please try a shorter message.".to_owned()
+            }
+            What::Silent => "The model said nothing usable; please put it in other words or try again.".to_owned(),
         };
-        let too_slow = self.what == What::Slow;
+        let too_slow = matches!(self.what, What::Slow | What::Distant);
         let overloaded = too_slow || matches!(self.what, What::Busy(_) | What::Unavailable);
         ReplyError { detail, too_slow, overloaded, cause: for_log(&self.cause) }
     }
@@ -115,6 +124,7 @@ impl What {
     fn of_status(status: StatusCode, again: Option<Duration>) -> Self {
         match status.as_u16() {
             429 => Self::Busy(again),
+            503 if again.is_some() => Self::Busy(again),
             503 => Self::Unavailable,
             400 | 413 | 422 => Self::Rejected,
             408 | 409 | 425 => Self::Faulty,
@@ -127,7 +137,7 @@ impl What {
 impl From<PostError> for Failure {
     fn from(error: PostError) -> Self {
         let what = match error {
-            PostError::ConnectTooSlow(_) => What::Slow,
+            PostError::ConnectTooSlow(_) => What::Distant,
             PostError::Connect(_) => What::Unreachable,
             PostError::Broken(_) => What::Broken,
         };
@@ -137,7 +147,7 @@ impl From<PostError> for Failure {
 
 /// Where no server is asked for now; the first of them is asked again after `again`.
 pub(super) fn resting(again: Duration) -> ReplyError {
-    let detail = format!("The model server is not answering; please try again {}", in_time(again));
+    let detail = format!("The model server is not answering; please try again {}.", in_time(again));
     let cause = "every server failed too often and is left alone for a while".to_owned();
     ReplyError { detail, too_slow: false, overloaded: false, cause }
 }
@@ -209,8 +219,10 @@ mod tests {
     #[test]
     fn people_are_told_when_to_try_again() {
         let told = |what| Failure::new(what, "").into_error();
-        assert!(told(What::Busy(Some(Duration::from_millis(6100)))).detail.ends_with("in 7 seconds"));
-        assert!(resting(Duration::from_millis(200)).detail.ends_with("is not answering; please try again in a second"));
+        assert!(told(What::Busy(Some(Duration::from_millis(6100)))).detail.ends_with("in 7 seconds."));
+        assert!(
+            resting(Duration::from_millis(200)).detail.ends_with("is not answering; please try again in a second.")
+        );
         assert!(told(What::Slow).too_slow && told(What::Slow).overloaded);
         assert!(told(What::Unavailable).overloaded && told(What::Busy(None)).overloaded);
         assert!(!told(What::Faulty).overloaded && !told(What::Faulty).too_slow);

@@ -1,0 +1,74 @@
+//! What compaction keeps: of each change of the journal, whether it still means something, given the index.
+
+use super::{
+    codec::{Change, OutcomeRecord, SessionMeta},
+    index::{Index, IndexError},
+    journal::Worth,
+};
+use crate::{
+    clock::Timestamp,
+    id::{Seq, SessionId},
+};
+
+impl Index {
+    /// What `change` is worth to compaction.
+    pub(crate) fn worth(&self, change: &Change, now: Timestamp) -> Result<Worth, IndexError> {
+        let live_or_stale = |live| if live { Worth::Live } else { Worth::Stale };
+        Ok(match change {
+            Change::Message { session, seq, .. } => {
+                if self.is_shown(*session, *seq)? {
+                    Worth::Live
+                } else {
+                    Worth::Deleted
+                }
+            }
+            // A reply stays when another replaces it, and so does what says that it was once its turn's outcome.
+            Change::Outcome { session, seq, record: OutcomeRecord::Reply { .. } | OutcomeRecord::Retried { .. } } => {
+                live_or_stale(self.is_shown(*session, *seq)?)
+            }
+            Change::Outcome { session, seq, record } => live_or_stale(
+                self.is_shown(*session, *seq)? && self.outcome_record(*session, *seq)?.as_ref() == Some(record),
+            ),
+            Change::Session { id, meta } => match self.session_meta(*id)? {
+                Some(current) if takes_text_away(meta, &current) => Worth::Deleted,
+                Some(current) => live_or_stale(current == *meta),
+                None => Worth::Deleted,
+            },
+            Change::User { id, record } => match self.user_record(*id)? {
+                // An old password may still be someone's password elsewhere.
+                Some(current) if current.password != record.password => Worth::Deleted,
+                Some(current) => live_or_stale(current == *record),
+                None => Worth::Deleted,
+            },
+            // A tombstone keeps an id from being given again, and what came before it from coming back.
+            Change::SessionDeleted { .. } | Change::UserDeleted { .. } => Worth::Live,
+            Change::Token { digest, record } => {
+                if self.users.contains_key(record.user.bytes())? {
+                    live_or_stale(record.expires_at > now && self.token_record(*digest)?.as_ref() == Some(record))
+                } else {
+                    Worth::Deleted // Its label is the user's own text.
+                }
+            }
+            Change::Invitation { digest, expires_at } => {
+                live_or_stale(*expires_at > now && self.invitations.contains_key(digest)?)
+            }
+            // Until what it ended is over by itself, an older segment may still hold it.
+            Change::TokenEnded { expires_at, .. } | Change::InvitationUsed { expires_at, .. } => {
+                live_or_stale(*expires_at > now)
+            }
+            Change::SendKey { user, record, .. } => {
+                live_or_stale(record.expires_at > now && self.users.contains_key(user.bytes())?)
+            }
+        })
+    }
+
+    fn is_shown(&self, session: SessionId, seq: Seq) -> Result<bool, IndexError> {
+        Ok(self.session_meta(session)?.is_some_and(|meta| seq > meta.cleared_through))
+    }
+}
+
+/// True where a title or instructions of `before` are not there `after`: they are gone, like anything that was deleted.
+pub(crate) fn takes_text_away(before: &SessionMeta, after: &SessionMeta) -> bool {
+    let gone = |before: &Option<String>, after: &Option<String>| before.is_some() && before != after;
+    gone(&before.title, &after.title) || gone(&before.system_prompt, &after.system_prompt)
+}
