@@ -1,9 +1,9 @@
 //! Reply slots: so many replies at once as the backend bears, and a short queue that is fair by user.
 //!
 //! A slot that comes free goes straight to whoever is next, so none is ever free while somebody waits who may have it,
-//! and a newcomer can't overtake the queue. No user has more than half of the slots, unless nobody else has come for a
-//! while: whoever comes next finds some. Where the limit falls, nothing is taken away: nobody gets a slot until enough
-//! are back.
+//! and a newcomer can't overtake the queue. No user has more than half of the slots, so that whoever comes next finds
+//! some, unless nobody else has come for a while. Where the limit falls, nothing is taken away: nobody gets a slot until
+//! enough are back.
 //!
 //! No timer closes the limit's windows; every call passes the time. Nobody waits for ever for that: whoever waits, waits
 //! for replies that are being made, there is one at least, and its end is such a call. A limit that could have risen

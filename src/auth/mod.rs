@@ -34,6 +34,7 @@ use token::Kind;
 pub struct Identity {
     user: Arc<User>,
     token: TokenId,
+    digest: TokenDigest,
     until: Timestamp,
 }
 
@@ -54,6 +55,12 @@ impl Identity {
     #[must_use]
     pub fn token(&self) -> TokenId {
         self.token
+    }
+
+    /// What the store knows that login by.
+    #[must_use]
+    pub fn digest(&self) -> TokenDigest {
+        self.digest
     }
 
     /// When the login ends unless it is used again, and at the latest.
@@ -254,7 +261,7 @@ impl Auth {
             self.store.touch_token(digest, now);
         }
         let until = token.expires_at.min(now.after(self.config.token_idle));
-        Ok(Identity { user, token: token.id, until })
+        Ok(Identity { user, token: token.id, digest, until })
     }
 
     /// Ends the login that asks. Dropping the future leaves it unsaid whether it ended.

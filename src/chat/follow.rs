@@ -13,8 +13,10 @@ use super::{ChatError, Inner, OwnedSession};
 use crate::{
     auth::Identity,
     clock::Timestamp,
-    id::{Seq, SessionId, TokenId, UserId},
-    store::{Event, Heard, Logged, OpenTurn, Outcome, SessionChange, Standing, Status, StoreError, Subscription},
+    id::{Seq, SessionId, UserId},
+    store::{
+        Event, Heard, Logged, OpenTurn, Outcome, SessionChange, Standing, Status, StoreError, Subscription, TokenDigest,
+    },
 };
 
 /// A quiet stream says this often that it is there, milliseconds: between the first and the sum of both, so that ten
@@ -92,7 +94,7 @@ pub struct Follow {
     feed: Subscription,
     scope: Scope,
     owner: UserId,
-    login: TokenId,
+    login: TokenDigest,
     login_until: Timestamp,
     step: Step,
     /// Told from the log up to here: what the feed has of that is no news.
@@ -175,7 +177,7 @@ impl Follow {
             feed: inner.parts.store.subscribe(caller.id()),
             scope,
             owner: caller.id(),
-            login: caller.token(),
+            login: caller.digest(),
             login_until: caller.until(),
             step,
             told: Seq::ZERO,
@@ -219,6 +221,10 @@ impl Follow {
 
     /// How a session stands at the beginning.
     async fn begin(&mut self, session: SessionId, after: Option<Seq>) -> Result<Vec<Update>, ChatError> {
+        if self.inner.parts.store.token(self.login).await?.is_none() {
+            self.step = Step::Over; // It ended before anyone listened for that.
+            return Ok(Vec::new());
+        }
         let standing = match self.inner.parts.store.standing(session, TURNS_TOLD).await {
             Ok(standing) => standing,
             Err(StoreError::NotOwner(_)) => {
@@ -363,7 +369,6 @@ impl Follow {
 
 impl Follow {
     fn session_update(&mut self, session: SessionId, change: SessionChange, json: Option<Bytes>) -> Option<Update> {
-        let gone = matches!(change, SessionChange::Deleted | SessionChange::Cleared);
         match self.scope {
             Scope::User => Some(Update::Session { session, change, json }),
             Scope::Session(id) => {
@@ -371,10 +376,10 @@ impl Follow {
                     self.step = Step::Over;
                 }
                 // Nothing else tells an open tab that what it shows is gone.
-                let cleared = id == session && change == SessionChange::Cleared;
+                let cleared = id == session && matches!(change, SessionChange::Cleared(_));
                 cleared.then_some(Update::Session { session, change, json })
             }
-            Scope::Turn(turn) if turn.session == session && gone => {
+            Scope::Turn(turn) if turn.session == session && takes_away(change, turn.seq) => {
                 self.step = Step::Over;
                 let detail = Some("The message was deleted while it was being answered.".to_owned());
                 Some(Update::Ended { session, reply_to: turn.seq, seq: None, status: Status::Failed, detail })
@@ -419,6 +424,15 @@ impl Follow {
             updates.push(Update::Delta { session, reply_to: seq, attempt, offset, text: piece.text });
         }
         updates
+    }
+}
+
+/// True where a message is gone with what happened to its session.
+fn takes_away(change: SessionChange, seq: Seq) -> bool {
+    match change {
+        SessionChange::Deleted => true,
+        SessionChange::Cleared(through) => seq <= through,
+        SessionChange::Created | SessionChange::Renamed | SessionChange::Activity => false,
     }
 }
 

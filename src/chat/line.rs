@@ -31,8 +31,7 @@ pub(super) struct Lines {
 }
 
 struct Line {
-    /// The number of the last turn, and when that one is done.
-    last: u64,
+    /// When the last turn is done.
     done: watch::Receiver<bool>,
     /// Turns that stand in it.
     length: usize,
@@ -41,11 +40,11 @@ struct Line {
     slot: Option<Slot>,
 }
 
-/// A turn's place in its session's line; given up when dropped.
+/// A turn's place in its session's line; given up when dropped. Whoever has one waits for it first, whatever it came to:
+/// the place behind it must not overtake the one before.
 pub(super) struct Place {
     lines: Arc<Lines>,
     session: SessionId,
-    number: u64,
     before: Option<watch::Receiver<bool>>,
     done: watch::Sender<bool>,
 }
@@ -69,26 +68,25 @@ impl Lines {
         begin: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<Option<(Place, T)>, ChatError> {
         let mut lines = self.lock();
-        let (number, before) = match lines.get(&session) {
+        let before = match lines.get(&session) {
             Some(line) if line.length >= LINE_MAX => return Err(Overloaded { retry_after: FULL_RETRY }.into()),
-            Some(line) => (line.last + 1, Some(line.done.clone())),
+            Some(line) => Some(line.done.clone()),
             None if slot.is_none() => return Ok(None),
-            None => (0, None),
+            None => None,
         };
         let entered = begin()?;
         let (done, is_done) = watch::channel(false);
-        put(&mut lines, session, number, is_done, slot.take());
-        Ok(Some((Place { lines: Arc::clone(self), session, number, before, done }, entered)))
+        put(&mut lines, session, is_done, slot.take());
+        Ok(Some((Place { lines: Arc::clone(self), session, before, done }, entered)))
     }
 
     /// Takes the next place for a turn that a crash left open: it is in the log already, and gets its slot later.
     pub(super) fn enter_again(self: &Arc<Self>, session: SessionId) -> Place {
         let mut lines = self.lock();
-        let before = lines.get(&session).map(|line| (line.last, line.done.clone()));
-        let (number, before) = before.map_or((0, None), |(last, done)| (last + 1, Some(done)));
+        let before = lines.get(&session).map(|line| line.done.clone());
         let (done, is_done) = watch::channel(false);
-        put(&mut lines, session, number, is_done, None);
-        Place { lines: Arc::clone(self), session, number, before, done }
+        put(&mut lines, session, is_done, None);
+        Place { lines: Arc::clone(self), session, before, done }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Line>> {
@@ -97,23 +95,16 @@ impl Lines {
 }
 
 /// Puts a turn at the end of a line. A second slot that the line has no use for goes back when its owner drops it.
-fn put(
-    lines: &mut HashMap<SessionId, Line>,
-    session: SessionId,
-    number: u64,
-    done: watch::Receiver<bool>,
-    slot: Option<Slot>,
-) {
+fn put(lines: &mut HashMap<SessionId, Line>, session: SessionId, done: watch::Receiver<bool>, slot: Option<Slot>) {
     match lines.get_mut(&session) {
         Some(line) => {
-            line.last = number;
             line.done = done;
             line.length += 1;
             if line.slot.is_none() {
                 line.slot = slot;
             }
         }
-        None => drop(lines.insert(session, Line { last: number, done, length: 1, slot })),
+        None => drop(lines.insert(session, Line { done, length: 1, slot })),
     }
 }
 
@@ -145,7 +136,7 @@ impl Drop for Place {
         let mut ended = None;
         if let Some(line) = lines.get_mut(&self.session) {
             line.length -= 1;
-            if line.last == self.number {
+            if line.length == 0 {
                 ended = lines.remove(&self.session);
             }
         }

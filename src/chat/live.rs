@@ -221,6 +221,13 @@ impl Drop for Running {
     }
 }
 
+/// Has these replies end with what there is.
+pub(super) fn stop_all<'r>(replies: impl IntoIterator<Item = &'r Arc<LiveReply>>) {
+    for reply in replies {
+        reply.stop.cancel();
+    }
+}
+
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -186,20 +186,26 @@ impl Chat {
         Ok(self.inner.parts.store.edit_session(session.owner, session.id, edit).await?)
     }
 
-    /// Deletes a session for ever.
+    /// Deletes a session for ever, and ends the reply that is being made in it.
     ///
     /// # Errors
     /// As [`Chat::session`].
     pub async fn delete(&self, session: OwnedSession) -> Result<(), ChatError> {
-        Ok(self.inner.parts.store.delete_session(session.owner, session.id).await?)
+        let replies = self.inner.live.of(session.owner);
+        self.inner.parts.store.delete_session(session.owner, session.id).await?;
+        live::stop_all(replies.iter().filter(|reply| reply.turn.session == session.id));
+        Ok(())
     }
 
-    /// Empties all of the caller's sessions.
+    /// Empties all of the caller's sessions, and ends the replies to what was in them.
     ///
     /// # Errors
     /// The store's.
     pub async fn clear(&self, caller: &Identity) -> Result<(), ChatError> {
-        Ok(self.inner.parts.store.clear_sessions(caller.id()).await?)
+        let replies = self.inner.live.of(caller.id());
+        self.inner.parts.store.clear_sessions(caller.id()).await?;
+        live::stop_all(&replies);
+        Ok(())
     }
 
     /// Stores a message and waits for its outcome. `key` is the client's idempotency key, as it came.
@@ -340,6 +346,11 @@ impl Chat {
     #[must_use]
     pub fn running(&self) -> usize {
         self.inner.live.count()
+    }
+
+    /// Ends the replies that are being made for `user`, whose account is gone: nobody will read them.
+    pub fn end_replies(&self, user: UserId) {
+        live::stop_all(&self.inner.live.of(user));
     }
 
     /// Ends the streams, now and from now on; those of turns that run go on to the turn's end.

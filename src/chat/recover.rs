@@ -22,7 +22,7 @@ pub(super) fn finish(inner: &Arc<Inner>, open_turns: Vec<OpenTurn>) {
         let inner = counting;
         let resumed = loop {
             match inner.parts.store.resume(open_turns.clone(), RESUMES_MAX).await {
-                Err(StoreError::Busy) => tokio::time::sleep(AGAIN).await,
+                Err(StoreError::Busy | StoreError::DiskFull) => tokio::time::sleep(AGAIN).await,
                 Err(StoreError::Unknown) if inner.parts.store.health().writes() => tokio::time::sleep(AGAIN).await,
                 Err(error) => {
                     tracing::error!(%error, "the open turns can't be finished; the next start tries again");

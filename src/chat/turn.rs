@@ -3,7 +3,14 @@
 //! Admission comes before anything is stored. Then a task of the server's own appends the message, makes the reply and
 //! appends that; the request only listens. The turns of one session are answered in the order of their sequence.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    future::poll_fn,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use tokio::sync::oneshot;
 
@@ -14,12 +21,13 @@ use super::{
     repeat::{self, KeyGuard},
 };
 use crate::{
-    admission::slots::Measure,
+    admission::{rate::Rates, slots::Measure},
     auth::Identity,
     id::{Seq, SessionId, UserId},
     reply::{Extent, Hearer, Prompt, ReplyError},
     store::{
         Appended, Ending, Event, Message, NewMessage, OpenTurn, Outcome, PendingAppend, Resumed, Status, StoreError,
+        Tier,
     },
     text::MessageText,
 };
@@ -95,25 +103,47 @@ async fn admitted<T>(
     mut begin: impl FnMut() -> Result<T, StoreError>,
 ) -> Result<(Place, T), ChatError> {
     let parts = &inner.parts;
-    let (user, tier) = (caller.id(), caller.user().tier);
-    parts.rates.charge_message(user, tier)?;
-    let entered = async {
-        let mut slot = None;
-        loop {
-            if slot.is_none() && !inner.lines.is_there(session) {
-                slot = Some(parts.slots.acquire(user).await?);
-            }
-            // The line may have ended since it was looked at; then a slot is needed after all.
-            if let Some(entered) = inner.lines.enter(session, &mut slot, &mut begin)? {
-                return Ok(entered);
-            }
+    let user = caller.id();
+    let charge = Charge::new(&parts.rates, caller)?;
+    let mut slot = None;
+    loop {
+        if slot.is_none() && !inner.lines.is_there(session) {
+            slot = Some(parts.slots.acquire(user).await?);
         }
-    };
-    let entered = entered.await;
-    if let Err(ChatError::Overloaded(_)) = &entered {
-        parts.rates.refund_message(user, tier); // What was not taken is not the user's excess.
+        // The line may have ended since it was looked at; then a slot is needed after all.
+        if let Some(entered) = inner.lines.enter(session, &mut slot, &mut begin)? {
+            charge.keep();
+            return Ok(entered);
+        }
     }
-    entered
+}
+
+/// What a message costs its user, given back where it is not taken: that is not the user's excess.
+struct Charge<'r> {
+    rates: &'r Rates,
+    user: UserId,
+    tier: Tier,
+    kept: bool,
+}
+
+impl<'r> Charge<'r> {
+    fn new(rates: &'r Rates, caller: &Identity) -> Result<Self, ChatError> {
+        let (user, tier) = (caller.id(), caller.user().tier);
+        rates.charge_message(user, tier)?;
+        Ok(Self { rates, user, tier, kept: false })
+    }
+
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Charge<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.rates.refund_message(self.user, self.tier);
+        }
+    }
 }
 
 fn turn_of(known: &Appended) -> OpenTurn {
@@ -144,11 +174,15 @@ pub(super) async fn retry(
     if matches!(before, Outcome::Pending) {
         return Err(ChatError::BeingAnswered);
     }
-    let (place, ()) = admitted(inner, caller, turn.session, || Ok(())).await?;
+    // Begun before it is let in, so that of two retries one is told at once, and takes no place.
     let begun = inner.live.begin(&inner.parts.store, turn, caller.id(), Try::Next);
-    let Some(running) = begun else {
-        inner.parts.rates.refund_message(caller.id(), caller.user().tier); // Another retry was quicker.
-        return Err(ChatError::BeingAnswered);
+    let running = begun.ok_or(ChatError::BeingAnswered)?;
+    let place = match admitted(inner, caller, turn.session, || Ok(())).await {
+        Ok((place, ())) => place,
+        Err(error) => {
+            running.end(Err(error.clone()));
+            return Err(error);
+        }
     };
     let (tell, told) = oneshot::channel();
     let inner = Arc::clone(inner);
@@ -169,8 +203,10 @@ pub(super) async fn stop(inner: &Inner, session: OwnedSession, seq: Seq) -> Resu
     loop {
         if let Some(reply) = inner.live.get(turn) {
             reply.stop.cancel();
-            reply.outcome().await;
-            return Ok(());
+            return match reply.outcome().await {
+                Some(Err(ChatError::Store(error))) => Err(ChatError::Store(error)),
+                Some(Ok(_) | Err(_)) | None => Ok(()),
+            };
         }
         match inner.parts.store.turn(turn.session, seq).await?.ok_or(ChatError::NoSuchMessage)?.1 {
             // Its task has just begun or just ended: look again.
@@ -203,10 +239,11 @@ impl Task {
                 let running = inner.live.begin(&inner.parts.store, turn, self.owner, Try::Number(1));
                 drop(self.guard.take());
                 let _ = stored.send(Ok(known)); // Whoever asked may have gone.
-                let Some(running) = running else { return };
-                let heard = answer(&inner, &mut self.place, running.reply(), message, Record::First).await;
-                running.end(heard.clone());
-                let _ = tell.send(heard);
+                if let Some(running) = running {
+                    let heard = answer(&inner, &mut self.place, running.reply(), message, Record::First).await;
+                    running.end(heard.clone());
+                    let _ = tell.send(heard);
+                }
             }
             known_or_failed => {
                 drop(self.guard.take());
@@ -220,9 +257,8 @@ impl Task {
 /// Finishes a turn that a crash left open; see [`super::recover`].
 pub(super) async fn finish(inner: Arc<Inner>, mut place: Place, resumed: Resumed) {
     let Resumed { turn, owner, attempt } = resumed;
-    let Some(running) = inner.live.begin(&inner.parts.store, turn, owner, Try::Number(attempt.unwrap_or(1))) else {
-        return;
-    };
+    let running = inner.live.begin(&inner.parts.store, turn, owner, Try::Number(attempt.unwrap_or(1)));
+    let Some(running) = running else { return place.wait().await };
     let stored = loop {
         match inner.parts.store.turn(turn.session, turn.seq).await {
             Err(StoreError::Busy) => tokio::time::sleep(AGAIN).await, // A stored message must get its outcome.
@@ -270,9 +306,14 @@ async fn answer(
     let ending = tokio::select! {
         biased;
         () = reply.stop.cancelled() => Ending::Reply { content: reply.seal(), stopped: true },
-        ending = made(inner, place, reply) => ending,
+        ending = caught(made(inner, place, reply)) => ending,
     };
     reply.seal(); // From here on only the log speaks.
+    let is_nothing = matches!(&ending, Ending::Reply { content, stopped: true } if content.is_empty());
+    if is_nothing && record == Record::Again {
+        announce_kept(inner, reply, "The new reply was stopped before its first word, so nothing has changed.").await;
+        return of_log(inner, turn).await?.unwrap_or(Err(ChatError::DeletedMeanwhile));
+    }
     let failure = match &ending {
         Ending::Failed { detail, too_slow } => Some((detail.clone(), *too_slow)),
         Ending::Reply { .. } | Ending::Interrupted => None,
@@ -290,6 +331,16 @@ async fn answer(
             Err(ChatError::Failed { session: turn.session, message: message.id, detail, too_slow })
         }
     }
+}
+
+/// `work`, with a panic in it turned into a failure: a stored message gets its outcome also then.
+async fn caught(work: impl Future<Output = Ending>) -> Ending {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)))
+            .unwrap_or_else(|_| Poll::Ready(failed("The reply could not be made; please try again.")))
+    })
+    .await
 }
 
 /// Waits for the turn's place, and has the backend make the reply. Dropping the future ends the backend's work.
@@ -399,24 +450,32 @@ async fn outcome_of(inner: &Inner, turn: OpenTurn) -> Result<Answer, ChatError> 
         } {
             return heard.map(|answer| Answer { repeated: true, ..answer });
         }
-        let stored = inner.parts.store.turn(turn.session, turn.seq).await?;
-        let (message, outcome) = stored.ok_or(ChatError::DeletedMeanwhile)?;
-        match outcome {
-            Outcome::Reply(reply) => {
-                return Ok(Answer { session: turn.session, message, reply, repeated: true });
-            }
-            Outcome::Failed { detail, too_slow } => {
-                return Err(ChatError::Failed { session: turn.session, message: message.id, detail, too_slow });
-            }
-            Outcome::Interrupted => return Err(interrupted(turn, &message)),
-            // Its task has just begun or just ended, or answers it after a crash: look again.
-            Outcome::Pending if inner.parts.store.health().writes() => match inner.live.get(turn) {
-                Some(reply) => drop(reply.outcome().await),
-                None => tokio::time::sleep(AGAIN).await,
-            },
-            Outcome::Pending => return Err(ChatError::Store(StoreError::Unknown)),
+        if let Some(outcome) = of_log(inner, turn).await? {
+            return outcome.map(|answer| Answer { repeated: true, ..answer });
+        }
+        // Its task has just begun or just ended, or answers it after a crash: look again.
+        if !inner.parts.store.health().writes() {
+            return Err(ChatError::Store(StoreError::Unknown));
+        }
+        match inner.live.get(turn) {
+            Some(reply) => drop(reply.outcome().await),
+            None => tokio::time::sleep(AGAIN).await,
         }
     }
+}
+
+/// The outcome that the log has of a turn, if any.
+async fn of_log(inner: &Inner, turn: OpenTurn) -> Result<Option<Result<Answer, ChatError>>, ChatError> {
+    let stored = inner.parts.store.turn(turn.session, turn.seq).await?;
+    let (message, outcome) = stored.ok_or(ChatError::DeletedMeanwhile)?;
+    Ok(match outcome {
+        Outcome::Reply(reply) => Some(Ok(Answer { session: turn.session, message, reply, repeated: false })),
+        Outcome::Failed { detail, too_slow } => {
+            Some(Err(ChatError::Failed { session: turn.session, message: message.id, detail, too_slow }))
+        }
+        Outcome::Interrupted => Some(Err(interrupted(turn, &message))),
+        Outcome::Pending => None,
+    })
 }
 
 fn interrupted(turn: OpenTurn, message: &Message) -> ChatError {

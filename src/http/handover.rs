@@ -125,6 +125,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
                     let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
                     chunk.extend_from_slice(&bytes);
                     chunk.extend_from_slice(b"\r\n");
+                    drop(bytes); // A slow client keeps one copy waiting, not two.
                     self.send(&chunk).await?;
                 }
                 Some(Ok(_)) => {} // Nothing, or trailers, which streams of ours do not have.

@@ -11,7 +11,7 @@ pub(crate) use accounts::{token_of, user_of};
 use lru::LruCache;
 
 use super::{
-    Appended, Ending, Message, NewMessage, OpenTurn, Resumed, Session, SessionEdit, Status, StoreError,
+    Appended, Ending, Message, NewMessage, OpenTurn, Resumed, Session, SessionEdit, Status, StoreError, TokenDigest,
     codec::{
         Change, MessageRecord, OutcomeRecord, SendKeyRecord, SessionMeta, SessionRecord, SpeakerCode, TokenRecord,
         UserRecord,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    id::{MessageId, Seq, SessionId, TokenId, UserId},
+    id::{MessageId, Seq, SessionId, UserId},
 };
 
 /// Tells whoever waits for a command what it came to, once the batch is durable, or why it is not.
@@ -72,7 +72,7 @@ pub(crate) struct Decided {
     pub(crate) opened: Vec<OpenTurn>,
     pub(crate) closed: HashSet<OpenTurn>,
     /// Logins that end.
-    pub(crate) ended_logins: Vec<(UserId, TokenId)>,
+    pub(crate) ended_logins: Vec<(UserId, TokenDigest)>,
     pub(crate) stamps: u64,
     names: HashMap<String, UserId>,
     tokens: HashMap<[u8; 32], Option<TokenRecord>>,

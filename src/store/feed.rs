@@ -14,17 +14,22 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
-use super::Status;
-use crate::id::{Seq, SessionId, TokenId, UserId};
+use super::{Status, TokenDigest};
+use crate::id::{Seq, SessionId, UserId};
 
 /// Events that a topic keeps for those who are behind.
 const EVENTS_MAX: usize = 1024;
 /// Bytes of messages that a topic keeps for them.
 const BYTES_MAX: usize = 1 << 20;
+/// Each subscription that a user has over this many makes all of them a little slower to hear of what is not durable
+/// yet: a thousand tabs must not make every token a thousand writes.
+const CROWD: usize = 16;
+const CROWD_PAUSE: Duration = Duration::from_micros(100);
 
 /// What became durable, for the user whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +68,7 @@ pub enum Event {
         json: Option<Bytes>,
     },
     /// A login has ended.
-    LoginEnded(TokenId),
+    LoginEnded(TokenDigest),
 }
 
 /// What happened to a session.
@@ -73,8 +78,8 @@ pub enum SessionChange {
     Created,
     /// Its title or its instructions changed.
     Renamed,
-    /// Its messages were cleared.
-    Cleared,
+    /// Its messages up to this one were cleared.
+    Cleared(Seq),
     /// It is gone.
     Deleted,
     /// It has a new message.
@@ -86,7 +91,7 @@ impl fmt::Display for SessionChange {
         f.write_str(match self {
             Self::Created => "created",
             Self::Renamed => "renamed",
-            Self::Cleared => "cleared",
+            Self::Cleared(_) => "cleared",
             Self::Deleted => "deleted",
             Self::Activity => "activity",
         })
@@ -134,6 +139,8 @@ struct Kept {
     next_listener: u64,
     /// Listeners that have not taken everything.
     behind: usize,
+    /// When all were last poked.
+    poked_at: Option<Instant>,
 }
 
 struct Listener {
@@ -178,11 +185,21 @@ impl Feed {
         kept.wake();
     }
 
-    /// Wakes the user's subscriptions without an event.
+    /// Wakes the user's subscriptions without an event. Where there is a crowd of them, not every time: what they miss
+    /// comes with the next poke, or with the next event.
     pub(crate) fn poke(&self, user: UserId) {
-        if let Some(topic) = self.topic(user) {
-            lock(&topic.0).wake();
+        let Some(topic) = self.topic(user) else { return };
+        let mut kept = lock(&topic.0);
+        let crowd = kept.listeners.len().saturating_sub(CROWD);
+        if crowd > 0 {
+            let now = Instant::now();
+            let pause = CROWD_PAUSE * u32::try_from(crowd).unwrap_or(u32::MAX);
+            if kept.poked_at.is_some_and(|at| now.saturating_duration_since(at) < pause) {
+                return;
+            }
+            kept.poked_at = Some(now);
         }
+        kept.wake();
     }
 
     pub(crate) fn end(&self) {
@@ -390,6 +407,18 @@ mod tests {
         assert_eq!((kept(&stays), feed.subscriptions()), (0, 1));
         drop(stays);
         assert!(!feed.is_heard(user) && lock(&feed.topics).is_empty());
+    }
+
+    #[test]
+    fn a_crowd_is_not_woken_by_every_token_but_by_every_event() {
+        let (feed, user) = (Arc::new(Feed::default()), UserId::new());
+        let mut crowd: Vec<_> = (0..10_000 + CROWD).map(|_| feed.subscribe(user)).collect();
+        feed.poke(user);
+        assert_eq!(heard(&mut crowd[0]), Some(Heard::Events(Vec::new())));
+        feed.poke(user); // Within the second for which so many are left in peace.
+        assert_eq!(heard(&mut crowd[0]), None);
+        feed.publish(user, || vec![event(1)]);
+        assert_eq!(heard(&mut crowd[0]), Some(Heard::Events(vec![event(1)])));
     }
 
     #[test]

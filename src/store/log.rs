@@ -159,16 +159,22 @@ impl Index {
 
     /// How the turn of the user's message at `seq` ended.
     pub(crate) fn ended(&self, session: SessionId, seq: Seq) -> Result<Ended, IndexError> {
+        self.ended_as_of(session, seq, Seq(u64::MAX))
+    }
+
+    /// How the turn of the user's message at `seq` had ended when the log ended at `head`.
+    pub(crate) fn ended_as_of(&self, session: SessionId, seq: Seq, head: Seq) -> Result<Ended, IndexError> {
+        // The outcome is written before its reply: until that is there, what was true before holds.
+        let reply = |at: Seq| if at <= head { self.message(session, at) } else { Ok(None) };
         match self.outcome_record(session, seq)? {
             Some(OutcomeRecord::Reply { seq: at }) => {
-                // The outcome is written before its reply: until that is there, what was true before holds.
-                if let Some(reply) = self.message(session, at)? {
+                if let Some(reply) = reply(at)? {
                     return Ok(Ended::Reply(at, reply));
                 }
             }
             Some(OutcomeRecord::Retried { seq: at, before }) => {
                 for at in [Some(at), before].into_iter().flatten() {
-                    if let Some(reply) = self.message(session, at)? {
+                    if let Some(reply) = reply(at)? {
                         return Ok(Ended::Reply(at, reply));
                     }
                 }
@@ -181,7 +187,7 @@ impl Index {
             Some(OutcomeRecord::Interrupted { .. }) => return Ok(Ended::Interrupted),
             Some(OutcomeRecord::Resumed { .. }) | None => {}
         }
-        Ok(match self.message(session, seq.next())? {
+        Ok(match reply(seq.next())? {
             Some(reply) if reply.reply_to == Some(seq) => Ended::Reply(seq.next(), reply),
             Some(_) | None => Ended::NotYet,
         })

@@ -1,6 +1,6 @@
 //! What the writer tells the feed of one batch: only where someone listens, so that nobody else pays for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
@@ -17,6 +17,8 @@ use crate::id::{Seq, SessionId, UserId};
 /// Tells of `changes`, which are durable and in the cache, in their order.
 pub(crate) fn tell(shared: &Shared, changes: &[Change], decided: &Decided) {
     let mut news: HashMap<UserId, Vec<Event>> = HashMap::new();
+    // Created or cleared: only the change that did it is told as that.
+    let mut told: HashSet<SessionId> = HashSet::new();
     for change in changes {
         let Some((owner, session, state)) = place(change, decided) else { continue };
         if news.contains_key(&owner) || shared.feed.is_heard(owner) {
@@ -24,11 +26,13 @@ pub(crate) fn tell(shared: &Shared, changes: &[Change], decided: &Decided) {
             match change {
                 Change::Message { seq, record, .. } => message(events, shared, session, (*seq, record), state),
                 Change::Outcome { seq, record, .. } => events.extend(failure(session, *seq, record)),
-                Change::Session { .. } => {
-                    let change = if decided.created.contains(&session) {
+                Change::Session { meta, .. } => {
+                    let through = meta.cleared_through;
+                    let clears = state.is_some_and(|state| state.meta.cleared_through == through);
+                    let change = if decided.created.contains(&session) && told.insert(session) {
                         SessionChange::Created
-                    } else if decided.cleared.contains(&session) {
-                        SessionChange::Cleared
+                    } else if decided.cleared.contains(&session) && clears && told.insert(session) {
+                        SessionChange::Cleared(through)
                     } else {
                         SessionChange::Renamed
                     };

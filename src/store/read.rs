@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Appended, Logged, Message, Outcome, PageRange, Rendered, SendKey, Session, Standing, Store, StoreError, Token,
-    TokenDigest, User,
+    Appended, Logged, Message, Outcome, PageRange, Rendered, SendKey, Session, Standing, Status, Store, StoreError,
+    Token, TokenDigest, User,
     batch::{State, message_of, session_of, token_of, user_of},
     codec::SpeakerCode,
     fragment::{self, Fragment},
@@ -24,6 +24,8 @@ use crate::{
     text,
 };
 
+/// Bytes of messages that one step of following the log takes, roughly.
+const LOGGED_BYTES_MAX: usize = 256 << 10;
 /// Messages behind the one that is answered that a context has at most: an old message may be answered anew.
 const BEHIND_MAX: u64 = 1024;
 
@@ -185,7 +187,8 @@ impl Store {
             if known.body != key.body {
                 return Err(StoreError::KeyReused);
             }
-            let (message, _) = turn(index, known.session, known.seq)?.ok_or(StoreError::TurnGone)?;
+            let found = turn(index, known.session, known.seq, Seq(u64::MAX))?;
+            let (message, _) = found.ok_or(StoreError::TurnGone)?;
             Ok(Some(Appended { session: known.session, message, repeated: true }))
         })
         .await
@@ -196,7 +199,18 @@ impl Store {
     /// # Errors
     /// Those of every read.
     pub async fn turn(&self, session: SessionId, seq: Seq) -> Result<Option<(Message, Outcome)>, StoreError> {
-        self.read(move |index| Ok(turn(index, session, seq)?)).await
+        let Some(view) = self.view(session).await? else { return Ok(None) };
+        // The index may be ahead of the view, which is what pages show: an outcome must not be told before they do.
+        let head = view.end.head;
+        let pending = view.find(seq).is_some_and(|message| message.status == Status::Pending);
+        let found = self.read(move |index| Ok(turn(index, session, seq, head)?)).await?;
+        Ok(found.map(|(mut message, outcome)| {
+            if !pending {
+                return (message, outcome);
+            }
+            message.status = Status::Pending;
+            (message, Outcome::Pending)
+        }))
     }
 
     /// A page of a session's messages as the body of the API: `{messages, head, has_more}`.
@@ -224,7 +238,7 @@ impl Store {
         .await
     }
 
-    /// The first `limit` messages after `after`, and the head of the log that they were read from.
+    /// The first messages after `after`, at most `limit` and not many bytes, and the head of the log that they were read from.
     ///
     /// # Errors
     /// `NotOwner` where it was deleted meanwhile; those of every read.
@@ -238,11 +252,11 @@ impl Store {
         let run = view.run(PageRange { after: Some(after), before: None, limit });
         let head = view.end.head;
         if let Some(messages) = view.slice(run.first, run.last) {
-            return Ok((messages.map(Fragment::logged).collect(), head));
+            return Ok((first_bytes(messages.map(Fragment::logged)), head));
         }
         let messages = self.read(move |index| {
             let entries = index.entries(session, run.first, run.last)?;
-            Ok(entries.into_iter().map(|entry| Fragment::of(&entry.seen_from(head)).logged()).collect())
+            Ok(first_bytes(entries.into_iter().map(|entry| Fragment::of(&entry.seen_from(head)).logged())))
         });
         Ok((messages.await?, head))
     }
@@ -383,19 +397,34 @@ impl Store {
     }
 }
 
-fn turn(index: &Index, session: SessionId, seq: Seq) -> Result<Option<(Message, Outcome)>, IndexError> {
+/// The first of `messages`, one at least, until they are many bytes: one who reads slowly keeps them waiting.
+fn first_bytes(messages: impl Iterator<Item = Logged>) -> Vec<Logged> {
+    let mut bytes = 0;
+    let mut first = Vec::new();
+    for message in messages {
+        bytes += message.json.len();
+        first.push(message);
+        if bytes > LOGGED_BYTES_MAX {
+            break;
+        }
+    }
+    first
+}
+
+/// The message at `seq` and how its turn had ended when the log ended at `head`.
+fn turn(index: &Index, session: SessionId, seq: Seq, head: Seq) -> Result<Option<(Message, Outcome)>, IndexError> {
     let cleared = index.session_meta(session)?.map(|meta| meta.cleared_through);
     let record = if cleared.is_some_and(|cleared| seq > cleared) { index.message(session, seq)? } else { None };
     let Some(record) = record.filter(|record| record.speaker == SpeakerCode::User) else { return Ok(None) };
-    let (status, _) = index.standing(session, seq, &record, None)?;
-    let outcome = match index.ended(session, seq)? {
-        Ended::NotYet => Outcome::Pending,
+    let (status, outcome) = match index.ended_as_of(session, seq, head)? {
+        Ended::NotYet => (Status::Pending, Outcome::Pending),
         Ended::Reply(at, reply) => {
-            let (status, _) = index.standing(session, at, &reply, None)?;
-            Outcome::Reply(message_of(at, &reply, status))
+            let (answered, whole) =
+                if reply.stopped { (Status::Stopped, Status::Stopped) } else { (Status::Answered, Status::Complete) };
+            (answered, Outcome::Reply(message_of(at, &reply, whole)))
         }
-        Ended::Failed { detail, too_slow } => Outcome::Failed { detail, too_slow },
-        Ended::Interrupted => Outcome::Interrupted,
+        Ended::Failed { detail, too_slow } => (Status::Failed, Outcome::Failed { detail, too_slow }),
+        Ended::Interrupted => (Status::Interrupted, Outcome::Interrupted),
     };
     Ok(Some((message_of(seq, &record, status), outcome)))
 }

@@ -28,6 +28,10 @@ use crate::{
 /// Findings that are listed; the rest are counted.
 const LISTED_MAX: usize = 50;
 
+/// What can be wrong with a reply that compaction makes look so where its turn was cleared.
+const ENDED_BEFORE: &str = "answers a message that has an outcome";
+const NOT_BEHIND: &str = "is no outcome, for it is not behind its message";
+
 /// Something that is wrong, in a sentence that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding(pub String);
@@ -151,6 +155,8 @@ struct SessionModel {
     keyed: Seq,
     /// The turn that the next reply ends anew, by an outcome in the same frame.
     announced: Option<(Seq, Seq)>,
+    /// What is wrong with these messages, unless they are cleared in the end: compaction may have taken what explains it.
+    suspects: Vec<(Seq, String)>,
 }
 
 impl Model {
@@ -187,12 +193,16 @@ impl Model {
                 }
                 self.stamp = record.stamp;
                 let model = self.sessions.entry(*session).or_default();
-                if let Some(what) = model.message(*seq, record) {
-                    verdict.find(format!("frame {frame}: message {seq} of session {session} {what}"));
+                let wrong = |what: &str| format!("frame {frame}: message {seq} of session {session} {what}");
+                match model.message(*seq, record) {
+                    Some(what @ (ENDED_BEFORE | NOT_BEHIND)) => model.suspects.push((*seq, wrong(what))),
+                    Some(what) => verdict.find(wrong(what)),
+                    None => {}
                 }
             }
             Change::Outcome { session, seq, record } => {
                 let model = self.sessions.entry(*session).or_default();
+                let wrong = |what: &str| format!("frame {frame}: message {seq} of session {session} {what}");
                 match record {
                     OutcomeRecord::Reply { seq: reply } | OutcomeRecord::Retried { seq: reply, .. } => {
                         model.announced = Some((*seq, *reply));
@@ -201,14 +211,12 @@ impl Model {
                     OutcomeRecord::RetryFailed { .. } => drop(model.open.remove(seq)),
                     OutcomeRecord::Resumed { .. } => {
                         if !model.open.contains(seq) {
-                            verdict.find(format!(
-                                "frame {frame}: message {seq} of session {session} is resumed after its end"
-                            ));
+                            model.suspects.push((*seq, wrong("is resumed after its end")));
                         }
                     }
                     OutcomeRecord::Failed { .. } | OutcomeRecord::Interrupted { .. } => {
                         if !model.open.remove(seq) {
-                            verdict.find(format!("frame {frame}: message {seq} of session {session} ends twice"));
+                            model.suspects.push((*seq, wrong("ends twice")));
                         }
                     }
                 }
@@ -241,6 +249,9 @@ impl Model {
             };
             if !self.users.contains_key(&meta.owner) && !self.deleted_users.contains(&meta.owner) {
                 verdict.find(format!("session {id} belongs to user {}, who never was", meta.owner));
+            }
+            for (_, wrong) in session.suspects.iter().filter(|(seq, _)| *seq > meta.cleared_through) {
+                verdict.find(wrong.clone());
             }
             for (first, last) in session.gaps.iter().filter(|(_, last)| *last > meta.cleared_through) {
                 verdict.find(format!("session {id} lacks the messages {first} to {last}"));
@@ -293,9 +304,9 @@ impl SessionModel {
                 if of >= seq {
                     Some("answers a later message")
                 } else if !ends && !ends_anew {
-                    Some("answers a message that has an outcome")
+                    Some(ENDED_BEFORE)
                 } else if ends && seq != of.next() && !ends_anew {
-                    Some("is no outcome, for it is not behind its message")
+                    Some(NOT_BEHIND)
                 } else {
                     None
                 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, data::check_passes, each, text};
+use crate::support::{Client, Server, at_once, data::check_passes, each, text};
 
 fn retry(client: &mut Client, session: &str, seq: u64) -> Value {
     client.post(&format!("/api/v1/sessions/{session}/messages/{seq}/retry"), &json!({})).expect(201).json()
@@ -48,4 +48,28 @@ fn every_new_reply_replaces_the_last_one_in_the_page_after_a_rebuild_and_after_c
         assert_eq!(amina.page(&session, ""), page, "{step}");
         assert_eq!(amina.history(&format!("?session_id={session}")), history, "{step}");
     }
+}
+
+#[test]
+fn p2_many_retries_and_sends_at_once_leave_one_order_and_no_slot_taken() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    amina.say(&session, "I lost my umbrella");
+    let statuses = at_once(24, |n| {
+        let mut tab = amina.another_tab(&server);
+        let path = format!("/api/v1/sessions/{session}/messages");
+        let path = if n % 3 == 0 { path } else { format!("{path}/1/retry") };
+        tab.post(&path, &json!({"content": "and my hat"})).status
+    });
+    for (n, status) in statuses.iter().enumerate() {
+        assert!(*status == 201 || (*status == 409 && n % 3 > 0), "{n}: {status}");
+    }
+    amina.say(&session, "It is raining");
+    let page = amina.page(&session, "?limit=200");
+    let first = page["messages"].as_array().unwrap().iter().filter(|message| message["reply_to"] == 1);
+    let standing: Vec<&Value> = first.map(|message| &message["status"]).collect();
+    let (last, before) = standing.split_last().unwrap();
+    assert!(*last == "complete" && before.iter().all(|status| *status == "superseded"), "{standing:?}");
+    server.is_idle();
 }

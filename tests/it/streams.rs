@@ -86,8 +86,11 @@ fn one_stream_tells_of_all_sessions_and_of_nobody_elses() {
     let message = page.find("message");
     assert_eq!([text(&message.data["session_id"]), text(&message.data["content"])], [new.as_str(), "hello"]);
     assert_eq!((&page.find("done").data["session_id"], message.id), (&json!(new), None));
+    let mut tab = amina.events(&format!("/api/v1/sessions/{new}/events"));
     amina.delete("/api/v1/chat/history").expect(204);
     while page.find("session").data["change"] != "cleared" {}
+    let cleared = tab.find("session").data;
+    assert_eq!((&cleared["change"], &cleared["through"]), (&json!("cleared"), &json!(2)));
     amina.delete(&format!("/api/v1/sessions/{new}")).expect(204);
     while page.find("session").data != json!({"session_id": new, "change": "deleted"}) {}
 }

@@ -177,6 +177,7 @@ pub(in crate::http) async fn delete_me(
     let gone = without_cookie(&request);
     let body: Confirmation = request.json().await?;
     app.auth.delete_account(caller, from, Password::new(body.password)).await?;
+    app.chat.end_replies(caller.id());
     Ok(gone)
 }
 

@@ -15,7 +15,7 @@ use crate::{
     },
     id::{Seq, SessionId},
     sse,
-    store::Status,
+    store::{SessionChange, Status},
 };
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -143,6 +143,9 @@ fn render(update: &Update, named: Named, out: &mut Vec<u8>) {
         }
         Update::Session { session, change, json } => {
             let mut data = format!("{{\"session_id\":\"{session}\",\"change\":\"{change}\"").into_bytes();
+            if let SessionChange::Cleared(through) = change {
+                data.extend_from_slice(format!(",\"through\":{through}").as_bytes());
+            }
             if let Some(json) = json {
                 data.extend_from_slice(b",\"session\":");
                 data.extend_from_slice(json);

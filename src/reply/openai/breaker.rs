@@ -14,7 +14,7 @@ const COOL_DOWN: Duration = Duration::from_secs(2);
 /// The longest one.
 const COOL_DOWN_MAX: Duration = Duration::from_secs(30);
 /// A server that says when to come again is believed up to this.
-const AGAIN_MAX: Duration = Duration::from_mins(1);
+pub(super) const AGAIN_MAX: Duration = Duration::from_mins(1);
 /// Cool-downs differ by this part of them, so that several programs do not come back together.
 const JITTER: f64 = 0.2;
 /// When to look again while a single reply tries whether the server is back.

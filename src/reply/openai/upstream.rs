@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode, Uri, header};
 use tokio::time::Instant;
 
 use super::{
-    breaker::{Breaker, Pass},
+    breaker::{AGAIN_MAX, Breaker, Pass},
     failure::{Failure, What},
     key::Key,
     stream::{Progress, Reading, Spoken, Whole},
@@ -176,7 +176,10 @@ async fn whole(mut answer: Answer, until: Instant, spoken: &mut Spoken<'_, '_>) 
 
 /// What an answer with another status than 200 says.
 async fn refused(answer: &mut Answer, until: Instant) -> Failure {
-    let again = answer.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let again =
+        answer.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    // "At once" is no rest at all, and nobody is left alone for longer than the bound.
+    let again = again.filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds).min(AGAIN_MAX));
     let until = until.min(Instant::now() + REFUSAL_TIME);
     let mut body = Vec::new();
     while body.len() < REFUSAL_BYTES_MAX
@@ -185,7 +188,7 @@ async fn refused(answer: &mut Answer, until: Instant) -> Failure {
         body.extend_from_slice(&piece);
     }
     let refusal: Refusal = Completion::read(&body).ok().and_then(|said| said.error).unwrap_or_default();
-    Failure::of_status(answer.status, again.map(Duration::from_secs), &refusal)
+    Failure::of_status(answer.status, again, &refusal)
 }
 
 /// Waits for `future`, but not beyond `until`, even if it never has to wait.

@@ -100,7 +100,7 @@ impl Batch<'_> {
     pub(super) fn put_ended(&mut self, digest: [u8; 32], token: &TokenRecord) {
         self.changes.push(Change::TokenEnded { digest, expires_at: token.expires_at });
         self.decided.tokens.insert(digest, None);
-        self.decided.ended_logins.push((token.user, token.id));
+        self.decided.ended_logins.push((token.user, TokenDigest(digest)));
     }
 
     pub(super) fn create_token(&mut self, digest: TokenDigest, token: &Token, max: usize) -> Decision<()> {
