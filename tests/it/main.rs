@@ -6,6 +6,7 @@ mod support;
 
 mod accounts;
 mod browser_rules;
+mod context;
 mod copy;
 mod crash;
 mod damage;
@@ -32,4 +33,6 @@ mod smoke;
 mod streams;
 mod stub;
 mod tidy;
+mod upstream;
+mod upstream_failures;
 mod wire;

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     io::{BufReader, Read, Write},
     net::TcpStream,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -13,6 +13,9 @@ use super::{
     Client, Response,
     client::{connect, read_response},
 };
+
+/// A stream that only shows that it is there for so long has nothing more to tell.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +65,9 @@ impl Client {
 impl Events {
     /// The next event; nothing at the end of the stream, or where it breaks.
     pub(crate) fn next(&mut self) -> Option<Event> {
+        let begun = Instant::now();
         while self.ready.is_empty() && !self.over {
+            assert!(begun.elapsed() < PATIENCE, "no event came in {PATIENCE:?}");
             self.over = self.read().is_none();
         }
         self.ready.pop_front()

@@ -7,6 +7,7 @@ pub(crate) mod disk;
 pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod load;
+pub(crate) mod model;
 pub(crate) mod random;
 pub(crate) mod raw;
 pub(crate) mod server;
