@@ -22,6 +22,8 @@ mod limits;
 mod logins;
 mod matrix;
 mod operator;
+mod outcomes;
+mod outcomes_anew;
 mod pages;
 mod power;
 mod races;

@@ -1,13 +1,15 @@
 //! Servers in front of the stub model server, and what their users do besides sending.
 
 use std::{
+    io::Write as _,
+    net::TcpStream,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-use super::{Client, Event, Events, Response, Server, stub::Stub};
+use super::{Client, Event, Events, Response, Server, client::connect, stub::Stub};
 
 /// What is waited for comes within this time, or never.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -72,6 +74,23 @@ impl Client {
         let mut tab = Self::with_token(self.address, self.token.as_ref().unwrap());
         let (session, content) = (session.to_owned(), content.to_owned());
         std::thread::spawn(move || tab.try_say(&session, &content))
+    }
+
+    /// Has a message answered anew while the test goes on.
+    pub(crate) fn begin_retry(&self, session: &str, seq: u64) -> JoinHandle<Response> {
+        let mut tab = Self::with_token(self.address, self.token.as_ref().unwrap());
+        let session = session.to_owned();
+        std::thread::spawn(move || tab.retry(&session, seq))
+    }
+
+    /// Says something and reads no answer: who drops the connection is gone.
+    pub(crate) fn say_and_leave(&self, session: &str, content: &str) -> TcpStream {
+        let body = json!({"content": content}).to_string();
+        let headers = [("content-type", "application/json")];
+        let path = format!("/api/v1/sessions/{session}/messages");
+        let mut connection = connect(self.address).unwrap();
+        connection.write_all(&self.request("POST", &path, &headers, Some(body.as_bytes()))).unwrap();
+        connection
     }
 
     /// The stream of a session from its beginning on.
