@@ -9,7 +9,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use super::{ChatError, Inner, OwnedSession};
+use super::{ChatError, Inner, OwnedSession, turn::DELETED};
 use crate::{
     auth::Identity,
     clock::Timestamp,
@@ -381,7 +381,7 @@ impl Follow {
             }
             Scope::Turn(turn) if turn.session == session && takes_away(change, turn.seq) => {
                 self.step = Step::Over;
-                let detail = Some("The message was deleted while it was being answered.".to_owned());
+                let detail = Some(DELETED.to_owned());
                 Some(Update::Ended { session, reply_to: turn.seq, seq: None, status: Status::Failed, detail })
             }
             Scope::Turn(_) => None,

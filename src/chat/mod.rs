@@ -3,6 +3,7 @@
 //! Ownership is a value: nothing here reads or writes a session without an [`OwnedSession`] or the writer's own check.
 //! From the first commit on, a turn belongs to the server and not to the request that began it.
 
+mod admit;
 mod context;
 mod error;
 mod follow;

@@ -15,22 +15,26 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    AGAIN, Answer, ChatError, Inner, OwnedSession, Target, context,
+    AGAIN, Answer, ChatError, Inner, OwnedSession, Target,
+    admit::admitted,
+    context,
     line::Place,
     live::{LiveReply, Try},
     repeat::{self, KeyGuard},
 };
 use crate::{
-    admission::{rate::Rates, slots::Measure},
+    admission::slots::Measure,
     auth::Identity,
     id::{Seq, SessionId, UserId},
     reply::{Extent, Hearer, Prompt, ReplyError},
     store::{
         Appended, Ending, Event, Message, NewMessage, OpenTurn, Outcome, PendingAppend, Resumed, Status, StoreError,
-        Tier,
     },
     text::MessageText,
 };
+
+/// What is told of a turn whose message went while it ran.
+pub(super) const DELETED: &str = "The message was deleted while it was being answered.";
 
 /// A turn whose message is in the log.
 pub(super) struct Started {
@@ -93,57 +97,6 @@ pub(super) async fn send(
         return Ok(repetition(&known)); // The key was used before this process began to look.
     }
     Ok(Started { turn: turn_of(&known), repeated: false, outcome: Some(told) })
-}
-
-/// Charges the caller, gets a slot where the session's line does not have one, and takes the next place in that line.
-async fn admitted<T>(
-    inner: &Arc<Inner>,
-    caller: &Identity,
-    session: SessionId,
-    mut begin: impl FnMut() -> Result<T, StoreError>,
-) -> Result<(Place, T), ChatError> {
-    let parts = &inner.parts;
-    let user = caller.id();
-    let charge = Charge::new(&parts.rates, caller)?;
-    let mut slot = None;
-    loop {
-        if slot.is_none() && !inner.lines.is_there(session) {
-            slot = Some(parts.slots.acquire(user).await?);
-        }
-        // The line may have ended since it was looked at; then a slot is needed after all.
-        if let Some(entered) = inner.lines.enter(session, &mut slot, &mut begin)? {
-            charge.keep();
-            return Ok(entered);
-        }
-    }
-}
-
-/// What a message costs its user, given back where it is not taken: that is not the user's excess.
-struct Charge<'r> {
-    rates: &'r Rates,
-    user: UserId,
-    tier: Tier,
-    kept: bool,
-}
-
-impl<'r> Charge<'r> {
-    fn new(rates: &'r Rates, caller: &Identity) -> Result<Self, ChatError> {
-        let (user, tier) = (caller.id(), caller.user().tier);
-        rates.charge_message(user, tier)?;
-        Ok(Self { rates, user, tier, kept: false })
-    }
-
-    fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for Charge<'_> {
-    fn drop(&mut self) {
-        if !self.kept {
-            self.rates.refund_message(self.user, self.tier);
-        }
-    }
 }
 
 fn turn_of(known: &Appended) -> OpenTurn {
@@ -318,7 +271,11 @@ async fn answer(
         Ending::Failed { detail, too_slow } => Some((detail.clone(), *too_slow)),
         Ending::Reply { .. } | Ending::Interrupted => None,
     };
-    match (conclude(inner, turn, ending, record).await?, failure) {
+    let stored = conclude(inner, turn, ending, record).await;
+    if let Err(StoreError::TurnGone) = &stored {
+        announce_gone(inner, reply);
+    }
+    match (stored?, failure) {
         (Some(reply), _) => {
             message.status = if reply.status == Status::Stopped { Status::Stopped } else { Status::Answered };
             Ok(Answer { session: turn.session, message, reply, repeated: false })
@@ -409,6 +366,14 @@ async fn announce_kept(inner: &Inner, reply: &LiveReply, detail: &str) {
         };
         inner.parts.store.announce(reply.owner(), ended);
     }
+}
+
+/// Tells who follows that there will be no reply, because the message was deleted; nothing of that is in the log.
+fn announce_gone(inner: &Inner, reply: &LiveReply) {
+    let OpenTurn { session, seq: reply_to } = reply.turn;
+    let detail = Some(DELETED.to_owned());
+    let ended = Event::Ended { session, reply_to, seq: None, status: Status::Failed, detail };
+    inner.parts.store.announce(reply.owner(), ended);
 }
 
 fn failed(detail: &str) -> Ending {

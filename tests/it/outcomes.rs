@@ -10,13 +10,16 @@ use serde_json::{Value, json};
 use crate::support::{
     Client, Events, Server, at_once,
     data::check_passes,
-    list,
+    each, list,
     model::{Draft, asking},
     stub::Stub,
 };
 
 /// A stopped reply's server is let go within this: a promise, not a patience.
 const LET_GO: Duration = Duration::from_secs(1);
+
+/// A server that is waited for longer than any test takes.
+const PATIENT: [&str; 2] = ["reply.openai.token_timeout_ms=300000", "reply.openai.total_timeout_ms=300000"];
 
 /// `[seq, role, content, reply_to, status]` of every message.
 fn shown(client: &mut Client, session: &str) -> Vec<Value> {
@@ -107,6 +110,40 @@ fn a_reply_is_stopped_with_the_text_that_there_is_and_its_server_is_let_go() {
         assert_eq!(shown(&mut client, &session), page, "a second stop changes nothing");
         client.say(&session, "the next one");
     }
+    is_settled(&server, &stub);
+}
+
+#[test]
+fn a_turn_that_waits_behind_another_is_stopped_at_once() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut client, _) = server.user("amina");
+    let session = client.session();
+    let mut events = client.session_events(&session);
+    let first = client.begin_say(&session, "[[gate first]] one two");
+    is_stored(&mut events, 1);
+    let second = client.begin_say(&session, "second");
+    is_stored(&mut events, 2);
+    let third = client.begin_say(&session, "third");
+    is_stored(&mut events, 3);
+    client.stop(&session, 2).expect(204);
+    assert_eq!(events.find("done").data, json!({"reply_to": 2, "seq": 4, "status": "stopped"}));
+    let answer = second.join().unwrap().expect(201).json();
+    assert_eq!([&answer["reply"]["content"], &answer["reply"]["status"]], ["", "stopped"]);
+    assert_eq!(stub.seen().len(), 1, "the third has not overtaken the first");
+    stub.release("first");
+    first.join().unwrap().expect(201);
+    third.join().unwrap().expect(201);
+    let page = [
+        json!([1, "user", "[[gate first]] one two", null, "answered"]),
+        json!([2, "user", "second", null, "stopped"]),
+        json!([3, "user", "third", null, "answered"]),
+        json!([4, "assistant", "", 2, "stopped"]),
+        json!([5, "assistant", "one two", 1, "complete"]),
+        json!([6, "assistant", "echo: third", 3, "complete"]),
+    ];
+    assert_eq!(shown(&mut client, &session), page);
+    assert_eq!(stub.seen().len(), 2, "nobody was asked for the stopped one");
     is_settled(&server, &stub);
 }
 
@@ -269,6 +306,63 @@ fn p2_messages_that_come_at_once_are_all_taken_and_answered_one_after_the_other(
     }
     is_settled(&server, &stub);
     server.is_calm();
+}
+
+#[test]
+fn what_is_deleted_in_mid_reply_gets_none_and_its_server_is_let_go() {
+    let stub = Stub::start();
+    let mut server = asking(&stub, &PATIENT);
+    let (mut client, _) = server.user("amina");
+    let mut all = client.events("/api/v1/events");
+    for (clears, follows) in [(false, false), (false, true), (true, false), (true, true)] {
+        let gate = format!("{clears}-{follows}");
+        let session = client.session();
+        let content = format!("[[gate {gate}]] one two three");
+        let mut events = client.session_events(&session);
+        let followed = follows.then(|| client.say_and_follow(&session, &content, &[]));
+        let answer = (!follows).then(|| client.begin_say(&session, &content));
+        stub.step(&gate);
+        Draft::default().read_until(&mut events, "one ");
+        let path = if clears { "/api/v1/chat/history".to_owned() } else { format!("/api/v1/sessions/{session}") };
+        client.delete(&path).expect(204);
+        if let Some(answer) = answer {
+            let problem = answer.join().unwrap().expect(409).json();
+            assert_eq!(problem["type"], "urn:bondhu:problem:deleted-meanwhile");
+        }
+        // Nobody waits for what the gate holds back.
+        stub.wait_until(|stub| stub.replying() == 0);
+        assert!(stub.seen().last().unwrap().closed_early.is_some());
+        // Whoever follows the reply hears that it has ended.
+        let detail = "The message was deleted while it was being answered.";
+        let mut wanted = json!({"reply_to": 1, "status": "failed", "detail": detail});
+        if let Some(followed) = followed {
+            let last = followed.rest().pop().unwrap();
+            assert_eq!((last.name.as_str(), &last.data), ("failed", &wanted));
+        }
+        if clears {
+            assert_eq!(events.find("failed").data, wanted);
+        } else {
+            assert!(events.rest().iter().all(|event| event.name == "failed"), "the stream ends with its session");
+        }
+        wanted["session_id"] = json!(session);
+        assert_eq!(all.find("failed").data, wanted);
+        if clears {
+            assert_eq!(client.page(&session, "")["messages"], json!([]));
+            for act in ["retry", "stop"] {
+                client.post(&format!("/api/v1/sessions/{session}/messages/1/{act}"), &json!({})).expect(404);
+            }
+            assert_eq!(client.say(&session, "after")["reply"]["content"], "echo: after");
+            assert_eq!(list(&stub.seen().last().unwrap().body["messages"]).len(), 2, "a context of its own");
+        } else {
+            client.try_say(&session, "after").expect(403);
+            client.retry(&session, 1).expect(403);
+            client.stop(&session, 1).expect(403);
+        }
+        is_settled(&server, &stub);
+    }
+    assert_eq!(each(&client.history("?limit=200")["messages"], "message"), ["after"]);
+    server.stop();
+    check_passes(&server.data);
 }
 
 #[test]

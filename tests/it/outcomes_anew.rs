@@ -1,8 +1,10 @@
 //! Outcomes that are told to those who follow, made again after a crash, and asked for by the old client.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
+    Server,
+    data::check_passes,
     model::{Draft, asking, asking_at},
     stub::Stub,
 };
@@ -61,6 +63,66 @@ fn a_turn_that_is_stopped_is_told_to_all_who_follow_it() {
     }
     assert_eq!(of_turn.next(), None);
     server.is_idle();
+}
+
+/// `[seq, content, reply_to, status]` of every message.
+fn shown(server: &Server, token: Option<String>, session: &str) -> Vec<Value> {
+    let mut client = server.client();
+    client.token = token;
+    let fields = ["seq", "content", "reply_to", "status"];
+    client.log(session).iter().map(|message| json!(fields.map(|field| &message[field]))).collect()
+}
+
+#[test]
+fn p5_turns_that_a_crash_left_open_are_answered_by_the_next_start_or_stopped() {
+    let stub = Stub::start();
+    let mut server = asking(&stub, &[]);
+    let (mut client, _) = server.user("amina");
+    let token = client.token.clone();
+    let session = client.session();
+    let mut events = client.session_events(&session);
+    let key = [("idempotency-key", "key")];
+    let first = client.say_and_follow(&session, "[[gate a]] one two", &key);
+    for content in ["second", "third"] {
+        drop(client.say_and_leave(&session, content));
+        while events.find("message").data["content"] != content {}
+    }
+    stub.step("a");
+    Draft::default().read_until(&mut events, "one ");
+    server.kill();
+    drop(first);
+    stub.wait_until(|stub| stub.replying() == 0);
+
+    let base_url = format!("reply.openai.base_url={}", stub.base_url());
+    let mut server = server.restart(&["reply.backend=openai", &base_url]);
+    client = server.client();
+    client.token.clone_from(&token);
+    stub.wait_until(|stub| stub.seen().len() == 2 && stub.replying() == 1);
+    let mut events = client.session_events(&session);
+    client.stop(&session, 2).expect(204);
+    client.retry(&session, 1).expect(409);
+    client.retry(&session, 3).expect(409);
+    stub.step("a");
+    let mut draft = Draft::default();
+    draft.read_until(&mut events, "one ");
+    assert!(draft.attempt > 1, "a page that saw the first attempt begins anew");
+    assert_eq!(stub.seen().len(), 2, "the third has not overtaken the first");
+    stub.release("a");
+    let repeat = client.say_and_follow(&session, "[[gate a]] one two", &key).rest();
+    assert_eq!(repeat.last().unwrap().data["status"], "answered");
+    server.is_idle();
+    let page = [
+        json!([1, "[[gate a]] one two", null, "answered"]),
+        json!([2, "second", null, "stopped"]),
+        json!([3, "third", null, "answered"]),
+        json!([4, "", 2, "stopped"]),
+        json!([5, "one two", 1, "complete"]),
+        json!([6, "echo: third", 3, "complete"]),
+    ];
+    assert_eq!(shown(&server, token.clone(), &session), page);
+    assert_eq!(stub.seen().len(), 3);
+    server.stop();
+    check_passes(&server.data);
 }
 
 #[test]

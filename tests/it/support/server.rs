@@ -158,21 +158,6 @@ impl Server {
         }
     }
 
-    /// Waits until no turn runs, and no slot is held or waited for: what was answered gives its slot back right after.
-    #[track_caller]
-    pub(crate) fn is_idle(&self) {
-        let begun = Instant::now();
-        loop {
-            let ready = self.client().get("/ready").expect(200).json();
-            let replies = &ready["parts"]["replies"];
-            if [&replies["running"], &replies["held"], &replies["waiting"]].iter().all(|gauge| **gauge == 0) {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "still busy: {ready}");
-            std::thread::yield_now();
-        }
-    }
-
     /// What it has logged so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
