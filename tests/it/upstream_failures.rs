@@ -195,6 +195,15 @@ fn fail_in_a_stream(client: &mut Client, session: &str, content: &str, detail: &
     failed
 }
 
+/// Says that it is over when it is dropped, and so also where the test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Fails twice, once for the answer and once in a stream, and is mended then. Somebody else is answered meanwhile.
 fn fails_and_is_mended(bad: &str, detail: &str) {
     let stub = Stub::start();
@@ -220,9 +229,9 @@ fn fails_and_is_mended(bad: &str, detail: &str) {
                 }
             }
         });
+        let _over = Over(&is_over);
         let plain = fail(&mut client, &session, "first", detail);
         let streamed = fail_in_a_stream(&mut client, &session, "second", detail);
-        is_over.store(true, Ordering::Relaxed);
         [plain, streamed]
     });
     // A retry that fails is a failure again, and changes nothing else.
