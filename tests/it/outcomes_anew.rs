@@ -17,9 +17,9 @@ fn a_retry_that_fails_in_another_way_leaves_the_newer_failure() {
     let session = client.session();
     let mut events = client.session_events(&session);
     for (bad, detail) in [
-        ("status 400", "the model server does not take this conversation; please try a shorter message"),
-        ("errormid", "the model server failed; please try again"),
-        ("resetmid", "the model server broke off; please try again"),
+        ("status 400", "The model server does not take this conversation; please try a shorter message."),
+        ("errormid", "The model server failed; please try again."),
+        ("resetmid", "The model server broke off; please try again."),
     ] {
         stub.behave(bad);
         let answers = if bad == "status 400" {

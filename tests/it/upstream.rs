@@ -295,7 +295,7 @@ fn a_server_in_trouble_is_asked_little_more_often_than_there_are_messages() {
 
 /// The seconds after which a detail asks to come again.
 fn seconds(detail: &str) -> Option<u64> {
-    let (_, time) = detail.split_once("is not answering; please try again in ")?;
+    let (_, time) = detail.strip_suffix('.')?.split_once("is not answering; please try again in ")?;
     if time == "a second" { Some(1) } else { time.strip_suffix(" seconds")?.parse().ok() }
 }
 
@@ -329,17 +329,20 @@ fn a_server_that_fails_and_fails_is_left_alone_and_comes_back_by_itself() {
 
 #[test]
 fn a_server_that_asks_for_rest_gets_it_at_once() {
-    let stub = Stub::start();
-    let server = asking(&stub, &[]);
-    let (mut client, _) = server.user("amina");
-    let session = client.session();
-    let answer = client.try_say(&session, "[[once status 429 retry-after 2]] rested").expect(502).json();
-    assert_eq!(answer["detail"], "the model server is busy; please try again in 2 seconds");
-    let answer = client.try_say(&session, "hello").expect(502).json();
-    assert!(matches!(seconds(answer["detail"].as_str().unwrap()), Some(1..=2)), "{answer}");
-    assert_eq!(stub.seen().len(), 1);
-    let rested = until("it has rested", || Some(client.retry(&session, 1)).filter(|answer| answer.status == 201));
-    assert_eq!((&rested.json()["reply"]["content"], stub.seen().len()), (&json!("rested"), 2));
+    for status in [429, 503] {
+        let stub = Stub::start();
+        let server = asking(&stub, &[]);
+        let (mut client, _) = server.user("amina");
+        let session = client.session();
+        let asks = format!("[[once status {status} retry-after 2]] rested");
+        let answer = client.try_say(&session, &asks).expect(502).json();
+        assert_eq!(answer["detail"], "The model server is busy; please try again in 2 seconds.");
+        let answer = client.try_say(&session, "hello").expect(502).json();
+        assert!(matches!(seconds(answer["detail"].as_str().unwrap()), Some(1..=2)), "{answer}");
+        assert_eq!(stub.seen().len(), 1);
+        let rested = until("it has rested", || Some(client.retry(&session, 1)).filter(|answer| answer.status == 201));
+        assert_eq!((&rested.json()["reply"]["content"], stub.seen().len()), (&json!("rested"), 2));
+    }
 }
 
 #[test]
@@ -363,7 +366,7 @@ fn where_no_server_answers_the_companion_stands_in_and_says_so() {
     }
     // What has begun is not gone on with by another.
     let answer = client.try_say(&session, "[[resetmid]] half of this").expect(502).json();
-    assert_eq!(answer["detail"], "the model server broke off; please try again");
+    assert_eq!(answer["detail"], "The model server broke off; please try again.");
     stub.behave("say");
     assert_eq!(client.say(&session, "back")["reply"]["content"], "echo: back");
     let page = client.page(&session, "?limit=200");

@@ -16,17 +16,18 @@ use crate::support::{
 };
 
 // What people are told.
-const UNUSABLE: &str = "the model said nothing usable; please put it in other words or try again";
-const FAILED: &str = "the model server failed; please try again";
-const BROKE_OFF: &str = "the model server broke off; please try again";
-const BARRED: &str = "the model server refuses to answer this server; its operator has to mend that";
-const REJECTED: &str = "the model server does not take this conversation; please try a shorter message";
-const BUSY: &str = "the model server is busy; please try again in a minute";
-const SLOW: &str = "the model took too long to answer; please try again";
-const UNREACHABLE: &str = "the model server can't be reached; please try again in a minute";
+const UNUSABLE: &str = "The model said nothing usable; please put it in other words or try again.";
+const FAILED: &str = "The model server failed; please try again.";
+const BROKE_OFF: &str = "The model server broke off; please try again.";
+const BARRED: &str = "The model can't be used at the moment; please tell the operator of this service.";
+const REJECTED: &str = "The model server does not take this conversation; please try a shorter message.";
+const BUSY: &str = "The model server is busy; please try again in a minute.";
+const SLOW: &str = "The model took too long to answer; please try again.";
+const DISTANT: &str = "The model server could not be reached in time; please try again in a minute.";
+const UNREACHABLE: &str = "The model server can't be reached; please try again in a minute.";
 
 /// What the stub does, and what is told of it.
-const BAD: [(&str, &str); 38] = [
+const BAD: [(&str, &str); 37] = [
     ("empty", UNUSABLE),
     ("filter", UNUSABLE),
     ("hugeline", FAILED),
@@ -43,7 +44,6 @@ const BAD: [(&str, &str); 38] = [
     ("status 500", FAILED),
     ("status 502", FAILED),
     ("status 503", BUSY),
-    ("status 503 retry-after 1", BUSY),
     ("status 529", FAILED),
     ("html", FAILED),
     ("gzip", FAILED),
@@ -102,7 +102,7 @@ struct Failed {
 
 impl Failed {
     fn status(&self) -> u16 {
-        if self.detail == SLOW { 504 } else { 502 }
+        if [SLOW, DISTANT].contains(&self.detail.as_str()) { 504 } else { 502 }
     }
 
     /// Wants this answer to tell of the failure.
@@ -333,5 +333,5 @@ fn p5_a_server_that_lets_nobody_connect_is_a_failure_until_it_does() {
         waiting.push(one); // Until no more may wait.
     }
     let server = asking_at(&format!("http://{address}/v1"), &["reply.openai.connect_timeout_ms=400"]);
-    fails_until_there_is_a_server(&server, address, SLOW, || drop((listener, waiting)));
+    fails_until_there_is_a_server(&server, address, DISTANT, || drop((listener, waiting)));
 }

@@ -96,9 +96,8 @@ impl Failure {
     /// As it is given to whoever asked for the reply.
     pub(super) fn into_error(self) -> ReplyError {
         let detail = match self.what {
-            What::Unreachable | What::Distant => {
-                "The model server can't be reached; please try again in a minute.".to_owned()
-            }
+            What::Unreachable => "The model server can't be reached; please try again in a minute.".to_owned(),
+            What::Distant => "The model server could not be reached in time; please try again in a minute.".to_owned(),
             What::Broken => "The model server broke off; please try again.".to_owned(),
             What::Slow => "The model took too long to answer; please try again.".to_owned(),
             What::Busy(Some(again)) => format!("The model server is busy; please try again {}.", in_time(again)),
