@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    io::{BufReader, Read, Write},
+    io::{self, BufReader, Read, Write},
     net::TcpStream,
     time::{Duration, Instant},
 };
@@ -33,6 +33,8 @@ pub(crate) struct Events {
     text: Vec<u8>,
     ready: VecDeque<Event>,
     over: bool,
+    /// True once the end of the body was read: the stream has not just broken off.
+    pub(crate) is_whole: bool,
 }
 
 impl Client {
@@ -54,15 +56,44 @@ impl Client {
     }
 
     fn open(&self, request: &[u8]) -> Events {
-        let mut connection = BufReader::new(connect(self.address).unwrap());
-        connection.get_mut().write_all(request).unwrap();
-        let head = read_response(&mut connection, "GET").unwrap();
-        let over = !head.is_stream();
-        Events { connection, head, text: Vec::new(), ready: VecDeque::new(), over }
+        Events::over(connect(self.address).unwrap(), request).unwrap()
+    }
+
+    /// As [`Client::events`], behind the event with this id where one was seen; an error where no server is there.
+    pub(crate) fn try_events(&self, path: &str, last: Option<u64>) -> io::Result<Events> {
+        self.events_over(connect(self.address)?, path, last)
+    }
+
+    /// As [`Client::try_events`], over a connection that is there.
+    pub(crate) fn events_over(&self, connection: TcpStream, path: &str, last: Option<u64>) -> io::Result<Events> {
+        let last = last.map(|last| last.to_string());
+        let headers: Vec<_> = last.iter().map(|last| ("last-event-id", last.as_str())).collect();
+        Events::over(connection, &self.request("GET", path, &headers, None))
+    }
+
+    /// As [`Client::say_and_follow`] with an idempotency key; an error where no server is there.
+    pub(crate) fn try_say_and_follow(&self, session: &str, content: &str, key: &str) -> io::Result<Events> {
+        let body = json!({"content": content, "stream": true}).to_string();
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        let path = format!("/api/v1/sessions/{session}/messages");
+        Events::over(connect(self.address)?, &self.request("POST", &path, &headers, Some(body.as_bytes())))
     }
 }
 
 impl Events {
+    fn over(mut connection: TcpStream, request: &[u8]) -> io::Result<Self> {
+        connection.write_all(request)?;
+        let mut connection = BufReader::new(connection);
+        let head = read_response(&mut connection, "GET")?;
+        Ok(Self::behind(connection, head))
+    }
+
+    /// The stream that follows this head.
+    pub(super) fn behind(connection: BufReader<TcpStream>, head: Response) -> Self {
+        let over = !head.is_stream();
+        Self { connection, head, text: Vec::new(), ready: VecDeque::new(), over, is_whole: false }
+    }
+
     /// The next event; nothing at the end of the stream, or where it breaks.
     pub(crate) fn next(&mut self) -> Option<Event> {
         let begun = Instant::now();
@@ -112,6 +143,7 @@ impl Events {
         let mut chunk = vec![0; size + 2];
         self.connection.read_exact(&mut chunk).ok()?;
         if size == 0 {
+            self.is_whole = true;
             return None;
         }
         self.text.extend_from_slice(&chunk[..size]);

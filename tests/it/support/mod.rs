@@ -13,6 +13,7 @@ pub(crate) mod raw;
 pub(crate) mod server;
 pub(crate) mod strace;
 pub(crate) mod stub;
+pub(crate) mod tab;
 pub(crate) mod talk;
 
 use std::sync::Barrier;
