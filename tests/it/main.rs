@@ -19,6 +19,7 @@ mod inputs;
 mod journey;
 mod lifecycle;
 mod limits;
+mod live;
 mod logins;
 mod matrix;
 mod operator;

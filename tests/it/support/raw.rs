@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, TcpStream},
 };
 
-use super::{Response, Server, client};
+use super::{Events, Response, Server, client};
 
 /// One connection.
 pub(crate) struct Raw(BufReader<TcpStream>);
@@ -30,6 +30,12 @@ impl Raw {
     /// The next answer; nothing where the server closes instead.
     pub(crate) fn answer(&mut self) -> Option<Response> {
         client::read_response(&mut self.0, "GET").ok()
+    }
+
+    /// The event stream that is the next answer, and the socket to say more with.
+    pub(crate) fn events(mut self) -> (TcpStream, Events) {
+        let head = self.answer().unwrap();
+        (self.0.get_ref().try_clone().unwrap(), Events::behind(self.0, head))
     }
 
     /// True where the server says nothing more and closes.

@@ -120,6 +120,11 @@ impl Tab {
         self.stream = None;
     }
 
+    /// True where the stream has ended as a whole, rather than broken off.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.is_whole)
+    }
+
     /// What it knows of a session.
     pub(crate) fn known(&self, session: &str) -> &Known {
         &self.known[session]
