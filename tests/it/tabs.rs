@@ -3,7 +3,12 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Condvar, Mutex, mpsc},
+    process::Command,
+    sync::{
+        Condvar, Mutex,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -25,28 +30,56 @@ const MESSAGES: usize = 28;
 const LAST: &str = "this is all";
 /// No start takes longer.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// The place of a server that was ended because the test has failed.
+const FAILED: usize = usize::MAX;
 
 /// Where the server is, and how often it has moved.
 struct Place {
     at: Mutex<(usize, SocketAddr)>,
     moved: Condvar,
+    process: AtomicU32,
+}
+
+/// Ends the server where a thread of the test has failed, so that no other waits for it.
+struct Alarm<'p>(&'p Place);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.at.lock().unwrap().0 = FAILED;
+            self.0.moved.notify_all();
+            let process = self.0.process.load(Ordering::SeqCst).to_string();
+            let _ = Command::new("kill").args(["-KILL", &process]).status();
+        }
+    }
 }
 
 impl Place {
+    fn at(server: &Server) -> Self {
+        let at = Mutex::new((0, server.address));
+        Self { at, moved: Condvar::new(), process: AtomicU32::new(server.pid()) }
+    }
+
     fn now(&self) -> (usize, SocketAddr) {
-        *self.at.lock().unwrap()
+        let at = *self.at.lock().unwrap();
+        if at.0 == FAILED {
+            std::panic::resume_unwind(Box::new("another thread has failed"));
+        }
+        at
     }
 
     /// Where it is once it has left this place, at which it was not found.
     fn after(&self, number: usize) {
         let at = self.at.lock().unwrap();
-        let waited = self.moved.wait_timeout_while(at, PATIENCE, |at| at.0 == number).unwrap();
-        assert!(!waited.1.timed_out(), "the connection broke, and the server is where it was");
+        let (at, waited) = self.moved.wait_timeout_while(at, PATIENCE, |at| at.0 == number).unwrap();
+        drop(at); // A panic must not poison it.
+        assert!(!waited.timed_out(), "the connection broke, and the server is where it was");
     }
 
-    fn moves(&self, address: SocketAddr) {
+    fn moves(&self, server: &Server) {
         let mut at = self.at.lock().unwrap();
-        *at = (at.0 + 1, address);
+        *at = (at.0.saturating_add(1), server.address);
+        self.process.store(server.pid(), Ordering::SeqCst);
         self.moved.notify_all();
     }
 }
@@ -64,6 +97,7 @@ struct Sender<'p> {
 impl Sender<'_> {
     /// Sends everything, and says so of each.
     fn send(mut self, sent: &mpsc::Sender<()>) {
+        let _alarm = Alarm(self.place);
         for n in 0..MESSAGES {
             let name = format!("t{}m{n}", self.number);
             let session = self.sessions[(self.number + n) % SESSIONS].clone();
@@ -89,7 +123,7 @@ impl Sender<'_> {
                     self.retry(&session, seq);
                 }
             }
-            sent.send(()).unwrap();
+            let _ = sent.send(()); // Who does not listen has failed.
         }
     }
 
@@ -197,6 +231,7 @@ fn keep_open(mut tab: Tab, place: &Place, token: &str, mut random: Random) -> (T
             known.status(seq) == "answered" && known.log.iter().any(|message| message["reply_to"] == seq)
         })
     };
+    let _alarm = Alarm(place);
     let mut opened = 0;
     loop {
         let (number, address) = place.now();
@@ -231,7 +266,7 @@ fn p2_p3_p5_five_tabs_of_two_devices_have_exactly_the_log_whatever_breaks_in_bet
     let phone = text(&server.client().post("/api/v1/auth/login", &account).expect(200).json()["token"]);
     let tokens = [laptop.token.clone().unwrap(), phone];
     let sessions: Vec<String> = (0..SESSIONS).map(|_| laptop.session()).collect();
-    let place = Place { at: Mutex::new((0, server.address)), moved: Condvar::new() };
+    let place = Place::at(&server);
     let (sent, told) = mpsc::channel();
     let tabs: Vec<(Tab, usize)> = std::thread::scope(|scope| {
         let (mut tabs, mut senders) = (Vec::new(), Vec::new());
@@ -244,6 +279,7 @@ fn p2_p3_p5_five_tabs_of_two_devices_have_exactly_the_log_whatever_breaks_in_bet
             let sender = Sender { place, stub, token: token.clone(), sessions, random, number };
             senders.push(scope.spawn(move || sender.send(&sent)));
         }
+        drop(sent);
         for ends in ["KILL", "TERM"] {
             for _ in 0..TABS * MESSAGES / 3 {
                 told.recv_timeout(PATIENCE).unwrap();
@@ -252,7 +288,7 @@ fn p2_p3_p5_five_tabs_of_two_devices_have_exactly_the_log_whatever_breaks_in_bet
             server.wait();
             let dir = server.dir();
             server = Server::start_in(dir, server.data.clone(), &settings);
-            place.moves(server.address);
+            place.moves(&server);
         }
         for sender in senders {
             sender.join().unwrap();
