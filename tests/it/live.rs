@@ -148,11 +148,12 @@ fn long_replies(stub: &Stub, slow: usize) -> u64 {
     assert!(quick.hear_until(|tab| tab.known(&session).status(2 * REPLIES as u64 - 1) == "answered"));
     let memory = memory(&server);
     for tab in &mut idle {
-        while tab.hear().is_some() {}
+        let has_all = |tab: &Tab| tab.known(&session).log.len() == 2 * REPLIES;
+        tab.hear_until(has_all);
         let known = tab.known(&session).log.len();
         assert!(tab.has_ended() && known < 2 * REPLIES, "{known}: it was told that it is too slow");
         tab.open(&mut amina).unwrap();
-        assert!(tab.hear_until(|tab| tab.known(&session).log.len() == 2 * REPLIES));
+        assert!(tab.hear_until(has_all));
     }
     quick.cut();
     for tab in &idle {
