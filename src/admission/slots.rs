@@ -102,6 +102,8 @@ struct State {
 struct Waiter {
     user: UserId,
     number: u64,
+    /// Its message is stored: it can't be sent away.
+    stays: bool,
     /// Told once a slot is the waiter's; dropped where the waiter has to go.
     granted: oneshot::Sender<()>,
 }
@@ -170,6 +172,24 @@ impl Slots {
         self.slot(user)
     }
 
+    /// Takes a slot in the user's turn, however long that takes: for a turn that was let in before, and whose session has
+    /// given its slot to others. Dropping the future leaves the queue.
+    pub async fn acquire_again(&self, user: UserId) -> Slot {
+        loop {
+            let Some(mut place) = self.enter_again(user) else { return self.slot(user) };
+            if (&mut place.granted).await.is_ok() {
+                return self.slot(user);
+            } // Who stays is not sent away, so it does not come to another round.
+        }
+    }
+
+    /// Whether others wait for a slot, or there are fewer than are held: who can do without one should give it back.
+    #[must_use]
+    pub fn are_wanted(&self) -> bool {
+        let state = self.now();
+        state.waiting > 0 || !state.first.is_empty() || state.held > state.limit.get()
+    }
+
     /// How many slots there are, are held and are waited for. That says nothing of what the next call is answered.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
@@ -197,8 +217,20 @@ impl Slots {
             return Err(self.overloaded());
         }
         let (granted, told) = oneshot::channel();
-        let number = state.push(user, granted);
+        let number = state.push(user, granted, false);
         Ok(Some(Place { slots: self.clone(), user, number, granted: told }))
+    }
+
+    /// The same for who can't be refused.
+    fn enter_again(&self, user: UserId) -> Option<Place> {
+        let mut state = self.now();
+        if state.held < state.limit.get() && state.below_share(user) {
+            state.take(user);
+            return None;
+        }
+        let (granted, told) = oneshot::channel();
+        let number = state.push(user, granted, true);
+        Some(Place { slots: self.clone(), user, number, granted: told })
     }
 
     /// The same for who comes before all others.
@@ -210,7 +242,7 @@ impl Slots {
         }
         let (granted, told) = oneshot::channel();
         let number = state.number();
-        state.first.push_back(Waiter { user, number, granted });
+        state.first.push_back(Waiter { user, number, stays: true, granted });
         Some(Place { slots: self.clone(), user, number, granted: told })
     }
 
@@ -276,14 +308,14 @@ impl Drop for Place {
 }
 
 impl State {
-    fn push(&mut self, user: UserId, granted: oneshot::Sender<()>) -> u64 {
+    fn push(&mut self, user: UserId, granted: oneshot::Sender<()>, stays: bool) -> u64 {
         let number = self.number();
         self.waiting += 1;
         let line = self.lines.entry(user).or_default();
         if line.is_empty() {
             self.turns.push_back(user);
         }
-        line.push_back(Waiter { user, number, granted });
+        line.push_back(Waiter { user, number, stays, granted });
         number
     }
 
@@ -367,7 +399,7 @@ impl State {
         if line.len() <= own + 1 {
             return false;
         }
-        let newest = line.back().map(|waiter| waiter.number);
+        let newest = line.iter().rev().find(|waiter| !waiter.stays).map(|waiter| waiter.number);
         newest.is_some_and(|number| self.remove(crowd, number))
     }
 

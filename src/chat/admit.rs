@@ -26,7 +26,7 @@ pub(super) async fn admitted<T>(
             slot = Some(parts.slots.acquire(user).await?);
         }
         // The line may have ended since it was looked at; then a slot is needed after all.
-        if let Some(entered) = inner.lines.enter(session, &mut slot, &mut begin)? {
+        if let Some(entered) = inner.lines.enter(session, parts.slots.are_wanted(), &mut slot, &mut begin)? {
             charge.keep();
             return Ok(entered);
         }

@@ -23,6 +23,8 @@ use crate::{
 /// thousand of them do not speak at the same moment.
 const BEAT_MS: u64 = 15_000;
 const BEAT_SPREAD_MS: u64 = 5_000;
+/// Where a user has a crowd of streams, each looks for text of running replies this often by itself.
+const LOOK: Duration = Duration::from_millis(250);
 /// Turns whose standing is told at the beginning of a stream.
 const TURNS_TOLD: usize = 50;
 /// Sessions whose standing is told at the beginning of a user's stream.
@@ -306,7 +308,12 @@ impl Follow {
         // Counted from what this client was told: what the user's other sessions do must not keep this one silent.
         let login_ends = Instant::now() + self.login_until.since(self.inner.parts.clock.now());
         let until = (self.told_at + self.beat).min(login_ends);
-        let Ok(heard) = timeout_at(until, self.feed.next()).await else {
+        let looks = self.feed.is_crowded() && !self.inner.live.of(self.owner).is_empty();
+        let look = if looks { Instant::now() + LOOK } else { until };
+        let Ok(heard) = timeout_at(until.min(look), self.feed.next()).await else {
+            if Instant::now() < until {
+                return Some(self.deltas());
+            }
             let live = self.inner.parts.clock.now() < self.login_until;
             return live.then(|| vec![Update::Beat]);
         };

@@ -1,7 +1,9 @@
 //! The lines of the sessions: the turns of one session are answered one after the other, in the order of their sequence.
 //!
 //! A line holds one reply slot, however many turns stand in it: only its first turn is being answered. So a burst into
-//! one session takes one slot from the others, and what is taken into a line needs no slot of its own.
+//! one session takes one slot from the others, and what is taken into a line needs no slot of its own. Where others wait
+//! for a slot, a line gives its own back between two turns, and takes one again when its user's turn comes: a session
+//! that is never quiet must not keep a slot for ever.
 
 use std::{
     collections::HashMap,
@@ -20,6 +22,8 @@ use crate::{
 
 /// Turns that may stand in one session's line.
 const LINE_MAX: usize = 256;
+/// As many while slots are waited for: then each turn of a line waits for its own, and more could not be answered in time.
+const LINE_MAX_WHEN_WANTED: usize = 2;
 /// Whoever finds the line full should come again after this.
 const FULL_RETRY: Duration = Duration::from_secs(2);
 
@@ -57,19 +61,22 @@ impl Lines {
 
     /// Takes the next place in the session's line and does `begin`, which puts a message into the writer's queue: under
     /// one lock, so that the line is in the order of the sequence. Nothing where there is no line and `slot` is empty:
-    /// then `begin` was not called.
+    /// then `begin` was not called. `wanted`: others wait for slots.
     ///
     /// # Errors
     /// `Overloaded` where the line is full, and those of `begin`.
     pub(super) fn enter<T>(
         self: &Arc<Self>,
         session: SessionId,
+        wanted: bool,
         slot: &mut Option<Slot>,
         begin: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<Option<(Place, T)>, ChatError> {
         let mut lines = self.lock();
         let before = match lines.get(&session) {
-            Some(line) if line.length >= LINE_MAX => return Err(Overloaded { retry_after: FULL_RETRY }.into()),
+            Some(line) if line.length >= if wanted { LINE_MAX_WHEN_WANTED } else { LINE_MAX } => {
+                return Err(Overloaded { retry_after: FULL_RETRY }.into());
+            }
             Some(line) => Some(line.done.clone()),
             None if slot.is_none() => return Ok(None),
             None => None,
@@ -109,6 +116,17 @@ fn put(lines: &mut HashMap<SessionId, Line>, session: SessionId, done: watch::Re
 }
 
 impl Place {
+    /// Takes the line's slot away, for others.
+    pub(super) fn give_up_slot(&self) {
+        let slot = self.lines.lock().get_mut(&self.session).and_then(|line| line.slot.take());
+        drop(slot); // Without our lock, for it wakes others.
+    }
+
+    /// True until the turn has waited for those before it, where there were any.
+    pub(super) fn is_behind(&self) -> bool {
+        self.before.is_some()
+    }
+
     /// Waits until every earlier turn of the session has its outcome.
     pub(super) async fn wait(&mut self) {
         if let Some(before) = &mut self.before {

@@ -302,10 +302,15 @@ async fn caught(work: impl Future<Output = Ending>) -> Ending {
 
 /// Waits for the turn's place, and has the backend make the reply. Dropping the future ends the backend's work.
 async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply>) -> Ending {
+    let (slots, owner, follows) = (&inner.parts.slots, reply.owner(), place.is_behind());
     place.wait().await;
-    // Only a line that begins with a turn that a crash left open has none.
+    if follows && slots.are_wanted() {
+        place.give_up_slot();
+    }
     if place.needs_slot() {
-        place.provide(inner.parts.slots.acquire_first(reply.owner()).await);
+        // A line that begins without one begins with a turn that a crash left open, which comes before all others.
+        let slot = if follows { slots.acquire_again(owner).await } else { slots.acquire_first(owner).await };
+        place.provide(slot);
     }
     let turn = reply.turn;
     let context = match context::of(inner, turn).await {

@@ -25,7 +25,7 @@ use crate::id::{Seq, SessionId, UserId};
 /// Events that a topic keeps for those who are behind.
 const EVENTS_MAX: usize = 1024;
 /// Bytes of messages that a topic keeps for them.
-const BYTES_MAX: usize = 1 << 20;
+const BYTES_MAX: usize = 256 << 10;
 /// Each subscription that a user has over this many makes all of them a little slower to hear of what is not durable
 /// yet: a thousand tabs must not make every token a thousand writes.
 const CROWD: usize = 16;
@@ -186,7 +186,7 @@ impl Feed {
     }
 
     /// Wakes the user's subscriptions without an event. Where there is a crowd of them, not every time: what they miss
-    /// comes with the next poke, or with the next event.
+    /// comes with the next poke or event, or when they look.
     pub(crate) fn poke(&self, user: UserId) {
         let Some(topic) = self.topic(user) else { return };
         let mut kept = lock(&topic.0);
@@ -284,6 +284,13 @@ impl Subscription {
     /// Lets it go on while the server stops: what it waits for is about to end by itself.
     pub fn outlives_stop(&mut self) {
         self.outlives_stop = true;
+    }
+
+    /// True where so many listen to the user that not every poke wakes them: who wants to miss nothing for long looks by
+    /// itself now and then.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        lock(&self.topic.0).listeners.len() > CROWD
     }
 
     /// The next news. Dropping the future loses nothing.

@@ -311,3 +311,25 @@ async fn one_busy_user_leaves_ninety_nine_others_their_turn() {
     assert!(index >= 0.9, "{index}: {served:?}");
     assert!(served[0] <= 6.0, "{served:?}"); // Half of the slots before anyone came, and one turn or two.
 }
+
+#[tokio::test]
+async fn who_was_let_in_before_waits_in_turn_and_is_not_sent_away() {
+    let slots = slots(1, 2);
+    let (a, b, c) = (UserId::new(), UserId::new(), UserId::new());
+    assert!(!slots.are_wanted());
+    let slot = slots.acquire(a).await.unwrap();
+    assert!(!slots.are_wanted());
+    let again = |user| -> Acquire {
+        let slots = slots.clone();
+        Box::pin(async move { Ok(slots.acquire_again(user).await) })
+    };
+    let mut waits = ask(&slots, b);
+    let (mut one, mut two) = (again(a), again(a));
+    assert!(granted(&mut one).is_none() && granted(&mut two).is_none() && slots.are_wanted());
+    refused(&slots, c); // The queue is full, and both of the crowd's waiters stay.
+    drop(slot);
+    let slot = granted(&mut waits).unwrap();
+    assert!(granted(&mut one).is_none());
+    assert_eq!(order(slot, vec![('1', one), ('2', two)]), "12");
+    assert!(!slots.are_wanted());
+}
