@@ -22,11 +22,14 @@ pub(super) async fn admitted<T>(
     let charge = Charge::new(&parts.rates, caller)?;
     let mut slot = None;
     loop {
-        if slot.is_none() && !inner.lines.is_there(session) {
+        // Where others wait, a turn that only joins a line waits with them, and gives back what it was given: who is in
+        // must not get in again before them.
+        let wanted = parts.slots.are_wanted();
+        if slot.is_none() && (!inner.lines.is_there(session, wanted)? || wanted) {
             slot = Some(parts.slots.acquire(user).await?);
         }
         // The line may have ended since it was looked at; then a slot is needed after all.
-        if let Some(entered) = inner.lines.enter(session, parts.slots.are_wanted(), &mut slot, &mut begin)? {
+        if let Some(entered) = inner.lines.enter(session, &mut slot, &mut begin)? {
             charge.keep();
             return Ok(entered);
         }

@@ -9,14 +9,12 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use super::{ChatError, Inner, OwnedSession, turn::DELETED};
+use super::{ChatError, Inner, OwnedSession, Update, turn::DELETED};
 use crate::{
     auth::Identity,
     clock::Timestamp,
     id::{Seq, SessionId, UserId},
-    store::{
-        Event, Heard, Logged, OpenTurn, Outcome, SessionChange, Standing, Status, StoreError, Subscription, TokenDigest,
-    },
+    store::{Event, Heard, Logged, OpenTurn, Outcome, SessionChange, Status, StoreError, Subscription, TokenDigest},
 };
 
 /// A quiet stream says this often that it is there, milliseconds: between the first and the sum of both, so that ten
@@ -31,64 +29,6 @@ const TURNS_TOLD: usize = 50;
 const SESSIONS_TOLD: usize = 20;
 /// Messages that are read from the log at once.
 const BLOCK: usize = 100;
-
-/// What a stream tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Update {
-    /// A message of the log.
-    Message {
-        /// In this session.
-        session: SessionId,
-        /// Its place.
-        seq: Seq,
-        /// Its JSON.
-        json: Bytes,
-    },
-    /// Text of a reply that is being made: provisional until its message comes.
-    Delta {
-        /// In this session.
-        session: SessionId,
-        /// The message that is being answered.
-        reply_to: Seq,
-        /// The number of the try; a later one begins with an empty text.
-        attempt: u32,
-        /// Where the text goes, characters.
-        offset: usize,
-        /// The text.
-        text: String,
-    },
-    /// A turn has an outcome.
-    Ended {
-        /// In this session.
-        session: SessionId,
-        /// The user's message.
-        reply_to: Seq,
-        /// The reply, where there is one.
-        seq: Option<Seq>,
-        /// How the user's message stands.
-        status: Status,
-        /// Why there is no reply.
-        detail: Option<String>,
-    },
-    /// How a session stands when the stream begins.
-    State {
-        /// Which.
-        session: SessionId,
-        /// How it stands.
-        standing: Standing,
-    },
-    /// A session is not as it was.
-    Session {
-        /// Which.
-        session: SessionId,
-        /// What happened.
-        change: SessionChange,
-        /// The session's JSON; nothing for one that was deleted.
-        json: Option<Bytes>,
-    },
-    /// Nothing has happened for a while.
-    Beat,
-}
 
 /// A stream. It ends with its login, with its session, when the server stops, or when its client is too slow.
 pub struct Follow {
@@ -106,6 +46,8 @@ pub struct Follow {
     beat: Duration,
     /// When the client was last told anything.
     told_at: Instant,
+    /// The next look does not wait for news.
+    looks_now: bool,
 }
 
 /// What is followed.
@@ -186,6 +128,7 @@ impl Follow {
             heard: Vec::new(),
             beat: Duration::from_millis(BEAT_MS + spread),
             told_at: Instant::now(),
+            looks_now: false,
         }
     }
 
@@ -203,8 +146,8 @@ impl Follow {
                     if let Some(session) = sessions.pop_front() {
                         self.begin(session, after).await?
                     } else {
-                        self.step = Step::Live;
-                        self.deltas()
+                        self.go_live();
+                        Vec::new()
                     }
                 }
                 Step::Replay => self.replay().await?,
@@ -248,7 +191,7 @@ impl Follow {
     /// The next messages that the log has beyond what was told.
     async fn replay(&mut self) -> Result<Vec<Update>, ChatError> {
         let Scope::Session(session) = self.scope else {
-            self.step = Step::Live;
+            self.go_live();
             return Ok(Vec::new());
         };
         let (messages, head) = match self.inner.parts.store.log_after(session, self.told, BLOCK).await {
@@ -264,10 +207,15 @@ impl Follow {
             updates.extend(told(session, message));
         }
         if self.told >= head || messages.is_empty() {
-            self.step = Step::Live;
-            updates.extend(self.deltas());
+            self.go_live();
         }
         Ok(updates)
+    }
+
+    /// From here on the feed and the running replies are told, beginning with what they have already.
+    fn go_live(&mut self) {
+        self.step = Step::Live;
+        self.looks_now = true;
     }
 
     /// A turn that was there before: its message, and its outcome where it has one.
@@ -282,7 +230,7 @@ impl Follow {
         self.told = seq;
         self.step = Step::Over;
         match outcome {
-            Outcome::Pending => self.step = Step::Live,
+            Outcome::Pending => self.go_live(),
             Outcome::Reply(reply) => {
                 let (logged, _) = store.log_after(session, Seq(reply.seq.0 - 1), 1).await?;
                 updates.extend(logged.into_iter().map(|Logged { seq, json, .. }| Update::Message {
@@ -297,9 +245,6 @@ impl Follow {
             Outcome::Failed { detail, .. } => updates.push(ended(message.status, Some(detail))),
             Outcome::Interrupted => updates.push(ended(message.status, None)),
         }
-        if matches!(self.step, Step::Live) {
-            updates.extend(self.deltas());
-        }
         Ok(updates)
     }
 
@@ -310,28 +255,47 @@ impl Follow {
         let until = (self.told_at + self.beat).min(login_ends);
         let looks = self.feed.is_crowded() && !self.inner.live.of(self.owner).is_empty();
         let look = if looks { Instant::now() + LOOK } else { until };
-        let Ok(heard) = timeout_at(until.min(look), self.feed.next()).await else {
-            if Instant::now() < until {
-                return Some(self.deltas());
+        let heard = if std::mem::take(&mut self.looks_now) {
+            Ok(self.feed.try_next().unwrap_or_default())
+        } else {
+            timeout_at(until.min(look), self.feed.next()).await
+        };
+        match heard {
+            Ok(Heard::Events(events)) => Some(self.news(events)),
+            Ok(Heard::Missed | Heard::Stopping) => None,
+            Err(_) if Instant::now() < until => Some(self.news(Vec::new())),
+            Err(_) => (self.inner.parts.clock.now() < self.login_until).then(|| vec![Update::Beat]),
+        }
+    }
+
+    /// What `events` are to this stream, and the text of running replies behind them.
+    fn news(&mut self, mut events: Vec<Event>) -> Vec<Update> {
+        // The text is read before the last events are taken: of what has text, the message is among them, and what ends in
+        // them gets no more text. Read after them, it could overtake its own message.
+        let mut deltas = self.deltas();
+        match self.feed.try_next() {
+            Some(Heard::Events(more)) => {
+                events.extend(more);
+                self.looks_now = true; // Its poke may be of text that came after ours was read.
             }
-            let live = self.inner.parts.clock.now() < self.login_until;
-            return live.then(|| vec![Update::Beat]);
-        };
-        let events = match heard {
-            Heard::Events(events) => events,
-            Heard::Missed | Heard::Stopping => return None,
-        };
-        let mut updates = Vec::with_capacity(events.len());
+            Some(Heard::Missed | Heard::Stopping) => {
+                self.step = Step::Over;
+                return Vec::new();
+            }
+            None => {}
+        }
+        let mut updates = Vec::with_capacity(events.len() + deltas.len());
         for event in events {
-            if matches!(self.step, Step::Over) {
-                break;
+            if let Some(ended) = ended(&event) {
+                deltas.retain(|delta| delta.turn() != Some(ended));
             }
             updates.extend(self.update(event));
+            if matches!(self.step, Step::Over) {
+                return updates;
+            }
         }
-        if matches!(self.step, Step::Live) {
-            updates.extend(self.deltas());
-        }
-        Some(updates)
+        updates.append(&mut deltas);
+        updates
     }
 
     /// What an event is to this stream.
@@ -431,6 +395,16 @@ impl Follow {
             updates.push(Update::Delta { session, reply_to: seq, attempt, offset, text: piece.text });
         }
         updates
+    }
+}
+
+/// The turn that ends with an event.
+fn ended(event: &Event) -> Option<OpenTurn> {
+    match *event {
+        Event::Message { session, reply_to: Some(seq), .. } | Event::Ended { session, reply_to: seq, .. } => {
+            Some(OpenTurn { session, seq })
+        }
+        Event::Message { .. } | Event::Session { .. } | Event::LoginEnded(_) => None,
     }
 }
 

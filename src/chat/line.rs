@@ -54,29 +54,34 @@ pub(super) struct Place {
 }
 
 impl Lines {
-    /// True where the session has a line, which one more turn may join without a slot of its own.
-    pub(super) fn is_there(&self, session: SessionId) -> bool {
-        self.lock().contains_key(&session)
+    /// Whether the session has a line, which one more turn may join.
+    ///
+    /// # Errors
+    /// `Overloaded` where the line is full.
+    pub(super) fn is_there(&self, session: SessionId, wanted: bool) -> Result<bool, ChatError> {
+        match self.lock().get(&session) {
+            Some(line) if line.length >= if wanted { LINE_MAX_WHEN_WANTED } else { LINE_MAX } => {
+                Err(Overloaded { retry_after: FULL_RETRY }.into())
+            }
+            line => Ok(line.is_some()),
+        }
     }
 
     /// Takes the next place in the session's line and does `begin`, which puts a message into the writer's queue: under
     /// one lock, so that the line is in the order of the sequence. Nothing where there is no line and `slot` is empty:
-    /// then `begin` was not called. `wanted`: others wait for slots.
+    /// then `begin` was not called.
     ///
     /// # Errors
     /// `Overloaded` where the line is full, and those of `begin`.
     pub(super) fn enter<T>(
         self: &Arc<Self>,
         session: SessionId,
-        wanted: bool,
         slot: &mut Option<Slot>,
         begin: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<Option<(Place, T)>, ChatError> {
         let mut lines = self.lock();
         let before = match lines.get(&session) {
-            Some(line) if line.length >= if wanted { LINE_MAX_WHEN_WANTED } else { LINE_MAX } => {
-                return Err(Overloaded { retry_after: FULL_RETRY }.into());
-            }
+            Some(line) if line.length >= LINE_MAX => return Err(Overloaded { retry_after: FULL_RETRY }.into()),
             Some(line) => Some(line.done.clone()),
             None if slot.is_none() => return Ok(None),
             None => None,

@@ -12,6 +12,7 @@ mod live;
 mod recover;
 mod repeat;
 mod turn;
+mod update;
 
 use std::{
     sync::{
@@ -22,8 +23,9 @@ use std::{
 };
 
 pub use error::ChatError;
-pub use follow::{Follow, Update};
+pub use follow::Follow;
 use tokio_util::task::TaskTracker;
+pub use update::Update;
 
 use crate::{
     admission::{rate::Rates, slots::Slots},

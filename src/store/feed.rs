@@ -109,6 +109,12 @@ pub enum Heard {
     Stopping,
 }
 
+impl Default for Heard {
+    fn default() -> Self {
+        Self::Events(Vec::new())
+    }
+}
+
 impl Heard {
     fn is_nothing(&self) -> bool {
         *self == Self::Events(Vec::new())
@@ -296,6 +302,11 @@ impl Subscription {
     /// The next news. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Heard {
         poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The next news, where there are any already.
+    pub fn try_next(&mut self) -> Option<Heard> {
+        lock(&self.topic.0).take(self.number)
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
