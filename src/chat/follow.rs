@@ -147,6 +147,7 @@ impl Follow {
                         self.begin(session, after).await?
                     } else {
                         self.go_live();
+                        self.ends_with_login().await?;
                         Vec::new()
                     }
                 }
@@ -166,10 +167,6 @@ impl Follow {
 
     /// How a session stands at the beginning.
     async fn begin(&mut self, session: SessionId, after: Option<Seq>) -> Result<Vec<Update>, ChatError> {
-        if self.inner.parts.store.token(self.login).await?.is_none() {
-            self.step = Step::Over; // It ended before anyone listened for that.
-            return Ok(Vec::new());
-        }
         let standing = match self.inner.parts.store.standing(session, TURNS_TOLD).await {
             Ok(standing) => standing,
             Err(StoreError::NotOwner(_)) => {
@@ -184,8 +181,20 @@ impl Follow {
         if self.scope == Scope::Session(session) {
             self.told = after.map_or(standing.head, |after| after.min(standing.head));
             self.step = Step::Replay;
+            if self.ends_with_login().await? {
+                return Ok(Vec::new());
+            }
         }
         Ok(vec![Update::State { session, standing }])
+    }
+
+    /// Ends the stream where its login ended before anyone listened for that.
+    async fn ends_with_login(&mut self) -> Result<bool, ChatError> {
+        let ended = self.inner.parts.store.token(self.login).await?.is_none();
+        if ended {
+            self.step = Step::Over;
+        }
+        Ok(ended)
     }
 
     /// The next messages that the log has beyond what was told.
@@ -225,7 +234,8 @@ impl Follow {
         let gone = ChatError::DeletedMeanwhile;
         let (message, outcome) = store.turn(session, seq).await?.ok_or(gone)?;
         let (logged, _) = store.log_after(session, Seq(seq.0 - 1), 1).await?;
-        let mut updates: Vec<Update> = logged.iter().flat_map(|message| told(session, message)).collect();
+        let itself = logged.iter().filter(|logged| logged.seq == seq);
+        let mut updates: Vec<Update> = itself.flat_map(|message| told(session, message)).collect();
         let ended = |status, detail| Update::Ended { session, reply_to: seq, seq: None, status, detail };
         self.told = seq;
         self.step = Step::Over;
@@ -233,11 +243,9 @@ impl Follow {
             Outcome::Pending => self.go_live(),
             Outcome::Reply(reply) => {
                 let (logged, _) = store.log_after(session, Seq(reply.seq.0 - 1), 1).await?;
-                updates.extend(logged.into_iter().map(|Logged { seq, json, .. }| Update::Message {
-                    session,
-                    seq,
-                    json,
-                }));
+                // What stands there instead, where the history was cleared just now, is of another turn.
+                let reply_itself = logged.into_iter().filter(|logged| logged.seq == reply.seq);
+                updates.extend(reply_itself.map(|Logged { seq, json, .. }| Update::Message { session, seq, json }));
                 // Not from how the reply stands: another may have replaced it just now.
                 let status = message.status;
                 updates.push(Update::Ended { session, reply_to: seq, seq: Some(reply.seq), status, detail: None });

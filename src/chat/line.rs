@@ -54,7 +54,7 @@ pub(super) struct Place {
 }
 
 impl Lines {
-    /// Whether the session has a line, which one more turn may join.
+    /// Whether the session has a line, which one more turn may join. `wanted`: others wait for slots.
     ///
     /// # Errors
     /// `Overloaded` where the line is full.
@@ -88,7 +88,9 @@ impl Lines {
         };
         let entered = begin()?;
         let (done, is_done) = watch::channel(false);
-        put(&mut lines, session, is_done, slot.take());
+        // A line that is there has a slot, or its first turn is about to get one: the caller's goes back.
+        let slot = if before.is_none() { slot.take() } else { None };
+        put(&mut lines, session, is_done, slot);
         Ok(Some((Place { lines: Arc::clone(self), session, before, done }, entered)))
     }
 
@@ -106,15 +108,12 @@ impl Lines {
     }
 }
 
-/// Puts a turn at the end of a line. A second slot that the line has no use for goes back when its owner drops it.
+/// Puts a turn at the end of a line, which begins with it and with `slot` where there was none.
 fn put(lines: &mut HashMap<SessionId, Line>, session: SessionId, done: watch::Receiver<bool>, slot: Option<Slot>) {
     match lines.get_mut(&session) {
         Some(line) => {
             line.done = done;
             line.length += 1;
-            if line.slot.is_none() {
-                line.slot = slot;
-            }
         }
         None => drop(lines.insert(session, Line { done, length: 1, slot })),
     }
@@ -140,7 +139,7 @@ impl Place {
         self.before = None;
     }
 
-    /// True where the line has no slot yet: its turns were found at the start.
+    /// True where the line has no slot: it begins with a turn that was found at the start, or gave its own to others.
     pub(super) fn needs_slot(&self) -> bool {
         self.lines.lock().get(&self.session).is_some_and(|line| line.slot.is_none())
     }
