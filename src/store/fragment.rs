@@ -77,11 +77,21 @@ impl Fragment {
             seq: self.seq,
             id: self.id,
             role: self.speaker.into(),
-            content: serde_json::from_slice(self.content()).ok()?,
+            content: self.text()?,
             reply_to: self.reply_to,
             status: self.status,
             created_at: self.created_at,
         })
+    }
+
+    /// The text, read back from its JSON: most texts stand in it as they are.
+    fn text(&self) -> Option<String> {
+        let content = self.content();
+        if content.contains(&b'\\') {
+            return serde_json::from_slice(content).ok();
+        }
+        let text = content.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        str::from_utf8(text).ok().map(str::to_owned)
     }
 
     /// Renders the message again with another standing.
