@@ -8,7 +8,6 @@ mod accounts;
 use std::collections::{HashMap, HashSet};
 
 pub(crate) use accounts::{token_of, user_of};
-use lru::LruCache;
 
 use super::{
     Appended, Ending, Message, NewMessage, OpenTurn, Resumed, Session, SessionEdit, Status, StoreError, TokenDigest,
@@ -19,6 +18,7 @@ use super::{
     command::{Command, Reply},
     index::Index,
     log::{Ended, LogEnd},
+    memory::Memory,
 };
 use crate::{
     clock::Timestamp,
@@ -33,18 +33,6 @@ pub(crate) type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 pub(crate) struct State {
     pub(crate) meta: SessionMeta,
     pub(crate) end: LogEnd,
-}
-
-/// What the writer keeps from batch to batch to decide by.
-pub(crate) struct Memory {
-    /// Sessions that were lately written to.
-    pub(crate) states: LruCache<SessionId, State>,
-    /// The open turns, each with the frame that opened it.
-    pub(crate) open: HashMap<OpenTurn, u64>,
-    /// Accounts that were lately deleted: a request of theirs may still be under way.
-    pub(crate) deleted_users: LruCache<UserId, ()>,
-    /// The next message's place among all messages of the server.
-    pub(crate) next_stamp: u64,
 }
 
 /// The decisions of one batch.
@@ -77,8 +65,8 @@ pub(crate) struct Decided {
     names: HashMap<String, UserId>,
     tokens: HashMap<[u8; 32], Option<TokenRecord>>,
     invitations: HashSet<[u8; 32]>,
-    keys: HashMap<(UserId, [u8; 16]), SendKeyRecord>,
-    messages: HashMap<(SessionId, Seq), MessageRecord>,
+    pub(crate) keys: HashMap<(UserId, [u8; 16]), SendKeyRecord>,
+    pub(crate) messages: HashMap<(SessionId, Seq), MessageRecord>,
 }
 
 /// A message that has no place yet.
@@ -214,7 +202,7 @@ impl<'a> Batch<'a> {
 
     /// True where nobody has or had this id.
     fn is_free(&self, id: SessionId) -> Decision<bool> {
-        if self.decided.sessions.contains_key(&id) {
+        if self.decided.sessions.contains_key(&id) || self.memory.states.contains(&id) {
             return Ok(false);
         }
         Ok(match self.index.session_record(id)? {
@@ -293,14 +281,17 @@ impl<'a> Batch<'a> {
     }
 
     fn known_key(&self, user: UserId, key: [u8; 16]) -> Decision<Option<SendKeyRecord>> {
-        if let Some(known) = self.decided.keys.get(&(user, key)) {
-            return Ok(Some(*known));
+        let here = [&self.decided.keys, &self.memory.unapplied.keys];
+        let known = here.iter().find_map(|keys| keys.get(&(user, key)).copied());
+        if known.is_some() {
+            return Ok(known);
         }
         Ok(self.index.send_key(user, key)?.filter(|known| known.expires_at > self.now))
     }
 
     fn repeated(&mut self, known: SendKeyRecord) -> Decision<Message> {
-        if let Some(record) = self.decided.messages.get(&(known.session, known.seq)) {
+        let here = [&self.decided.messages, &self.memory.unapplied.messages];
+        if let Some(record) = here.iter().find_map(|messages| messages.get(&(known.session, known.seq))) {
             return Ok(message_of(known.seq, record, Status::Pending));
         }
         let shown = self.state(known.session)?.is_some_and(|state| known.seq > state.meta.cleared_through);

@@ -64,6 +64,28 @@ impl Command {
         }
     }
 
+    /// True for what is decided by what the writer remembers, or by what was in the index before the last batch.
+    pub(crate) fn is_decided_from_memory(&self) -> bool {
+        match self {
+            Self::Append(..) | Self::Conclude(..) => true,
+            Self::Retry(..)
+            | Self::Resume(..)
+            | Self::CreateUser(..)
+            | Self::ChangeUser(..)
+            | Self::DeleteUser(..)
+            | Self::CreateInvitation(..)
+            | Self::CreateToken(..)
+            | Self::EndToken(..)
+            | Self::TouchToken(..)
+            | Self::CreateSession(..)
+            | Self::EditSession(..)
+            | Self::DeleteSession(..)
+            | Self::ClearSessions(..)
+            | Self::Rotate(_)
+            | Self::Close(_) => false,
+        }
+    }
+
     /// Refuses the command with `error`.
     pub(crate) fn refuse(self, error: StoreError) {
         // Whoever asked may have gone; there is nobody else to tell.

@@ -7,6 +7,7 @@
 //! The truth is the journal; sled is an index built from it; see `DESIGN` in ARCHITECTURE.md.
 
 mod account;
+mod apply;
 mod batch;
 mod cache;
 mod checkpoint;
@@ -23,6 +24,7 @@ mod journal;
 mod key;
 mod log;
 mod maintain;
+mod memory;
 mod news;
 mod read;
 mod recover;
@@ -62,13 +64,14 @@ use crate::{
     id::{SessionId, TokenId, UserId},
     pool::Pool,
 };
-use batch::Memory;
+use apply::Applier;
 use cache::Cache;
 use checkpoint::{Checkpoints, Progress};
 use command::{Command, Reply};
 use feed::Feed;
 use journal::Journal;
 use maintain::Compactor;
+use memory::Memory;
 use writer::{Shared, Timers, Writer};
 
 /// Commands that may wait for the writer.
@@ -133,6 +136,7 @@ impl Store {
         let (checkpoints, wanted) = mpsc::sync_channel(1);
         let (compactions, requests) = mpsc::sync_channel(4);
         let stop = Arc::new(AtomicBool::new(false));
+        let start_applier = || Applier::start(Arc::clone(&shared));
         let writer = Writer {
             journal: recovered.journal,
             shared: Arc::clone(&shared),
@@ -143,6 +147,8 @@ impl Store {
             dir: config.dir.clone(),
             min_free: config.min_free,
             timers: Timers::new(removals),
+            applier: start_applier().map_err(|source| OpenError::Io { path: config.dir.clone(), source })?,
+            next_command: None,
         };
         let compactor = Compactor {
             shared: Arc::clone(&shared),

@@ -15,7 +15,7 @@ use super::{
     codec::{Change, MessageRecord},
     index::{Index, IndexError, guarded},
     journal::{self, Journal, Known},
-    writer::follow_turns,
+    memory::follow_turns,
 };
 use crate::{
     clock::{Clock, Timestamp},

@@ -5,7 +5,6 @@
 //! doubt, so it ends all writing.
 
 use std::{
-    num::NonZeroUsize,
     path::PathBuf,
     sync::{
         Arc,
@@ -15,35 +14,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lru::LruCache;
 use tokio::sync::watch;
 
 use super::{
-    Ending, Health, OpenTurn, StoreError, Token, TokenDigest, User,
-    batch::{Batch, Decided, Memory, token_of, user_of},
-    cache::{Cache, Keep},
+    Ending, Health, StoreError, Token, TokenDigest, User,
+    apply::{Applier, Durable},
+    batch::{Batch, Decided},
+    cache::Cache,
     checkpoint::{self, Progress},
-    codec::{Change, OutcomeRecord, SpeakerCode},
+    codec::Change,
     command::{Command, Reply},
     feed::Feed,
     index::{Index, IndexError, Removal, guarded},
     journal::{Journal, JournalError},
-    news,
+    memory::{Memory, Unapplied, forget_turns},
     view::{SessionView, UserView},
 };
 use crate::{
     clock::Clock,
-    id::{SessionId, UserId},
+    id::{Seq, SessionId, UserId},
 };
 
 /// Commands that one frame takes at most: more only add latency.
 const BATCH_MAX: usize = 512;
 /// Text that one frame takes at most, bytes.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-/// Sessions whose ends the writer remembers.
-const STATES_MAX: usize = 16_384;
-/// Accounts that the writer remembers as deleted.
-const DELETED_USERS_MAX: usize = 16_384;
 /// The index is checkpointed after this much change, in bytes of the journal or in time.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
@@ -112,6 +107,9 @@ pub(crate) struct Writer {
     pub(crate) dir: PathBuf,
     pub(crate) min_free: u64,
     pub(crate) timers: Timers,
+    pub(crate) applier: Applier,
+    /// A command that was taken from the queue to see whether there is one.
+    pub(crate) next_command: Option<Command>,
 }
 
 /// When the writer last did what it does now and then.
@@ -125,19 +123,6 @@ pub(crate) struct Timers {
     removals: bool,
     /// Nothing is removed before this: the last write failed.
     removals_from: Instant,
-}
-
-impl Memory {
-    /// What is known after recovery.
-    pub(crate) fn new(open: impl IntoIterator<Item = (OpenTurn, u64)>, next_stamp: u64) -> Self {
-        let size = |n: usize| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
-        Self {
-            states: LruCache::new(size(STATES_MAX)),
-            open: open.into_iter().collect(),
-            deleted_users: LruCache::new(size(DELETED_USERS_MAX)),
-            next_stamp,
-        }
-    }
 }
 
 impl Timers {
@@ -174,6 +159,9 @@ impl Writer {
                 }
             }
             self.commit(changes);
+            if !rotations.is_empty() || closing.is_some() {
+                self.settle();
+            }
             for reply in rotations {
                 self.rotate(reply);
             }
@@ -183,7 +171,9 @@ impl Writer {
             }
             self.checkpoint_if_due();
         }
-        while let Ok(command) = self.commands.try_recv() {
+        self.settle();
+        let waiting = self.next_command.take().into_iter().chain(self.commands.try_iter());
+        for command in waiting {
             command.refuse(StoreError::Ended);
         }
         let progress = self.progress();
@@ -191,7 +181,9 @@ impl Writer {
     }
 
     fn next(&mut self) -> Next {
-        let first = if self.removes() {
+        let first = if let Some(command) = self.next_command.take() {
+            command
+        } else if self.removes() {
             match self.commands.try_recv() {
                 Ok(command) => command,
                 Err(TryRecvError::Empty) => return Next::Idle,
@@ -222,9 +214,19 @@ impl Writer {
 
     /// Decides every command in order and makes all of them durable with one frame and one sync; only then does anyone
     /// hear of them.
+    ///
+    /// Messages and outcomes are decided by what the writer remembers, so the batch before may still be on its way into
+    /// the index. Everything else is decided by the index.
     fn commit(&mut self, commands: Vec<Command>) {
         let health = self.shared.health();
         let removes = self.removes();
+        if commands.is_empty() && !removes {
+            return;
+        }
+        let overlaps = !removes && commands.iter().all(Command::is_decided_from_memory);
+        if !overlaps {
+            self.settle();
+        }
         let shared = Arc::clone(&self.shared);
         let mut batch = Batch::over(&shared.index, &mut self.memory, self.clock.now());
         for command in commands {
@@ -248,21 +250,45 @@ impl Writer {
                 Err(error) => batch.broken = Some(error.into()),
             }
         }
-        let Batch { changes, acknowledgements, decided, broken, .. } = batch;
-        let committed = match broken {
+        let Batch { changes, acknowledgements, mut decided, broken, .. } = batch;
+        let written = match broken {
             Some(error) => {
                 self.shared.fail_index(format!("the index can't be read: {error}"));
                 Err(error)
             }
-            None => self.write(&changes, decided),
+            None => self.write(&changes, &mut decided),
         };
-        for acknowledge in acknowledgements {
-            acknowledge(committed.clone());
+        if let Err(error) = written {
+            for acknowledge in acknowledgements {
+                acknowledge(Err(error.clone()));
+            }
+            return;
+        }
+        self.settle();
+        let unapplied = Unapplied::of(&mut decided);
+        let durable = Durable { changes, decided, acknowledgements, at: self.clock.now() };
+        if overlaps && self.is_more_waiting() {
+            self.memory.unapplied = unapplied;
+            self.applier.begin(durable);
+        } else {
+            durable.apply(&self.shared);
         }
     }
 
-    /// Journal, index, cache: in this order.
-    fn write(&mut self, changes: &[Change], decided: Decided) -> Result<(), StoreError> {
+    /// Waits until the index has everything that was written.
+    fn settle(&mut self) {
+        self.applier.finish();
+        self.memory.unapplied = Unapplied::default();
+    }
+
+    /// True where another command has come.
+    fn is_more_waiting(&mut self) -> bool {
+        self.next_command = self.next_command.take().or_else(|| self.commands.try_recv().ok());
+        self.next_command.is_some()
+    }
+
+    /// Journal first; what was decided is then true for the decisions that come.
+    fn write(&mut self, changes: &[Change], decided: &mut Decided) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -271,18 +297,6 @@ impl Writer {
             Ok(bytes) => self.timers.bytes += bytes,
             Err(error) => return Err(self.not_written(error)),
         }
-        let now = self.clock.now();
-        if let Err(error) = guarded(|| changes.iter().try_for_each(|change| self.shared.index.apply(change, now))) {
-            // Durable, but not to be read before the index is rebuilt: nobody may be told that it is done.
-            self.shared.fail_index(format!("the index can't be written: {error}"));
-            return Err(StoreError::Unknown);
-        }
-        for change in changes {
-            self.update_cache(change, &decided);
-            self.timers.removals |=
-                matches!(change, Change::UserDeleted { .. } | Change::SessionDeleted { .. } | Change::Session { .. });
-        }
-        news::tell(&self.shared, changes, &decided);
         self.remember(changes, decided, frame);
         Ok(())
     }
@@ -307,61 +321,23 @@ impl Writer {
         }
     }
 
-    fn update_cache(&self, change: &Change, decided: &Decided) {
-        let Shared { sessions, user_views, users, tokens, .. } = &*self.shared;
-        match change {
-            Change::Session { id, meta } => {
-                // Later changes of the same batch come after it, as they do in the log.
-                if decided.created.contains(id) && sessions.get(id).is_none() {
-                    sessions.insert(*id, SessionView::empty(*id, meta.clone()));
-                } else {
-                    sessions.update(id, |view| view.apply(change));
-                }
-                user_views.update(&meta.owner, |view| view.apply(change));
-            }
-            Change::SessionDeleted { id, owner } => {
-                sessions.update(id, |view| view.apply(change));
-                user_views.update(owner, |view| view.apply(change));
-            }
-            Change::Message { session, .. } | Change::Outcome { session, .. } => {
-                sessions.update(session, |view| view.apply(change));
-                if let Some(Some(state)) = decided.sessions.get(session) {
-                    user_views.update(&state.meta.owner, |view| view.apply(change));
-                }
-            }
-            Change::User { id, record } => users.update(id, |user| {
-                *user = user_of(*id, record);
-                Keep::Yes
-            }),
-            Change::UserDeleted { id } => {
-                users.update(id, |_| Keep::No);
-                user_views.update(id, |view| view.apply(change));
-            }
-            Change::Token { digest, record } => tokens.update(&TokenDigest(*digest), |token| {
-                *token = token_of(record);
-                Keep::Yes
-            }),
-            Change::TokenEnded { digest, .. } => tokens.update(&TokenDigest(*digest), |_| Keep::No),
-            Change::Invitation { .. } | Change::InvitationUsed { .. } | Change::SendKey { .. } => {}
-        }
-    }
-
     /// Takes what was decided and is now durable into the writer's memory.
-    fn remember(&mut self, changes: &[Change], decided: Decided, frame: u64) {
+    fn remember(&mut self, changes: &[Change], decided: &mut Decided, frame: u64) {
         self.memory.next_stamp += decided.stamps;
-        for turn in decided.opened {
+        for turn in decided.opened.drain(..) {
             self.memory.open.insert(turn, frame);
         }
         for turn in &decided.closed {
             self.memory.open.remove(turn);
         }
-        for (id, state) in decided.sessions {
+        for (id, state) in &decided.sessions {
             match state {
-                Some(state) => drop(self.memory.states.put(id, state)),
-                None => drop(self.memory.states.pop(&id)),
+                Some(state) => drop(self.memory.states.put(*id, state.clone())),
+                None => drop(self.memory.states.pop(id)),
             }
         }
         for change in changes {
+            self.timers.removals |= may_remove(change);
             forget_turns(&mut self.memory.open, change);
             if let Change::UserDeleted { id } = change {
                 self.memory.deleted_users.put(*id, ());
@@ -406,12 +382,16 @@ impl Writer {
     fn checkpoint_if_due(&mut self) {
         let changed = self.timers.bytes > 0;
         let due = self.timers.bytes >= CHECKPOINT_BYTES || self.timers.checkpoint.elapsed() >= CHECKPOINT_EVERY;
+        if changed && due {
+            self.settle();
+        }
         if changed && due && self.checkpoints.try_send(self.progress()).is_ok() {
             self.timers.bytes = 0;
             self.timers.checkpoint = Instant::now();
         }
         if self.timers.expiry.elapsed() >= EXPIRE_EVERY && self.shared.health() == Health::Ready {
             self.timers.expiry = Instant::now();
+            self.settle();
             let now = self.clock.now();
             if let Err(error) = guarded(|| self.shared.index.remove_expired(now)) {
                 self.shared.fail_index(format!("the index can't be read: {error}"));
@@ -420,40 +400,19 @@ impl Writer {
     }
 }
 
-/// Follows the open turns through one change: which are opened, answered, cleared or deleted by it.
-pub(crate) fn follow_turns(open: &mut std::collections::HashMap<OpenTurn, u64>, change: &Change, frame: u64) {
+/// True where a change leaves something in the index that is to be removed.
+fn may_remove(change: &Change) -> bool {
     match change {
-        Change::Message { session, seq, record } if record.speaker == SpeakerCode::User => {
-            open.insert(OpenTurn { session: *session, seq: *seq }, frame);
-        }
-        Change::Message { session, record, .. } => {
-            if let Some(seq) = record.reply_to {
-                open.remove(&OpenTurn { session: *session, seq });
-            }
-        }
-        Change::Outcome { session, seq, record } if !matches!(record, OutcomeRecord::Resumed { .. }) => {
-            open.remove(&OpenTurn { session: *session, seq: *seq });
-        }
-        Change::Session { .. } | Change::SessionDeleted { .. } => forget_turns(open, change),
-        Change::Outcome { .. }
+        Change::UserDeleted { .. } | Change::SessionDeleted { .. } => true,
+        Change::Session { meta, .. } => meta.cleared_through > Seq::ZERO,
+        Change::Message { .. }
+        | Change::Outcome { .. }
         | Change::User { .. }
-        | Change::UserDeleted { .. }
         | Change::Token { .. }
         | Change::TokenEnded { .. }
         | Change::Invitation { .. }
         | Change::InvitationUsed { .. }
-        | Change::SendKey { .. } => {}
-    }
-}
-
-fn forget_turns(open: &mut std::collections::HashMap<OpenTurn, u64>, change: &Change) {
-    if let Change::SessionDeleted { id, .. } = change {
-        open.retain(|turn, _| turn.session != *id);
-    }
-    if let Change::Session { id, meta } = change
-        && meta.cleared_through.0 > 0
-    {
-        open.retain(|turn, _| turn.session != *id || turn.seq > meta.cleared_through);
+        | Change::SendKey { .. } => false,
     }
 }
 
