@@ -6,16 +6,18 @@
 //! were there, after a power cut, or with any other doubt it is rebuilt.
 
 use std::{
-    fs::{File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
     time::UNIX_EPOCH,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::codec;
+use super::{
+    codec,
+    disk::{Dir, Disk, DiskFile},
+};
 
 /// Two places that are written in turn: a write that is cut short spoils only one.
 const SLOT: usize = 512;
@@ -50,8 +52,8 @@ pub(crate) struct Progress {
 
 /// The checkpoint's file, open.
 pub(crate) struct Checkpoints {
-    file: File,
-    index_dir: PathBuf,
+    file: DiskFile,
+    index_dir: Dir,
     journal: [u8; 16],
     boot: String,
     sequence: u64,
@@ -59,14 +61,14 @@ pub(crate) struct Checkpoints {
 
 impl Checkpoint {
     /// Reads the newer whole slot of `dir`'s checkpoint; nothing where there is none.
-    pub(crate) fn read(index_dir: &Path) -> Option<Self> {
-        let bytes = std::fs::read(index_dir.join("checkpoint")).ok()?;
+    pub(crate) fn read(index_dir: &Dir) -> Option<Self> {
+        let bytes = index_dir.disk.read(&index_dir.join("checkpoint")).ok()?;
         bytes.chunks(SLOT).filter_map(decode_slot).max_by_key(|checkpoint| checkpoint.sequence)
     }
 
     /// Says why the index in `index_dir` can't be believed, if it can't.
-    pub(crate) fn doubt(&self, index_dir: &Path, journal: Option<[u8; 16]>) -> Option<&'static str> {
-        if index_dir.join("rebuild").exists() {
+    pub(crate) fn doubt(&self, index_dir: &Dir, journal: Option<[u8; 16]>) -> Option<&'static str> {
+        if index_dir.disk.exists(&index_dir.join("rebuild")) {
             return Some("the last run asked for it");
         }
         if journal != Some(self.journal) {
@@ -75,7 +77,7 @@ impl Checkpoint {
         if sled_file(index_dir).ok() != Some(self.file) {
             return Some("this directory is a copy, or its file was replaced");
         }
-        if ["db", "checkpoint"].iter().any(|name| was_put_there(&index_dir.join(name))) {
+        if ["db", "checkpoint"].iter().any(|name| was_put_there(&index_dir.disk, &index_dir.join(name))) {
             return Some("its files were put there by a copy");
         }
         if !self.clean && self.boot != boot_id() {
@@ -86,7 +88,7 @@ impl Checkpoint {
 
     /// Takes the word of a clean stop back, on the disk: from here on sled's file may change, and a power cut would leave
     /// it as no sync made it.
-    pub(crate) fn take_back(&self, index_dir: &Path) -> io::Result<()> {
+    pub(crate) fn take_back(&self, index_dir: &Dir) -> io::Result<()> {
         if !self.clean {
             return Ok(());
         }
@@ -96,7 +98,7 @@ impl Checkpoint {
     }
 
     /// Gives the word of a clean stop again, where this checkpoint gave it and sled's file is closed.
-    pub(crate) fn give_again(&self, index_dir: &Path) -> io::Result<()> {
+    pub(crate) fn give_again(&self, index_dir: &Dir) -> io::Result<()> {
         if !self.clean {
             return Ok(());
         }
@@ -111,11 +113,10 @@ impl Checkpoint {
 
 impl Checkpoints {
     /// Opens the checkpoint's file, making it where it is missing.
-    pub(crate) fn open(index_dir: &Path, journal: [u8; 16]) -> io::Result<Self> {
-        let path = index_dir.join("checkpoint");
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    pub(crate) fn open(index_dir: &Dir, journal: [u8; 16]) -> io::Result<Self> {
+        let file = index_dir.disk.open_or_create(&index_dir.join("checkpoint"))?;
         let sequence = Checkpoint::read(index_dir).map_or(0, |last| last.sequence);
-        Ok(Self { file, index_dir: index_dir.to_owned(), journal, boot: boot_id(), sequence })
+        Ok(Self { file, index_dir: index_dir.clone(), journal, boot: boot_id(), sequence })
     }
 
     /// Notes how far the index is; only the word of a clean stop needs to survive a power cut.
@@ -138,17 +139,16 @@ impl Checkpoints {
 }
 
 /// Makes all that sled has written durable, which its own flush does not.
-pub(crate) fn sync_index(index_dir: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(index_dir)? {
-        let path = entry?.path();
-        File::open(&path)?.sync_all()?;
+pub(crate) fn sync_index(index_dir: &Dir) -> io::Result<()> {
+    for path in index_dir.disk.list(&index_dir.path)? {
+        index_dir.disk.open_to_read(&path)?.sync_all()?;
     }
-    File::open(index_dir)?.sync_all()
+    index_dir.sync()
 }
 
 /// Leaves word that the index is to be rebuilt at the next start.
-pub(crate) fn mark_rebuild(index_dir: &Path) -> io::Result<()> {
-    File::create(index_dir.join("rebuild"))?.sync_all()
+pub(crate) fn mark_rebuild(index_dir: &Dir) -> io::Result<()> {
+    index_dir.disk.open_or_create(&index_dir.join("rebuild"))?.sync_all()
 }
 
 impl codec::Record for Checkpoint {}
@@ -169,8 +169,8 @@ fn decode_slot(slot: &[u8]) -> Option<Checkpoint> {
     (crc32fast::hash(record) == u32::from_le_bytes(*checksum)).then(|| codec::decode(record).ok()).flatten()
 }
 
-fn sled_file(index_dir: &Path) -> io::Result<(u64, u64, u128)> {
-    let metadata = std::fs::metadata(index_dir.join("db"))?;
+fn sled_file(index_dir: &Dir) -> io::Result<(u64, u64, u128)> {
+    let metadata = index_dir.disk.metadata(&index_dir.join("db"))?;
     // Where the file system keeps no birth time, device and inode must do.
     let born = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Ok((metadata.dev(), metadata.ino(), born.map_or(0, |born| born.as_nanos())))
@@ -178,8 +178,8 @@ fn sled_file(index_dir: &Path) -> io::Result<(u64, u64, u128)> {
 
 /// True where the file was last touched by something else than a write, such as a copy that kept the original's times and
 /// went into the file that was there: then neither inode nor birth tells.
-fn was_put_there(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|file| (file.mtime(), file.mtime_nsec()) != (file.ctime(), file.ctime_nsec()))
+fn was_put_there(disk: &Disk, path: &Path) -> bool {
+    disk.metadata(path).is_ok_and(|file| (file.mtime(), file.mtime_nsec()) != (file.ctime(), file.ctime_nsec()))
 }
 
 /// Changes with every boot of the machine. Where it can't be read, no two boots count as the same.
@@ -192,13 +192,14 @@ fn boot_id() -> String {
 mod tests {
     use super::*;
 
-    fn dir_with_db() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("db"), "x").unwrap();
-        dir
+    fn dir_with_db() -> (tempfile::TempDir, Dir) {
+        let keep = tempfile::tempdir().unwrap();
+        let dir = Dir::of(keep.path());
+        std::fs::write(dir.join("db"), "x").unwrap();
+        (keep, dir)
     }
 
-    fn written(dir: &Path, clean: bool) -> Checkpoint {
+    fn written(dir: &Dir, clean: bool) -> Checkpoint {
         let mut checkpoints = Checkpoints::open(dir, [1; 16]).unwrap();
         checkpoints.write(Progress { replay_from: 5, next_frame: 9, next_stamp: 20 }, clean).unwrap();
         Checkpoint::read(dir).unwrap()
@@ -206,38 +207,38 @@ mod tests {
 
     #[test]
     fn the_same_file_is_believed_and_anything_else_is_not() {
-        let dir = dir_with_db();
-        let checkpoint = written(dir.path(), false);
-        assert_eq!(checkpoint.doubt(dir.path(), Some([1; 16])), None);
-        assert!(checkpoint.doubt(dir.path(), Some([2; 16])).is_some());
-        assert!(checkpoint.doubt(dir.path(), None).is_some());
+        let (_keep, dir) = dir_with_db();
+        let checkpoint = written(&dir, false);
+        assert_eq!(checkpoint.doubt(&dir, Some([1; 16])), None);
+        assert!(checkpoint.doubt(&dir, Some([2; 16])).is_some());
+        assert!(checkpoint.doubt(&dir, None).is_some());
 
-        let copy = dir_with_db();
-        std::fs::copy(dir.path().join("checkpoint"), copy.path().join("checkpoint")).unwrap();
-        assert!(Checkpoint::read(copy.path()).unwrap().doubt(copy.path(), Some([1; 16])).is_some());
+        let (_kept, copy) = dir_with_db();
+        std::fs::copy(dir.join("checkpoint"), copy.join("checkpoint")).unwrap();
+        assert!(Checkpoint::read(&copy).unwrap().doubt(&copy, Some([1; 16])).is_some());
 
-        mark_rebuild(dir.path()).unwrap();
-        assert!(checkpoint.doubt(dir.path(), Some([1; 16])).is_some());
+        mark_rebuild(&dir).unwrap();
+        assert!(checkpoint.doubt(&dir, Some([1; 16])).is_some());
     }
 
     #[test]
     fn another_boot_is_believed_only_after_a_clean_stop() {
-        let dir = dir_with_db();
-        let elsewhere = |clean| Checkpoint { boot: "another boot".to_owned(), ..written(dir.path(), clean) };
-        assert!(elsewhere(false).doubt(dir.path(), Some([1; 16])).is_some());
-        assert_eq!(elsewhere(true).doubt(dir.path(), Some([1; 16])), None);
+        let (_keep, dir) = dir_with_db();
+        let elsewhere = |clean| Checkpoint { boot: "another boot".to_owned(), ..written(&dir, clean) };
+        assert!(elsewhere(false).doubt(&dir, Some([1; 16])).is_some());
+        assert_eq!(elsewhere(true).doubt(&dir, Some([1; 16])), None);
     }
 
     #[test]
     fn a_spoilt_slot_leaves_the_one_before() {
-        let dir = dir_with_db();
-        written(dir.path(), false);
-        let newest = written(dir.path(), false);
-        let path = dir.path().join("checkpoint");
+        let (_keep, dir) = dir_with_db();
+        written(&dir, false);
+        let newest = written(&dir, false);
+        let path = dir.join("checkpoint");
         let mut bytes = std::fs::read(&path).unwrap();
         let slot = if newest.sequence.is_multiple_of(2) { 0 } else { SLOT };
         bytes[slot + 20] ^= 1;
         std::fs::write(&path, bytes).unwrap();
-        assert_eq!(Checkpoint::read(dir.path()).unwrap().sequence, newest.sequence - 1);
+        assert_eq!(Checkpoint::read(&dir).unwrap().sequence, newest.sequence - 1);
     }
 }

@@ -1,7 +1,6 @@
 //! What the store does beside the writer: checkpoints of the index, and compaction of the journal.
 
 use std::{
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,6 +15,7 @@ use super::{
     OpenError, StoreError,
     checkpoint::{Checkpoints, Progress},
     command::{Command, Reply},
+    disk::Dir,
     index::{IndexError, guarded},
     journal::{self, Worth},
     writer::{Shared, fail_on},
@@ -50,7 +50,7 @@ pub(crate) fn run_checkpoints(
 pub(crate) struct Compactor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) clock: Clock,
-    pub(crate) journal_dir: PathBuf,
+    pub(crate) journal_dir: Dir,
     pub(crate) commands: SyncSender<Command>,
     /// Requests to compact now; each gets the bytes that were saved.
     pub(crate) requests: Receiver<Reply<u64>>,

@@ -14,6 +14,7 @@ mod checkpoint;
 mod codec;
 mod command;
 mod conversation;
+mod disk;
 mod error;
 mod export;
 mod feed;
@@ -34,8 +35,6 @@ mod worth;
 mod writer;
 
 use std::{
-    fs::File,
-    path::PathBuf,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -68,6 +67,7 @@ use apply::Applier;
 use cache::Cache;
 use checkpoint::{Checkpoints, Progress};
 use command::{Command, Reply};
+use disk::{Dir, Disk, DiskFile};
 use feed::Feed;
 use journal::Journal;
 use maintain::Compactor;
@@ -95,7 +95,7 @@ pub struct Store {
     scans: Arc<Pool>,
     clock: Clock,
     stop: Arc<AtomicBool>,
-    index_dir: PathBuf,
+    index_dir: Dir,
     /// Guards what is left to do at a clean stop; nothing once it was done.
     running: Mutex<Option<Running>>,
 }
@@ -117,7 +117,7 @@ impl Future for PendingAppend {
 struct Running {
     writer: JoinHandle<Option<(Journal, Progress)>>,
     checkpoints: JoinHandle<Checkpoints>,
-    lock: File,
+    lock: DiskFile,
 }
 
 impl Store {
@@ -126,12 +126,24 @@ impl Store {
     /// # Errors
     /// As [`OpenError`] says; nothing that was acknowledged is changed then.
     pub fn open(config: &DataConfig, cache: &CacheConfig, clock: Clock) -> Result<(Self, Vec<OpenTurn>), OpenError> {
-        let recovered = recover::recover(config, &clock)?;
+        Self::open_on(Disk::default(), config, cache, clock)
+    }
+
+    /// As [`Store::open`], on any disk.
+    fn open_on(
+        disk: Disk,
+        config: &DataConfig,
+        cache: &CacheConfig,
+        clock: Clock,
+    ) -> Result<(Self, Vec<OpenTurn>), OpenError> {
+        let recovered = recover::recover(&disk, config, &clock)?;
+        let dir = Dir { disk, path: config.dir.clone() };
+        let recover::Layout { journal: journal_dir, index: index_dir } = recover::Layout::of(&dir);
         let mut open: Vec<(OpenTurn, u64)> = recovered.open.into_iter().collect();
         open.sort_unstable_by_key(|(turn, frame)| (*frame, *turn));
         let turns = open.iter().map(|(turn, _)| *turn).collect();
         let removals = recovered.index.has_removals();
-        let shared = Arc::new(shared(recovered.index, cache, &config.dir));
+        let shared = Arc::new(shared(recovered.index, cache, index_dir.clone()));
         let (commands, received) = mpsc::sync_channel(COMMANDS_MAX);
         let (checkpoints, wanted) = mpsc::sync_channel(1);
         let (compactions, requests) = mpsc::sync_channel(4);
@@ -144,7 +156,7 @@ impl Store {
             checkpoints,
             memory: Memory::new(open, recovered.next_stamp),
             clock: clock.clone(),
-            dir: config.dir.clone(),
+            dir,
             min_free: config.min_free,
             timers: Timers::new(removals),
             applier: start_applier().map_err(|source| OpenError::Io { path: config.dir.clone(), source })?,
@@ -153,7 +165,7 @@ impl Store {
         let compactor = Compactor {
             shared: Arc::clone(&shared),
             clock: clock.clone(),
-            journal_dir: recover::Layout::of(&config.dir).journal,
+            journal_dir,
             commands: commands.clone(),
             requests,
             keep_replaced: config.keep_replaced,
@@ -177,7 +189,6 @@ impl Store {
             Ok((running, reads, Arc::new(Pool::start("bondhu-scan", 1, SCANS_MAX)?)))
         };
         let (running, reads, scans) = start().map_err(|source| OpenError::Io { path: config.dir.clone(), source })?;
-        let index_dir = recover::Layout::of(&config.dir).index;
         let running = Mutex::new(Some(running));
         Ok((Self { shared, commands, compactions, reads, scans, clock, stop, index_dir, running }, turns))
     }
@@ -427,12 +438,12 @@ impl Drop for Store {
     }
 }
 
-fn shared(index: index::Index, cache: &CacheConfig, dir: &std::path::Path) -> Shared {
+fn shared(index: index::Index, cache: &CacheConfig, index_dir: Dir) -> Shared {
     let bytes = |share: u64| usize::try_from(cache.capacity / 100 * share).unwrap_or(usize::MAX);
     let rest = (100 - SESSIONS_SHARE - VIEWS_SHARE) / 2;
     Shared {
         index: Arc::new(index),
-        index_dir: recover::Layout::of(dir).index,
+        index_dir,
         sessions: Arc::new(Cache::new(bytes(SESSIONS_SHARE))),
         user_views: Arc::new(Cache::new(bytes(VIEWS_SHARE))),
         users: Arc::new(Cache::new(bytes(rest))),
@@ -456,7 +467,7 @@ fn writer_thread(shared: &Shared, writer: Writer) -> Option<(Journal, Progress)>
 }
 
 /// Ends the threads and marks the stop as clean; after a failure, asks for a new index instead.
-fn close(running: Running, shared: &Shared, index_dir: &std::path::Path) {
+fn close(running: Running, shared: &Shared, index_dir: &Dir) {
     let Running { writer, checkpoints, lock } = running;
     let written = writer.join().unwrap_or(None);
     let checkpoints = checkpoints.join().ok();

@@ -2,10 +2,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    fs::TryLockError,
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
+    os::unix::fs::MetadataExt,
     time::{Duration, Instant},
 };
 
@@ -13,6 +12,7 @@ use super::{
     OpenError, OpenTurn,
     checkpoint::{Checkpoint, Checkpoints, Progress},
     codec::{Change, MessageRecord},
+    disk::{Dir, Disk, DiskFile},
     index::{Index, IndexError, guarded},
     journal::{self, Journal, Known},
     memory::follow_turns,
@@ -32,7 +32,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// A data directory, ready for the writer.
 pub(crate) struct Recovered {
     /// Held as long as the directory is in use.
-    pub(crate) lock: File,
+    pub(crate) lock: DiskFile,
     pub(crate) journal: Journal,
     pub(crate) index: Index,
     pub(crate) checkpoints: Checkpoints,
@@ -42,23 +42,24 @@ pub(crate) struct Recovered {
 
 /// The parts of a data directory.
 pub(crate) struct Layout {
-    pub(crate) journal: PathBuf,
-    pub(crate) index: PathBuf,
+    pub(crate) journal: Dir,
+    pub(crate) index: Dir,
 }
 
 impl Layout {
-    pub(crate) fn of(dir: &Path) -> Self {
-        Self { journal: dir.join("journal"), index: dir.join("index") }
+    pub(crate) fn of(dir: &Dir) -> Self {
+        Self { journal: dir.dir("journal"), index: dir.dir("index") }
     }
 }
 
-/// Opens `config.dir`, making it where it is missing.
-pub(crate) fn recover(config: &DataConfig, clock: &Clock) -> Result<Recovered, OpenError> {
+/// Opens `config.dir` on `disk`, making it where it is missing.
+pub(crate) fn recover(disk: &Disk, config: &DataConfig, clock: &Clock) -> Result<Recovered, OpenError> {
     // What sled makes is for the owner alone, whatever the umask was.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    let layout = Layout::of(&config.dir);
-    make_private_dir(&config.dir)?;
-    let lock = lock(&config.dir)?;
+    let dir = Dir { disk: disk.clone(), path: config.dir.clone() };
+    let layout = Layout::of(&dir);
+    make_private_dir(&dir)?;
+    let lock = lock(&dir)?;
     make_private_dir(&layout.journal)?;
     make_private_dir(&layout.index)?;
 
@@ -68,11 +69,11 @@ pub(crate) fn recover(config: &DataConfig, clock: &Clock) -> Result<Recovered, O
         && checkpoint.next_frame > 1
     {
         let what = "all segments are missing, but the index has seen changes".to_owned();
-        return Err(OpenError::Damaged { path: layout.journal, offset: 0, what });
+        return Err(OpenError::Damaged { path: layout.journal.path, offset: 0, what });
     }
     let journal_id = chain.first().map(|segment| segment.header.journal);
     let mut doubt = match &checkpoint {
-        None if chain.is_empty() && !layout.index.join("db").exists() => None,
+        None if chain.is_empty() && !disk.exists(&layout.index.join("db")) => None,
         None => Some("there is none".to_owned()),
         Some(checkpoint) => checkpoint.doubt(&layout.index, journal_id).map(str::to_owned),
     };
@@ -97,14 +98,13 @@ pub(crate) fn recover(config: &DataConfig, clock: &Clock) -> Result<Recovered, O
 }
 
 /// Takes the directory for this process; held until the file is dropped.
-pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(dir: &Dir) -> Result<DiskFile, OpenError> {
     let path = dir.join("LOCK");
     let io = |source| OpenError::Io { path: path.clone(), source };
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io)?;
+    let file = dir.disk.open_or_create(&path).map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.path.clone())),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
 }
@@ -123,7 +123,7 @@ fn replay(
     clock: &Clock,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Replayed, OpenError> {
-    let index = Index::open(&layout.index, config.index_cache).map_err(|error| index_error(&error))?;
+    let index = Index::open(&layout.index.path, config.index_cache).map_err(|error| index_error(&error))?;
     if let Some(checkpoint) = checkpoint {
         index.require_applied(checkpoint.next_frame).map_err(|error| index_error(&error))?;
     }
@@ -148,7 +148,7 @@ fn replay(
     Ok(Replayed { journal, index, open, next_stamp })
 }
 
-fn finish(replayed: Replayed, lock: File, layout: &Layout) -> Result<Recovered, OpenError> {
+fn finish(replayed: Replayed, lock: DiskFile, layout: &Layout) -> Result<Recovered, OpenError> {
     let Replayed { journal, index, open, next_stamp } = replayed;
     let io = |source| OpenError::Io { path: layout.index.join("checkpoint"), source };
     let mut checkpoints = Checkpoints::open(&layout.index, journal.id()).map_err(io)?;
@@ -222,23 +222,24 @@ fn index_error(error: &IndexError) -> OpenError {
     OpenError::Index(error.to_string())
 }
 
-fn remove_index(dir: &Path) -> Result<(), OpenError> {
-    let removed = std::fs::remove_dir_all(dir);
-    removed.map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+fn remove_index(dir: &Dir) -> Result<(), OpenError> {
+    let removed = dir.disk.remove_dir(&dir.path);
+    removed.map_err(|source| OpenError::Io { path: dir.path.clone(), source })?;
     make_private_dir(dir)
 }
 
 /// Makes `dir` with mode 0700; an existing one that others may enter is closed to them, with a warning.
-fn make_private_dir(dir: &Path) -> Result<(), OpenError> {
-    let io = |source| OpenError::Io { path: dir.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
-    let metadata = std::fs::metadata(dir).map_err(io)?;
+fn make_private_dir(dir: &Dir) -> Result<(), OpenError> {
+    let Dir { disk, path } = dir;
+    let io = |source| OpenError::Io { path: path.clone(), source };
+    disk.make_dir(path).map_err(io)?;
+    let metadata = disk.metadata(path).map_err(io)?;
     if !metadata.is_dir() {
         return Err(io(io::Error::new(io::ErrorKind::NotADirectory, "not a directory")));
     }
     if metadata.mode() & 0o077 != 0 {
-        tracing::warn!(dir = %dir.display(), mode = format!("{:o}", metadata.mode() & 0o777), "others could enter the data directory; closing it to them");
-        std::fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(io)?;
+        tracing::warn!(dir = %path.display(), mode = format!("{:o}", metadata.mode() & 0o777), "others could enter the data directory; closing it to them");
+        disk.close_to_others(path).map_err(io)?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The store as its callers see it.
 
+pub(super) mod probe;
+
 use super::*;
 use crate::id::Seq;
 
@@ -36,6 +38,22 @@ async fn a_context_has_the_replies_that_came_while_its_message_waited() {
         assert_eq!(contents, ["second", "reply"], "with {capacity} bytes of cache");
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_message_is_one_write_and_one_sync_of_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = DataConfig { dir: dir.path().join("data"), ..DataConfig::default() };
+    let probe = Arc::new(probe::Probe::default());
+    let disk = Disk { probe: Some(Arc::clone(&probe)) };
+    let (store, _) = Store::open_on(disk, &config, &CacheConfig { capacity: 0 }, Clock::System).unwrap();
+    let (user, session) = (user(&store).await, SessionId::new());
+    let done = || (probe.count("Write in journal"), probe.count("SyncData in journal"));
+    let before = done();
+    let message = NewMessage { user, session, create: true, content: "first".to_owned(), key: None };
+    store.append(message).unwrap().await.unwrap();
+    assert_eq!(done(), (before.0 + 1, before.1 + 1));
+    assert_eq!(probe.count("SyncDir in data"), 1, "the new segment's name");
 }
 
 async fn user(store: &Store) -> UserId {

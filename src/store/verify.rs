@@ -15,6 +15,7 @@ use super::{
     codec::{
         Change, MessageRecord, OutcomeRecord, SessionMeta, SessionRecord, SpeakerCode, TokenRecord, UserRecord, decode,
     },
+    disk::Dir,
     index::{Index, IndexError, guarded},
     journal,
     key::MessageKey,
@@ -59,8 +60,13 @@ pub struct Verdict {
 ///
 /// # Errors
 /// As [`OpenError`] says where the directory can't be looked at; damage of the journal is a finding.
-pub fn verify(dir: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenError> {
-    let metadata = std::fs::metadata(dir.join("journal"));
+pub fn verify(dir: &Path, progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenError> {
+    verify_dir(&Dir::of(dir), progress)
+}
+
+/// As [`verify`], on any disk.
+pub(crate) fn verify_dir(dir: &Dir, mut progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenError> {
+    let metadata = dir.disk.metadata(&dir.join("journal"));
     metadata.map_err(|source| OpenError::Io { path: dir.join("journal"), source })?;
     // What sled makes is for the owner alone, whatever the umask was.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
@@ -340,7 +346,7 @@ fn compare(
     verdict: &mut Verdict,
     step: &mut impl FnMut(u64),
 ) -> Result<(), CompareError> {
-    let index = Index::open(&layout.index, 64 << 20)?;
+    let index = Index::open(&layout.index.path, 64 << 20)?;
     guarded(|| index.require_applied(checkpoint.next_frame))?;
     let mut broken = None;
     let mut builder = Builder::new(&index, Clock::System.now());

@@ -5,7 +5,6 @@
 //! doubt, so it ends all writing.
 
 use std::{
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -24,6 +23,7 @@ use super::{
     checkpoint::{self, Progress},
     codec::Change,
     command::{Command, Reply},
+    disk::Dir,
     feed::Feed,
     index::{Index, IndexError, Removal, guarded},
     journal::{Journal, JournalError},
@@ -50,7 +50,7 @@ const EXPIRE_EVERY: Duration = Duration::from_hours(1);
 /// What the writer, the readers and the rest of the store share.
 pub(crate) struct Shared {
     pub(crate) index: Arc<Index>,
-    pub(crate) index_dir: PathBuf,
+    pub(crate) index_dir: Dir,
     pub(crate) sessions: Arc<Cache<SessionId, SessionView>>,
     pub(crate) user_views: Arc<Cache<UserId, UserView>>,
     pub(crate) users: Arc<Cache<UserId, User>>,
@@ -104,7 +104,7 @@ pub(crate) struct Writer {
     pub(crate) memory: Memory,
     pub(crate) clock: Clock,
     /// Where the disk's free space is asked for.
-    pub(crate) dir: PathBuf,
+    pub(crate) dir: Dir,
     pub(crate) min_free: u64,
     pub(crate) timers: Timers,
     pub(crate) applier: Applier,
@@ -358,8 +358,7 @@ impl Writer {
             return;
         }
         self.timers.disk = Some(Instant::now());
-        let Ok(disk) = rustix::fs::statvfs(&self.dir) else { return };
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let Ok(free) = self.dir.disk.free(&self.dir.path) else { return };
         match self.shared.health() {
             Health::Ready if free < self.min_free => {
                 tracing::error!(free, min_free = self.min_free, "the disk is nearly full; writes are refused");

@@ -121,6 +121,21 @@ fn crates_are_named_only_where_they_belong() {
 }
 
 #[test]
+fn the_store_touches_files_through_its_disk_only() {
+    let mut wrong = Vec::new();
+    for (path, text) in &sources() {
+        let is_its_own = path.starts_with("src/store/") && path != "src/store/disk.rs" && !path.contains("tests");
+        let code = code(text.split("#[cfg(test)]\nmod tests {").next().unwrap());
+        if is_its_own {
+            let direct =
+                ["fs::File,", "fs::read(", "fs::read_dir", "fs::remove", "fs::metadata", "File::open", "OpenOptions"];
+            wrong.extend(direct.iter().filter(|call| code.contains(*call)).map(|call| format!("{path} has {call}")));
+        }
+    }
+    nothing(&wrong);
+}
+
+#[test]
 fn no_file_is_too_long() {
     let mut wrong = Vec::new();
     for (path, text) in &sources() {

@@ -1,11 +1,12 @@
 //! Compaction of the journal: sealed segments written again without what is dead, and the old ones removed later.
 
-use std::{io, os::unix::fs::FileExt, path::Path, time::Duration};
+use std::{io, os::unix::fs::FileExt, time::Duration};
 
 use super::{
     super::{
         OpenError,
         codec::{self, Change},
+        disk::Dir,
     },
     frame::{self, Kind},
     replaced_at,
@@ -38,14 +39,14 @@ pub(crate) struct Rewrite {
 ///
 /// The old file stays: [`remove_replaced`] takes it away later.
 pub(crate) fn rewrite<E: From<OpenError>>(
-    dir: &Path,
+    dir: &Dir,
     segment: &Segment,
     clock: &Clock,
     mut worth: impl FnMut(&Change) -> Result<Worth, E>,
 ) -> Result<Rewrite, E> {
     let mut bytes = vec![0; HEADER];
     let (mut used, mut deleted) = (HEADER, false);
-    let end = segment.walk(|number, payload, offset| {
+    let end = segment.walk(&dir.disk, |number, payload, offset| {
         let changes: Vec<Change> =
             codec::decode(payload).map_err(|error| segment.damaged(offset, error.to_string()))?;
         used += payload.len();
@@ -82,9 +83,9 @@ pub(crate) fn rewrite<E: From<OpenError>>(
 }
 
 /// Writes the file, makes it durable, and only then marks it as complete.
-fn write_complete(dir: &Path, header: &Header, bytes: &[u8]) -> io::Result<()> {
+fn write_complete(dir: &Dir, header: &Header, bytes: &[u8]) -> io::Result<()> {
     // A try that was interrupted before may have left the same name.
-    match std::fs::remove_file(header.path(dir)) {
+    match dir.disk.remove(&header.path(dir)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
@@ -95,17 +96,17 @@ fn write_complete(dir: &Path, header: &Header, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Removes the segments that were replaced at least `keep` ago; gives how many bytes that freed.
-pub(crate) fn remove_replaced(dir: &Path, now: Timestamp, keep: Duration) -> Result<u64, OpenError> {
+pub(crate) fn remove_replaced(dir: &Dir, now: Timestamp, keep: Duration) -> Result<u64, OpenError> {
     let listing = segment::list(dir)?;
     let mut freed = 0;
     for old in &listing.replaced {
         if replaced_at(old, &listing.chain).is_some_and(|at| now.since(at) >= keep) {
-            std::fs::remove_file(&old.path).map_err(|source| OpenError::Io { path: old.path.clone(), source })?;
+            dir.disk.remove(&old.path).map_err(|source| OpenError::Io { path: old.path.clone(), source })?;
             freed += old.length;
         }
     }
     if freed > 0 {
-        segment::sync_dir(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+        dir.sync().map_err(|source| OpenError::Io { path: dir.path.clone(), source })?;
     }
     Ok(freed)
 }

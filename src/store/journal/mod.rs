@@ -8,7 +8,6 @@ mod frame;
 mod segment;
 
 use std::{
-    fs::File,
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -22,6 +21,7 @@ pub(crate) use segment::{Segment, list};
 use super::{
     OpenError,
     codec::{self, Change},
+    disk::{Dir, Disk, DiskFile},
 };
 use crate::clock::{Clock, Timestamp};
 
@@ -53,11 +53,11 @@ impl From<CreateError> for JournalError {
 
 /// The end of the journal, open for writing.
 pub(crate) struct Journal {
-    dir: PathBuf,
+    dir: Dir,
     id: [u8; 16],
     segment_bytes: u64,
     clock: Clock,
-    file: File,
+    file: DiskFile,
     path: PathBuf,
     /// The segment's number.
     number: u64,
@@ -82,7 +82,7 @@ impl Journal {
     /// Opens the journal in `dir` (making it where it is empty), gives every frame from `known.from` on to `replay`, and
     /// cuts a torn end.
     pub(crate) fn open(
-        dir: &Path,
+        dir: &Dir,
         segment_bytes: u64,
         clock: &Clock,
         known: Known,
@@ -93,7 +93,7 @@ impl Journal {
         let listing = segment::list(dir)?;
         for path in &listing.unfinished {
             tracing::info!(path = %path.display(), "removing a segment that was never finished");
-            std::fs::remove_file(path).map_err(|error| io(path, error))?;
+            dir.disk.remove(path).map_err(|error| io(path, error))?;
         }
         let bytes: u64 = listing.chain.iter().map(|segment| segment.length).sum();
         let mut end = (1, None);
@@ -103,19 +103,19 @@ impl Journal {
                 end.0 = next.map_or(end.0, |next| next.header.first_frame);
                 continue;
             }
-            end = read_segment(segment, end.0, next.is_none(), from, &mut replay)?;
+            end = read_segment((&dir.disk, segment), end.0, next.is_none(), from, &mut replay)?;
         }
         let (next_frame, open) = end;
         if next_frame < known.next_frame {
-            return Err(ends_early(listing.chain.last(), dir, next_frame, open, known));
+            return Err(ends_early(listing.chain.last(), &dir.path, next_frame, open, known));
         }
         let mut journal = Self {
-            dir: dir.to_owned(),
+            dir: dir.clone(),
             id: [0; 16],
             segment_bytes,
             clock: clock.clone(),
-            file: File::open(dir).map_err(|error| io(dir, error))?,
-            path: dir.to_owned(),
+            file: dir.disk.open_to_read(&dir.path).map_err(|error| io(&dir.path, error))?,
+            path: dir.path.clone(),
             number: 0,
             sealed: true,
             offset: 0,
@@ -123,7 +123,7 @@ impl Journal {
             buffer: Vec::new(),
         };
         match listing.chain.last() {
-            None => getrandom::fill(&mut journal.id).map_err(|error| io(dir, error.into()))?,
+            None => getrandom::fill(&mut journal.id).map_err(|error| io(&dir.path, error.into()))?,
             Some(last) => {
                 journal.id = last.header.journal;
                 journal.number = last.header.number;
@@ -137,12 +137,12 @@ impl Journal {
             }
         }
         if journal.sealed {
-            journal.create_next().map_err(|error| io(dir, error.into()))?;
+            journal.create_next().map_err(|error| io(&dir.path, error.into()))?;
         }
         // Only now: what was read instead of them is whole.
         for path in &listing.passed_over {
             tracing::info!(path = %path.display(), "removing a rewritten segment of a copy; the older one has everything");
-            std::fs::remove_file(path).map_err(|error| io(path, error))?;
+            dir.disk.remove(path).map_err(|error| io(path, error))?;
         }
         Ok(journal)
     }
@@ -229,12 +229,12 @@ impl Journal {
     /// Removes whatever stands behind the last whole frame.
     fn cut(&self) -> io::Result<()> {
         self.file.set_len(self.offset)?;
-        segment::preallocate(&self.file, self.segment_bytes.max(self.offset))?;
+        self.file.reserve(self.segment_bytes.max(self.offset))?;
         self.file.sync_all()
     }
 
     fn take_over(&mut self, last: &Segment, offset: usize, torn: bool) -> io::Result<()> {
-        self.file = File::options().read(true).write(true).open(&last.path)?;
+        self.file = self.dir.disk.open(&last.path)?;
         self.path.clone_from(&last.path);
         self.offset = offset as u64;
         self.sealed = false;
@@ -267,7 +267,7 @@ impl Journal {
 /// Reads one segment of the chain; gives the number of the frame after it and, for an open end, its offset and whether
 /// it is torn.
 fn read_segment(
-    segment: &Segment,
+    (disk, segment): (&Disk, &Segment),
     expected: u64,
     is_last: bool,
     from: u64,
@@ -279,7 +279,7 @@ fn read_segment(
         );
     }
     let mut next_frame = expected;
-    let end = segment.walk(|number, payload, offset| {
+    let end = segment.walk(disk, |number, payload, offset| {
         next_frame = number + 1;
         if number < from {
             return Ok(());
@@ -314,7 +314,7 @@ fn ends_early(
 
 /// Reads the whole chain without changing anything, for `check`: gives every frame to `each`, and the next number.
 pub(crate) fn read_all(
-    dir: &Path,
+    dir: &Dir,
     mut progress: impl FnMut(u64),
     mut each: impl FnMut(u64, Vec<Change>) -> Result<(), OpenError>,
 ) -> Result<u64, OpenError> {
@@ -322,7 +322,7 @@ pub(crate) fn read_all(
     let mut expected = 1;
     for (index, segment) in listing.chain.iter().enumerate() {
         let is_last = index + 1 == listing.chain.len();
-        expected = read_segment(segment, expected, is_last, 0, &mut each)?.0;
+        expected = read_segment((&dir.disk, segment), expected, is_last, 0, &mut each)?.0;
         progress(segment.length);
     }
     Ok(expected)

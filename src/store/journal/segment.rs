@@ -5,15 +5,17 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{File, OpenOptions},
-    io::{self, Read},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    io,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 
 use super::{
-    super::OpenError,
+    super::{
+        OpenError,
+        disk::{Dir, Disk, DiskFile},
+    },
     frame::{self, Found, Kind, Seed},
 };
 use crate::clock::Timestamp;
@@ -141,61 +143,40 @@ impl Header {
     }
 
     /// Where a segment with this header stands.
-    pub(crate) fn path(&self, dir: &Path) -> PathBuf {
-        dir.join(format!("{:010}.{:03}.journal", self.number, self.generation))
+    pub(crate) fn path(&self, dir: &Dir) -> PathBuf {
+        dir.join(&format!("{:010}.{:03}.journal", self.number, self.generation))
     }
 
     /// Makes the segment's file, preallocated to `length` bytes, and makes it durable with its directory entry.
-    pub(crate) fn create(&self, dir: &Path, length: u64) -> Result<File, CreateError> {
+    pub(crate) fn create(&self, dir: &Dir, length: u64) -> Result<DiskFile, CreateError> {
         let path = self.path(dir);
-        let mut options = OpenOptions::new();
-        let file =
-            options.read(true).write(true).create_new(true).mode(0o600).open(&path).map_err(CreateError::NoRoom)?;
-        if let Err(error) = preallocate(&file, length).and_then(|()| file.write_all_at(&self.encode(), 0)) {
+        let file = dir.disk.create(&path).map_err(CreateError::NoRoom)?;
+        if let Err(error) = file.reserve(length).and_then(|()| file.write_all_at(&self.encode(), 0)) {
             // A file without its space would only be in the way of the next try.
-            let _ = std::fs::remove_file(&path);
+            let _ = dir.disk.remove(&path);
             return Err(CreateError::NoRoom(error));
         }
-        file.sync_all().and_then(|()| sync_dir(dir)).map_err(CreateError::NotSynced)?;
+        file.sync_all().and_then(|()| dir.sync()).map_err(CreateError::NotSynced)?;
         Ok(file)
     }
 
     /// Writes this header over the one of `file`, and makes it durable.
-    pub(crate) fn replace(&self, file: &File) -> io::Result<()> {
+    pub(crate) fn replace(&self, file: &DiskFile) -> io::Result<()> {
         file.write_all_at(&self.encode(), 0)?;
         file.sync_all()
     }
 }
 
-/// Reserves `length` bytes that read as zeros, so that a write within them does not meet a full disk.
-pub(crate) fn preallocate(file: &File, length: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, length) {
-        Ok(()) => Ok(()),
-        // A file system that can't reserve still has the floor of free space before it.
-        Err(rustix::io::Errno::OPNOTSUPP) => {
-            let now = file.metadata()?.len();
-            if now < length { file.set_len(length) } else { Ok(()) }
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Makes the entries of a directory durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
 /// Reads the directory and finds the chain.
-pub(crate) fn list(dir: &Path) -> Result<Listing, OpenError> {
+pub(crate) fn list(dir: &Dir) -> Result<Listing, OpenError> {
     let mut listing = Listing::default();
     let mut by_number: BTreeMap<u64, Vec<Segment>> = BTreeMap::new();
-    let io = |source| OpenError::Io { path: dir.to_owned(), source };
-    for entry in std::fs::read_dir(dir).map_err(io)? {
-        let path = entry.map_err(io)?.path();
+    let io = |source| OpenError::Io { path: dir.path.clone(), source };
+    for path in dir.disk.list(&dir.path).map_err(io)? {
         if path.extension().is_none_or(|extension| extension != "journal") {
             continue;
         }
-        match read_header(&path)? {
+        match read_header(&dir.disk, &path)? {
             Some(segment) => by_number.entry(segment.header.number).or_default().push(segment),
             None => listing.unfinished.push(path),
         }
@@ -207,7 +188,7 @@ pub(crate) fn list(dir: &Path) -> Result<Listing, OpenError> {
         }
         // A copy may have a rewritten segment and lack what came between the two: an older generation lacks nothing.
         // What was rewritten in this very directory comes after the copying, so it lacks nothing either.
-        if generations.len() > 1 && generations.last().is_some_and(Segment::is_copy) {
+        if generations.len() > 1 && generations.last().is_some_and(|newest| newest.is_copy(&dir.disk)) {
             listing.passed_over.extend(generations.drain(1..).map(|newer| newer.path));
         }
         let Some(newest) = generations.pop() else { continue };
@@ -227,12 +208,12 @@ pub(crate) fn list(dir: &Path) -> Result<Listing, OpenError> {
 }
 
 /// The segment at `path`; nothing where its making was interrupted.
-fn read_header(path: &Path) -> Result<Option<Segment>, OpenError> {
+fn read_header(disk: &Disk, path: &Path) -> Result<Option<Segment>, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
+    let file = disk.open_to_read(path).map_err(io)?;
+    let length = file.length().map_err(io)?;
     let mut bytes = [0; HEADER];
-    match file.read_exact(&mut bytes) {
+    match file.read_exact_at(&mut bytes, 0) {
         Ok(()) if bytes == [0; HEADER] => return Ok(None),
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -248,9 +229,10 @@ impl Segment {
     /// Bytes that no interrupted write explains are [`OpenError::Damaged`].
     pub(crate) fn walk<E: From<OpenError>>(
         &self,
+        disk: &Disk,
         mut each: impl FnMut(u64, &[u8], usize) -> Result<(), E>,
     ) -> Result<End, E> {
-        let bytes = std::fs::read(&self.path).map_err(|source| OpenError::Io { path: self.path.clone(), source })?;
+        let bytes = disk.read(&self.path).map_err(|source| OpenError::Io { path: self.path.clone(), source })?;
         let seed = self.header.seed();
         let mut offset = HEADER;
         let mut expected = self.header.first_frame;
@@ -273,7 +255,7 @@ impl Segment {
                 }
                 Found::Damaged(what) => return Err(self.damaged(offset, what).into()),
                 found @ (Found::Nothing | Found::Torn) => {
-                    if frame::next_whole(seed, &bytes, offset).is_some() && !self.is_copy() {
+                    if frame::next_whole(seed, &bytes, offset).is_some() && !self.is_copy(disk) {
                         return Err(self.damaged(offset, "a frame is missing, and whole ones follow").into());
                     }
                     let rest = bytes.get(offset..).unwrap_or(&[]);
@@ -289,9 +271,8 @@ impl Segment {
     /// A copy of a file that grows has each page as it was when the copy came to it: a page that was read before a frame
     /// was written to it, and behind it a page that was read later. Whatever stands behind such a gap came after the copy
     /// began, so it is cut as a torn end is; in the original file, a gap is damage.
-    fn is_copy(&self) -> bool {
-        let born = std::fs::metadata(&self.path).and_then(|metadata| metadata.created()).ok();
-        let born = born.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    fn is_copy(&self, disk: &Disk) -> bool {
+        let born = disk.born(&self.path);
         let made = u64::try_from(self.header.created_at.0).map(Duration::from_micros);
         // Where the file system keeps no birth time, nothing shows that it is a copy.
         matches!((born, made), (Some(born), Ok(made)) if born.abs_diff(made) > MADE_WITHIN)
@@ -307,6 +288,12 @@ impl Segment {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+
+    fn dir() -> (tempfile::TempDir, Dir) {
+        let keep = tempfile::tempdir().unwrap();
+        let dir = Dir::of(keep.path());
+        (keep, dir)
+    }
 
     fn header(number: u64, generation: u32) -> Header {
         Header {
@@ -326,57 +313,57 @@ mod tests {
 
     #[test]
     fn the_newest_complete_generation_of_each_number_is_the_chain() {
-        let dir = tempfile::tempdir().unwrap();
+        let (_keep, dir) = dir();
         let original = |number, generation| Header { created_at: Clock::System.now(), ..header(number, generation) };
         for (number, generation) in [(1, 0), (2, 0), (2, 1), (3, 0)] {
-            original(number, generation).create(dir.path(), 4096).unwrap();
+            original(number, generation).create(&dir, 4096).unwrap();
         }
-        Header { complete: false, ..original(3, 1) }.create(dir.path(), 4096).unwrap();
-        std::fs::write(dir.path().join("0000000004.000.journal"), [0; 100]).unwrap();
-        let listing = list(dir.path()).unwrap();
+        Header { complete: false, ..original(3, 1) }.create(&dir, 4096).unwrap();
+        std::fs::write(dir.join("0000000004.000.journal"), [0; 100]).unwrap();
+        let listing = list(&dir).unwrap();
         assert_eq!(numbers(&listing), [(1, 0), (2, 1), (3, 0)]);
         assert_eq!((listing.replaced.len(), listing.unfinished.len()), (1, 2));
     }
 
     #[test]
     fn p7_a_copy_begins_with_the_oldest_generation_that_it_has() {
-        let dir = tempfile::tempdir().unwrap();
+        let (_keep, dir) = dir();
         for generation in [0, 1] {
             // A copy's file was not born at the time in its header.
-            header(1, generation).create(dir.path(), 4096).unwrap();
+            header(1, generation).create(&dir, 4096).unwrap();
         }
-        let listing = list(dir.path()).unwrap();
+        let listing = list(&dir).unwrap();
         assert_eq!((numbers(&listing), listing.passed_over.len()), (vec![(1, 0)], 1));
     }
 
     #[test]
     fn what_was_compacted_in_a_copy_stays_compacted() {
-        let dir = tempfile::tempdir().unwrap();
-        header(1, 0).create(dir.path(), 4096).unwrap();
-        Header { created_at: Clock::System.now(), ..header(1, 1) }.create(dir.path(), 4096).unwrap();
-        let listing = list(dir.path()).unwrap();
+        let (_keep, dir) = dir();
+        header(1, 0).create(&dir, 4096).unwrap();
+        Header { created_at: Clock::System.now(), ..header(1, 1) }.create(&dir, 4096).unwrap();
+        let listing = list(&dir).unwrap();
         assert_eq!((numbers(&listing), listing.replaced.len()), (vec![(1, 1)], 1));
     }
 
     #[test]
     fn a_missing_segment_is_an_error_that_names_it() {
-        let dir = tempfile::tempdir().unwrap();
+        let (_keep, dir) = dir();
         for number in [1, 3] {
-            header(number, 0).create(dir.path(), 4096).unwrap();
+            header(number, 0).create(&dir, 4096).unwrap();
         }
-        let error = list(dir.path()).unwrap_err().to_string();
+        let error = list(&dir).unwrap_err().to_string();
         assert!(error.contains("0000000002.000.journal") && error.contains("missing"), "{error}");
     }
 
     #[test]
     fn a_header_with_a_flipped_bit_is_damage() {
-        let dir = tempfile::tempdir().unwrap();
+        let (_keep, dir) = dir();
         let bytes = header(1, 0).encode();
         for bit in 0..HEADER * 8 {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(Header::decode(&flipped, dir.path()).is_err(), "bit {bit}");
+            assert!(Header::decode(&flipped, &dir.path).is_err(), "bit {bit}");
         }
-        assert_eq!(Header::decode(&bytes, dir.path()).unwrap(), header(1, 0));
+        assert_eq!(Header::decode(&bytes, &dir.path).unwrap(), header(1, 0));
     }
 }
