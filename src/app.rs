@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use crate::{
-    admission::{rate::Rates, slots::Slots},
+    admission::{rate::Rates, slots::Slots, streams::Streams},
     auth::Auth,
     chat::{Chat, Parts},
     clock::Clock,
@@ -61,6 +61,7 @@ impl App {
             store: Arc::clone(&store),
             rates: Arc::clone(&rates),
             slots: slots.clone(),
+            streams: Streams::new(config.limits.clone()),
             backend,
             clock: clock.clone(),
             idempotency_window: config.chat.idempotency_window,

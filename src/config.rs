@@ -258,6 +258,8 @@ pub struct TierLimits {
     pub messages_per_minute: u32,
     /// Requests a minute.
     pub requests_per_minute: u32,
+    /// Event streams at once.
+    pub streams: u32,
 }
 
 /// How log lines look.
@@ -378,9 +380,9 @@ impl Default for ConcurrencyConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
-            free: TierLimits { messages_per_minute: 30, requests_per_minute: 300 },
-            premium: TierLimits { messages_per_minute: 120, requests_per_minute: 1_200 },
-            unlimited: TierLimits { messages_per_minute: 0, requests_per_minute: 0 },
+            free: TierLimits { messages_per_minute: 30, requests_per_minute: 300, streams: 32 },
+            premium: TierLimits { messages_per_minute: 120, requests_per_minute: 1_200, streams: 128 },
+            unlimited: TierLimits { messages_per_minute: 0, requests_per_minute: 0, streams: 0 },
         }
     }
 }

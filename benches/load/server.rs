@@ -11,10 +11,11 @@ use tempfile::TempDir;
 
 /// Set for every server: no limits for users, hashes that cost nothing, connections that
 /// stay open while nothing is asked on them, and short conversations for the model.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 10] = [
     "server.header_timeout_ms=600000",
     "limits.free.messages_per_minute=0",
     "limits.free.requests_per_minute=0",
+    "limits.free.streams=0",
     "auth.argon2.memory_kib=8",
     "auth.argon2.iterations=1",
     "log.level=error",

@@ -5,6 +5,7 @@
 //! in whole numbers: no rounding adds up to a free request.
 
 use std::{
+    fmt,
     num::NonZeroUsize,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -12,11 +13,8 @@ use std::{
 
 use lru::LruCache;
 
-use crate::{
-    config::{LimitsConfig, TierLimits},
-    id::UserId,
-    store::Tier,
-};
+use super::limits_of;
+use crate::{config::LimitsConfig, id::UserId, store::Tier};
 
 /// How many users' buckets are kept; the user who was quiet longest is forgotten first, and has full buckets again.
 const USERS_MAX: usize = 65_536;
@@ -29,12 +27,34 @@ const USERS_PER_SHARD: NonZeroUsize = NonZeroUsize::new(USERS_MAX / SHARDS).expe
 /// One token in the unit of [`Bucket::taken`]: of it, a limit of n a minute regains exactly n in a nanosecond.
 const TOKEN: u128 = 60_000_000_000;
 
-/// The user is over the limit; the next try succeeds after this.
+/// The user is over a limit; the next try succeeds after the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("over the rate limit")]
+#[error("over the limit of {per_minute} {what} a minute")]
 pub struct OverLimit {
+    /// Of what there was too much.
+    pub what: Charged,
+    /// How many a minute are allowed.
+    pub per_minute: u32,
     /// How long to wait.
     pub retry_after: Duration,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Charged {
+    /// Requests of any kind.
+    Requests,
+    /// New messages and retries.
+    Messages,
+}
+
+impl fmt::Display for Charged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requests => "requests",
+            Self::Messages => "messages",
+        })
+    }
 }
 
 /// Buckets of all users that were lately active.
@@ -71,8 +91,8 @@ impl Rates {
     /// # Errors
     /// [`OverLimit`] where the user has made too many; the refused one is not counted.
     pub fn charge_request(&self, user: UserId, tier: Tier) -> Result<(), OverLimit> {
-        let per_minute = self.limits_of(tier).requests_per_minute;
-        self.charge(user, per_minute, |buckets| &mut buckets.requests, Instant::now())
+        let per_minute = limits_of(&self.limits, tier).requests_per_minute;
+        self.charge(user, per_minute, Charged::Requests, Instant::now())
     }
 
     /// Counts one new message.
@@ -80,13 +100,13 @@ impl Rates {
     /// # Errors
     /// [`OverLimit`] where the user has sent too many; the refused one is not counted.
     pub fn charge_message(&self, user: UserId, tier: Tier) -> Result<(), OverLimit> {
-        let per_minute = self.limits_of(tier).messages_per_minute;
-        self.charge(user, per_minute, |buckets| &mut buckets.messages, Instant::now())
+        let per_minute = limits_of(&self.limits, tier).messages_per_minute;
+        self.charge(user, per_minute, Charged::Messages, Instant::now())
     }
 
     /// Takes the charge for a message back that was not taken.
     pub fn refund_message(&self, user: UserId, tier: Tier) {
-        if self.limits_of(tier).messages_per_minute > 0 {
+        if limits_of(&self.limits, tier).messages_per_minute > 0 {
             let mut shard = self.shard(user);
             if let Some(buckets) = shard.get_mut(&user) {
                 buckets.messages.taken = buckets.messages.taken.saturating_sub(TOKEN);
@@ -94,25 +114,17 @@ impl Rates {
         }
     }
 
-    fn limits_of(&self, tier: Tier) -> TierLimits {
-        match tier {
-            Tier::Free => self.limits.free,
-            Tier::Premium => self.limits.premium,
-            Tier::Unlimited => self.limits.unlimited,
-        }
-    }
-
-    fn charge(
-        &self,
-        user: UserId,
-        per_minute: u32,
-        which: fn(&mut Buckets) -> &mut Bucket,
-        now: Instant,
-    ) -> Result<(), OverLimit> {
+    fn charge(&self, user: UserId, per_minute: u32, what: Charged, now: Instant) -> Result<(), OverLimit> {
         if per_minute == 0 {
             return Ok(());
         }
-        which(self.shard(user).get_or_insert_mut(user, || Buckets::full(now))).take(per_minute, now)
+        let mut shard = self.shard(user);
+        let buckets = shard.get_or_insert_mut(user, || Buckets::full(now));
+        let bucket = match what {
+            Charged::Requests => &mut buckets.requests,
+            Charged::Messages => &mut buckets.messages,
+        };
+        bucket.take(per_minute, now).map_err(|retry_after| OverLimit { what, per_minute, retry_after })
     }
 
     fn shard(&self, user: UserId) -> MutexGuard<'_, LruCache<UserId, Buckets>> {
@@ -130,8 +142,8 @@ impl Buckets {
 }
 
 impl Bucket {
-    /// Takes one token from a bucket of `per_minute`, which is not 0.
-    fn take(&mut self, per_minute: u32, now: Instant) -> Result<(), OverLimit> {
+    /// Takes one token from a bucket of `per_minute`, which is not 0; the error is the wait for the next one.
+    fn take(&mut self, per_minute: u32, now: Instant) -> Result<(), Duration> {
         let per_minute = u128::from(per_minute);
         let capacity = per_minute * TOKEN;
         // A user who comes down from a larger bucket owes no more than the smaller one holds.
@@ -144,7 +156,7 @@ impl Bucket {
             return Ok(());
         }
         let nanos = u64::try_from(missing.div_ceil(per_minute)).expect("one token takes a minute at most");
-        Err(OverLimit { retry_after: Duration::from_nanos(nanos) })
+        Err(Duration::from_nanos(nanos))
     }
 }
 
@@ -155,13 +167,13 @@ mod tests {
     const NANO: Duration = Duration::from_nanos(1);
 
     fn messages(rates: &Rates, user: UserId, tier: Tier, now: Instant) -> Result<(), OverLimit> {
-        let per_minute = rates.limits_of(tier).messages_per_minute;
-        rates.charge(user, per_minute, |buckets| &mut buckets.messages, now)
+        let per_minute = limits_of(&rates.limits, tier).messages_per_minute;
+        rates.charge(user, per_minute, Charged::Messages, now)
     }
 
     fn requests(rates: &Rates, user: UserId, tier: Tier, now: Instant) -> Result<(), OverLimit> {
-        let per_minute = rates.limits_of(tier).requests_per_minute;
-        rates.charge(user, per_minute, |buckets| &mut buckets.requests, now)
+        let per_minute = limits_of(&rates.limits, tier).requests_per_minute;
+        rates.charge(user, per_minute, Charged::Requests, now)
     }
 
     fn rates() -> Rates {
@@ -179,7 +191,7 @@ mod tests {
         let next = start + over.retry_after;
         assert_eq!(
             messages(&rates, user, Tier::Free, next.checked_sub(NANO).unwrap()),
-            Err(OverLimit { retry_after: NANO })
+            Err(OverLimit { what: Charged::Messages, per_minute: 30, retry_after: NANO })
         );
         assert_eq!(messages(&rates, user, Tier::Free, next), Ok(()));
         assert!(messages(&rates, user, Tier::Free, next).is_err());
@@ -224,10 +236,10 @@ mod tests {
         let now = Instant::now();
         let mut bucket = Bucket { taken: 0, at: now };
         assert_eq!(bucket.take(1, now), Ok(()));
-        assert_eq!(bucket.take(1, now), Err(OverLimit { retry_after: Duration::from_mins(1) }));
+        assert_eq!(bucket.take(1, now), Err(Duration::from_mins(1)));
         assert_eq!(bucket.take(u32::MAX, now), Ok(()));
         bucket.taken = u128::from(u32::MAX) * TOKEN;
-        assert_eq!(bucket.take(u32::MAX, now), Err(OverLimit { retry_after: Duration::from_nanos(14) }));
+        assert_eq!(bucket.take(u32::MAX, now), Err(Duration::from_nanos(14)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    admission::{rate::OverLimit, slots::Overloaded},
+    admission::{rate::OverLimit, slots::Overloaded, streams::TooManyStreams},
     id::{MessageId, SessionId},
     store::StoreError,
 };
@@ -17,6 +17,9 @@ pub enum ChatError {
     /// This user sends too much.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
+    /// This user follows too much at once.
+    #[error(transparent)]
+    TooManyStreams(#[from] TooManyStreams),
     /// Everybody together sends too much.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),

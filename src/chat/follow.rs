@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{ChatError, Inner, OwnedSession, Update, turn::DELETED};
 use crate::{
+    admission::streams::StreamPlace,
     auth::Identity,
     clock::Timestamp,
     id::{Seq, SessionId, UserId},
@@ -33,6 +34,8 @@ const BLOCK: usize = 100;
 /// A stream. It ends with its login, with its session, when the server stops, or when its client is too slow.
 pub struct Follow {
     inner: Arc<Inner>,
+    /// Given back with the stream.
+    _place: StreamPlace,
     feed: Subscription,
     scope: Scope,
     owner: UserId,
@@ -83,7 +86,15 @@ struct Position {
 
 impl Follow {
     /// Follows one session; with `after`, from the message behind that one on.
-    pub(super) fn session(inner: &Arc<Inner>, caller: &Identity, session: OwnedSession, after: Option<Seq>) -> Self {
+    ///
+    /// # Errors
+    /// `TooManyStreams`.
+    pub(super) fn session(
+        inner: &Arc<Inner>,
+        caller: &Identity,
+        session: OwnedSession,
+        after: Option<Seq>,
+    ) -> Result<Self, ChatError> {
         let sessions = VecDeque::from([session.id()]);
         Self::new(inner, caller, Scope::Session(session.id()), Step::Begin { sessions, after })
     }
@@ -91,9 +102,9 @@ impl Follow {
     /// Follows all of the caller's sessions.
     ///
     /// # Errors
-    /// The store's.
+    /// `TooManyStreams`; the store's.
     pub(super) async fn user(inner: &Arc<Inner>, caller: &Identity) -> Result<Self, ChatError> {
-        let mut follow = Self::new(inner, caller, Scope::User, Step::Over);
+        let mut follow = Self::new(inner, caller, Scope::User, Step::Over)?;
         let sessions = inner.parts.store.sessions(caller.id(), None, SESSIONS_TOLD).await?;
         let sessions = sessions.iter().map(|session| session.id).collect();
         follow.step = Step::Begin { sessions, after: None };
@@ -101,10 +112,13 @@ impl Follow {
     }
 
     /// Begins to listen for a turn that is not there yet: nothing of it is missed.
-    pub(super) fn turn_to_come(inner: &Arc<Inner>, caller: &Identity) -> Self {
-        let mut follow = Self::new(inner, caller, Scope::User, Step::Live);
+    ///
+    /// # Errors
+    /// `TooManyStreams`.
+    pub(super) fn turn_to_come(inner: &Arc<Inner>, caller: &Identity) -> Result<Self, ChatError> {
+        let mut follow = Self::new(inner, caller, Scope::User, Step::Live)?;
         follow.feed.outlives_stop();
-        follow
+        Ok(follow)
     }
 
     /// Follows `turn` from here on. `known`: it was there before, so it is told from the log.
@@ -114,10 +128,12 @@ impl Follow {
         self
     }
 
-    fn new(inner: &Arc<Inner>, caller: &Identity, scope: Scope, step: Step) -> Self {
+    fn new(inner: &Arc<Inner>, caller: &Identity, scope: Scope, step: Step) -> Result<Self, ChatError> {
+        let place = inner.parts.streams.open(caller.id(), caller.user().tier)?;
         let spread = u64::from(caller.token().bytes()[15]) * BEAT_SPREAD_MS / 256;
-        Self {
+        Ok(Self {
             inner: Arc::clone(inner),
+            _place: place,
             feed: inner.parts.store.subscribe(caller.id()),
             scope,
             owner: caller.id(),
@@ -129,7 +145,7 @@ impl Follow {
             beat: Duration::from_millis(BEAT_MS + spread),
             told_at: Instant::now(),
             looks_now: false,
-        }
+        })
     }
 
     /// What comes next; nothing at the end. Dropping the future may lose what it was about to tell, so a stream whose

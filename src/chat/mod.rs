@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 pub use update::Update;
 
 use crate::{
-    admission::{rate::Rates, slots::Slots},
+    admission::{rate::Rates, slots::Slots, streams::Streams},
     auth::Identity,
     clock::{Clock, Timestamp},
     id::{Seq, SessionId, UserId},
@@ -96,6 +96,8 @@ pub struct Parts {
     pub rates: Arc<Rates>,
     /// How many replies are made at once.
     pub slots: Slots,
+    /// How many streams users may have.
+    pub streams: Streams,
     /// What makes them.
     pub backend: Backend,
     /// The time.
@@ -233,7 +235,7 @@ impl Chat {
     /// Dropping the future, or the stream, changes nothing once the message is stored.
     ///
     /// # Errors
-    /// As [`Chat::send`], for what comes before the message is stored.
+    /// `TooManyStreams`; as [`Chat::send`], for what comes before the message is stored.
     pub async fn send_and_follow(
         &self,
         caller: &Identity,
@@ -242,7 +244,7 @@ impl Chat {
         key: Option<&str>,
     ) -> Result<Follow, ChatError> {
         self.goes_on()?;
-        let follow = Follow::turn_to_come(&self.inner, caller);
+        let follow = Follow::turn_to_come(&self.inner, caller)?;
         let started = turn::send(&self.inner, caller, target, content, key).await?;
         Ok(follow.narrow(started.turn, started.repeated))
     }
@@ -270,15 +272,17 @@ impl Chat {
     }
 
     /// The stream of one session; with `after`, from the message behind that one on.
-    #[must_use]
-    pub fn follow(&self, caller: &Identity, session: OwnedSession, after: Option<Seq>) -> Follow {
+    ///
+    /// # Errors
+    /// `TooManyStreams`.
+    pub fn follow(&self, caller: &Identity, session: OwnedSession, after: Option<Seq>) -> Result<Follow, ChatError> {
         Follow::session(&self.inner, caller, session, after)
     }
 
     /// The stream of all of the caller's sessions.
     ///
     /// # Errors
-    /// The store's.
+    /// `TooManyStreams`; the store's.
     pub async fn follow_all(&self, caller: &Identity) -> Result<Follow, ChatError> {
         Follow::user(&self.inner, caller).await
     }

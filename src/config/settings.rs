@@ -199,10 +199,13 @@ pub static SETTINGS: &[Setting] = &[
     ms("concurrency.queue_timeout_ms", |c| &mut c.concurrency.queue_timeout, 0, 60_000),
     messages("limits.free.messages_per_minute", |c| &mut c.limits.free.messages_per_minute),
     requests("limits.free.requests_per_minute", |c| &mut c.limits.free.requests_per_minute),
+    streams("limits.free.streams", |c| &mut c.limits.free.streams),
     messages("limits.premium.messages_per_minute", |c| &mut c.limits.premium.messages_per_minute),
     requests("limits.premium.requests_per_minute", |c| &mut c.limits.premium.requests_per_minute),
+    streams("limits.premium.streams", |c| &mut c.limits.premium.streams),
     messages("limits.unlimited.messages_per_minute", |c| &mut c.limits.unlimited.messages_per_minute),
     requests("limits.unlimited.requests_per_minute", |c| &mut c.limits.unlimited.requests_per_minute),
+    streams("limits.unlimited.streams", |c| &mut c.limits.unlimited.streams),
     text("log.level", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"", set_level, |config| {
         config.log.level.to_string()
     }),
@@ -240,6 +243,10 @@ const fn messages(key: &'static str, at: fn(&mut Config) -> &mut u32) -> Setting
 
 const fn requests(key: &'static str, at: fn(&mut Config) -> &mut u32) -> Setting {
     small(key, at, (0, 10_000_000), "requests")
+}
+
+const fn streams(key: &'static str, at: fn(&mut Config) -> &mut u32) -> Setting {
+    small(key, at, (0, 1_000_000), "streams")
 }
 
 const fn ms(key: &'static str, at: fn(&mut Config) -> &mut Duration, least: u64, most: u64) -> Setting {

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::response::{ApiResponse, Body};
 use crate::{
-    admission::{rate::OverLimit, slots::Overloaded},
+    admission::{rate::OverLimit, slots::Overloaded, streams::TooManyStreams},
     auth::AuthError,
     chat::ChatError,
     id::{MessageId, SessionId},
@@ -169,9 +169,9 @@ impl Problem {
 
     /// 429, with the time of the next try.
     pub(super) fn over_limit(over: OverLimit) -> Self {
-        let problem =
-            Self::new(&OVER_LIMIT, "You are sending faster than your limit; please wait a moment and try again.");
-        problem.retry_after(over.retry_after)
+        let OverLimit { what, per_minute, retry_after } = over;
+        let detail = format!("Your limit is {per_minute} {what} a minute; please wait a moment and try again.");
+        Self::new(&OVER_LIMIT, detail).retry_after(retry_after)
     }
 
     /// 500 for a fault of ours.
@@ -315,6 +315,10 @@ impl From<ChatError> for Problem {
         match error {
             ChatError::NotOwner(_) => Self::not_owner(),
             ChatError::OverLimit(over) => Self::over_limit(over),
+            ChatError::TooManyStreams(TooManyStreams { max, retry_after }) => {
+                let detail = format!("Your limit is {max} event streams at once; please close another tab first.");
+                Self::new(&OVER_LIMIT, detail).retry_after(retry_after)
+            }
             ChatError::Overloaded(Overloaded { retry_after }) => Self::unavailable(
                 "Many people are chatting right now, so this was not taken; please send it again in a moment.",
                 retry_after,

@@ -1,8 +1,10 @@
 //! Limits: one user's excess is refused with 429, everybody's with 503, and nothing of it is stored.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
-use crate::support::{Response, Server, at_once, each, text};
+use crate::support::{Events, PASSWORD, Response, Server, at_once, each, text};
 
 #[track_caller]
 fn waits(refused: &Response, most: u64) {
@@ -68,6 +70,88 @@ fn a_user_who_asks_too_often_is_refused_and_may_still_leave() {
     amina.get("/api/v1/chat/health").expect(200);
     amina.post("/api/v1/auth/logout", &json!({})).expect(204);
     assert_eq!(amina.get("/api/v1/auth/me").status, 401);
+}
+
+#[test]
+fn a_limit_says_which_it_is() {
+    let server = Server::start(&["limits.free.messages_per_minute=1", "limits.free.requests_per_minute=6"]);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    amina.say(&session, "one");
+    let over = |refused: Response| text(&refused.expect(429).json()["detail"]);
+    let detail = over(amina.try_say(&session, "two"));
+    assert!(detail.starts_with("Your limit is 1 messages a minute"), "{detail}");
+    (0..3).for_each(|_| drop(amina.get("/api/v1/auth/me").expect(200)));
+    let detail = over(amina.get("/api/v1/auth/me"));
+    assert!(detail.starts_with("Your limit is 6 requests a minute"), "{detail}");
+}
+
+/// The server's open streams.
+fn streams(server: &Server) -> u64 {
+    server.client().get("/ready").expect(200).json()["parts"]["streams"].as_u64().unwrap()
+}
+
+#[test]
+fn p6_one_user_has_no_more_streams_than_the_limit_and_gets_the_places_back() {
+    let server = Server::start(&["limits.free.streams=3", "limits.premium.streams=4"]);
+    let (mut amina, _) = server.user("amina");
+    let (mut bela, _) = server.user("bela");
+    let (session, other) = (amina.session(), bela.session());
+    let of_session = format!("/api/v1/sessions/{session}/events");
+    let mut open: Vec<Events> = ["/api/v1/events", &of_session, &of_session].map(|path| amina.events(path)).into();
+    for path in ["/api/v1/events", &of_session] {
+        let refused = amina.get(path);
+        waits(&refused, 5);
+        assert!(text(&refused.json()["detail"]).starts_with("Your limit is 3 event streams at once"));
+    }
+    let refused = amina.say_and_follow(&session, "canary-over", &[]);
+    assert_eq!(refused.head.status, 429, "a send that is to be a stream is refused");
+    assert_eq!(amina.page(&session, "")["head"], 0, "before anything of it is stored");
+    // Everything else of this user, and the streams of others, go on.
+    amina.say(&session, "hello");
+    assert_eq!(amina.send("HEAD", "/api/v1/events", &[], None).unwrap().status, 429);
+    assert_eq!(bela.events(&format!("/api/v1/sessions/{other}/events")).head.status, 200);
+    server.command(&["user", "tier", "amina", "premium"], "").ok();
+    open.push(amina.events("/api/v1/events"));
+    assert_eq!(open[3].head.status, 200);
+    waits(&amina.get("/api/v1/events"), 5);
+    // A place is given back when its stream ends, whoever ended it; a client that is gone is noticed at once.
+    let begun = Instant::now();
+    drop(open);
+    while streams(&server) > 0 {
+        // A quiet stream is written to every 15 s at the earliest, and it takes two writes to see that a client has gone.
+        assert!(begun.elapsed() < Duration::from_secs(30), "a stream's end was only noticed by its beats");
+        std::thread::yield_now();
+    }
+    let again: Vec<_> = (0..4).map(|_| amina.events(&of_session)).collect();
+    assert!(again.iter().all(|stream| stream.head.status == 200));
+    amina.delete(&format!("/api/v1/sessions/{session}")).expect(204);
+    for stream in again {
+        stream.rest();
+    }
+    while streams(&server) > 0 {
+        std::thread::yield_now();
+    }
+    let login = json!({"username": "amina", "password": PASSWORD});
+    server.client().post("/api/v1/auth/login", &login).expect(200);
+    server.is_calm();
+}
+
+#[test]
+fn p6_of_a_thousand_streams_at_once_by_one_user_the_limit_is_open_and_others_are_served() {
+    let server = Server::start(&["limits.free.streams=32"]);
+    let (amina, _) = server.user("amina");
+    let (mut bela, _) = server.user("bela");
+    let session = bela.session();
+    let opened = at_once(50, |_| {
+        (0..20)
+            .filter_map(|_| Some(amina.events("/api/v1/events")).filter(|s| s.head.status == 200))
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(opened.iter().map(Vec::len).sum::<usize>(), 32);
+    assert_eq!(streams(&server), 32);
+    bela.say(&session, "hello");
+    assert_eq!(bela.events("/api/v1/events").head.status, 200);
 }
 
 #[test]

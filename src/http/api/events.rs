@@ -68,7 +68,7 @@ impl Serialize for Turns {
 
 /// `GET /api/v1/sessions/{id}/events`: what happens in the session, after the messages that were missed.
 ///
-/// 403 unless the caller owns the session; 422 for a place that is no number.
+/// 403 unless the caller owns the session; 422 for a place that is no number; 429 where the caller has too many streams.
 pub(in crate::http) async fn of_session(
     app: &App,
     caller: &Identity,
@@ -78,7 +78,7 @@ pub(in crate::http) async fn of_session(
     let after = request.query()?.seq("after")?;
     // A browser that comes back asks with the address of the first time, and with this.
     let after = last_event_id(&request)?.or(after);
-    Ok(stream(app.chat.follow(caller, session, after), Named::No))
+    Ok(stream(app.chat.follow(caller, session, after)?, Named::No))
 }
 
 /// `GET /api/v1/events`: what happens in all of the caller's sessions.

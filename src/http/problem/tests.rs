@@ -2,6 +2,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 
 use super::*;
+use crate::admission::rate::Charged;
 
 async fn json_of(problem: &Problem) -> (ApiResponse, Value) {
     let (parts, body) = problem.respond("00000000000000aa").into_parts();
@@ -52,7 +53,11 @@ async fn a_failure_of_ours_does_not_show_its_cause() {
 #[test]
 fn every_wait_is_in_whole_seconds_rounded_up_and_never_nothing() {
     for (millis, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (59_999, 60)] {
-        let problem = Problem::over_limit(OverLimit { retry_after: Duration::from_millis(millis) });
+        let problem = Problem::over_limit(OverLimit {
+            what: Charged::Messages,
+            per_minute: 30,
+            retry_after: Duration::from_millis(millis),
+        });
         let response = problem.respond("");
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()[RETRY_AFTER], seconds.to_string(), "{millis} ms");

@@ -19,11 +19,12 @@ use super::{Client, PASSWORD};
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Cheap passwords and no rate limits: most tests are about something else.
-const QUICK: [&str; 5] = [
+const QUICK: [&str; 6] = [
     "auth.argon2.memory_kib=8",
     "auth.argon2.iterations=1",
     "limits.free.messages_per_minute=0",
     "limits.free.requests_per_minute=0",
+    "limits.free.streams=0",
     "data.min_free=1MiB",
 ];
 
