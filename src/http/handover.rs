@@ -18,17 +18,22 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
-use hyper::{Method, Version};
+use hyper::{Method, Version, body::Frame};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
-    time::timeout,
+    time::{Sleep, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::response::{ApiResponse, Body, BrokenOff};
+use crate::sse;
 
 /// The longest that a stream waits for its client to take any of it.
 const STALL: Duration = Duration::from_secs(30);
+
+/// A client that ends its side may still listen, or be gone: the system says which only after it was sent something, and
+/// says it of the second time. The wait between the two.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// The parts of a stream, as they are made.
 pub(super) type Events = UnsyncBoxBody<Bytes, BrokenOff>;
@@ -103,20 +108,33 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
 
     async fn write_all(&mut self) -> io::Result<()> {
         let mut heard_out = false;
+        let mut probe_due: Option<Pin<Box<Sleep>>> = None;
         loop {
-            let part = {
+            let next = {
                 let mut part = std::pin::pin!(self.events.frame());
                 let io = &mut self.io;
                 poll_fn(|cx| {
                     // What the client says is dropped. That it has ended its side is no reason to stop: it may listen.
                     while !heard_out && let Poll::Ready(more) = discard(Pin::new(&mut *io), cx) {
                         heard_out = !more?;
+                        if heard_out {
+                            probe_due = Some(Box::pin(sleep(PROBE)));
+                            return Poll::Ready(Ok(Next::Probe));
+                        }
                     }
-                    part.as_mut().poll(cx).map(Ok::<_, io::Error>)
+                    if probe_due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready()) {
+                        probe_due = None;
+                        return Poll::Ready(Ok(Next::Probe));
+                    }
+                    part.as_mut().poll(cx).map(|part| Ok::<_, io::Error>(Next::Part(part)))
                 })
                 .await?
             };
-            match part.map(|part| part.map(hyper::body::Frame::into_data)) {
+            let part = match next {
+                Next::Part(part) => part,
+                Next::Probe => Some(Ok(Frame::data(Bytes::from_static(sse::HEARTBEAT)))),
+            };
+            match part.map(|part| part.map(Frame::into_data)) {
                 None => {
                     self.send(b"0\r\n\r\n").await?;
                     return self.io.shutdown().await;
@@ -144,6 +162,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
         }
         Ok(())
     }
+}
+
+/// What a stream's task has to do next.
+enum Next {
+    /// To write this part, or the end.
+    Part(Option<Result<Frame<Bytes>, BrokenOff>>),
+    /// To see whether its client is still there.
+    Probe,
 }
 
 /// Reads and drops a little; false at the end of what the client says.
