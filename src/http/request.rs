@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use hyper::{HeaderMap, Request, body::Incoming, header::HeaderName, http::request::Parts};
+use bytes::Bytes;
+use hyper::{HeaderMap, Request, body::Incoming, header::HeaderName};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -20,17 +21,15 @@ const KEY_MAX: usize = 255;
 
 /// What a handler is given. Its identity, where the route needs one, has been proved before.
 pub(crate) struct ApiRequest {
-    head: Parts,
-    body: Incoming,
+    request: Box<Request<Incoming>>,
     route: &'static Route,
     client: Peer,
     bounds: Bounds,
 }
 
 impl ApiRequest {
-    pub(super) fn new(request: Request<Incoming>, route: &'static Route, client: Peer, bounds: Bounds) -> Self {
-        let (head, body) = request.into_parts();
-        Self { head, body, route, client, bounds }
+    pub(super) fn new(request: Box<Request<Incoming>>, route: &'static Route, client: Peer, bounds: Bounds) -> Self {
+        Self { request, route, client, bounds }
     }
 
     /// The client's address; behind a trusted proxy, the one that the proxy names.
@@ -44,12 +43,17 @@ impl ApiRequest {
     }
 
     pub(super) fn headers(&self) -> &HeaderMap {
-        &self.head.headers
+        self.request.headers()
+    }
+
+    /// The headers, for who needs nothing else any more.
+    pub(super) fn into_headers(mut self) -> HeaderMap {
+        std::mem::take(self.request.headers_mut())
     }
 
     /// The part of the path that the route calls `name`.
     pub(super) fn segment(&self, name: &str) -> Option<&str> {
-        self.route.segment(self.head.uri.path(), name)
+        self.route.segment(self.request.uri().path(), name)
     }
 
     /// The session in the path.
@@ -74,7 +78,7 @@ impl ApiRequest {
     /// # Errors
     /// 400 where they are not UTF-8.
     pub(super) fn query(&self) -> Result<Query<'_>, Problem> {
-        Query::new(self.head.uri.query().unwrap_or_default())
+        Query::new(self.request.uri().query().unwrap_or_default())
     }
 
     /// The client's `Idempotency-Key`.
@@ -82,7 +86,7 @@ impl ApiRequest {
     /// # Errors
     /// 422 where it is not 1 to 255 visible ASCII characters, or comes twice.
     pub(super) fn idempotency_key(&self) -> Result<Option<String>, Problem> {
-        let mut keys = self.head.headers.get_all(IDEMPOTENCY_KEY).iter();
+        let mut keys = self.headers().get_all(IDEMPOTENCY_KEY).iter();
         let Some(key) = keys.next() else { return Ok(None) };
         let visible = key.as_bytes().iter().all(u8::is_ascii_graphic);
         match key.to_str() {
@@ -101,7 +105,7 @@ impl ApiRequest {
     /// # Errors
     /// As [`body::read`] and [`body::decode`] say.
     pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T, Problem> {
-        let bytes = body::read(&self.head.headers, self.body, self.bounds).await?;
+        let bytes = self.bytes().await?;
         body::decode(&bytes)
     }
 
@@ -110,7 +114,12 @@ impl ApiRequest {
     /// # Errors
     /// As [`ApiRequest::json`].
     pub(super) async fn json_or_default<T: DeserializeOwned + Default>(self) -> Result<T, Problem> {
-        let bytes = body::read(&self.head.headers, self.body, self.bounds).await?;
+        let bytes = self.bytes().await?;
         if bytes.is_empty() { Ok(T::default()) } else { body::decode(&bytes) }
+    }
+
+    async fn bytes(mut self) -> Result<Bytes, Problem> {
+        let headers = std::mem::take(self.request.headers_mut());
+        body::read(&headers, self.request.into_body(), self.bounds).await
     }
 }

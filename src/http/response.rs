@@ -95,15 +95,15 @@ pub(super) fn no_content() -> ApiResponse {
     response
 }
 
-/// JSON that the store has ready; 304 where the client has it already.
-pub(super) fn rendered(request: &HeaderMap, rendered: Rendered) -> ApiResponse {
-    let fresh = names_tag(request, rendered.etag.as_bytes());
+/// JSON that the store has ready; 304 where the client has it already. `headers` are the request's: the answer takes the
+/// map over, which has room for what an answer says.
+pub(super) fn rendered(mut headers: HeaderMap, rendered: Rendered) -> ApiResponse {
+    let fresh = names_tag(&headers, rendered.etag.as_bytes());
+    headers.clear();
     let mut response = Response::new(if fresh { Body::default() } else { Body::from(rendered.body) });
     if fresh {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
-    let headers = response.headers_mut();
-    headers.reserve(12); // With what `service.rs` adds, so that the map grows once.
     if !fresh {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
@@ -111,6 +111,7 @@ pub(super) fn rendered(request: &HeaderMap, rendered: Rendered) -> ApiResponse {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     // Two people on one browser ask by the same path; neither may be shown what it kept for the other.
     headers.insert(VARY, HeaderValue::from_static("Authorization, Cookie"));
+    *response.headers_mut() = headers;
     response
 }
 
@@ -216,13 +217,13 @@ mod tests {
     fn a_client_that_has_the_answer_gets_304_without_a_body() {
         let page = || Rendered { etag: HeaderValue::from_static("\"a1\""), body: Bytes::from_static(b"{}") };
         for tags in [&["\"a1\""][..], &["*"], &["W/\"a1\""], &["\"b\" , \"a1\""], &["\"b\"", "\"a1\""]] {
-            let response = rendered(&asked(tags), page());
+            let response = rendered(asked(tags), page());
             assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{tags:?}");
             assert!(response.body().is_end_stream());
             assert_eq!(response.headers()[ETAG], "\"a1\"");
         }
         for tags in [&[][..], &["\"a\""], &["a1"], &["\"a1"], &["w/\"a1\""]] {
-            let response = rendered(&asked(tags), page());
+            let response = rendered(asked(tags), page());
             assert_eq!(response.status(), StatusCode::OK, "{tags:?}");
             assert_eq!(response.body().size_hint().exact(), Some(2));
             assert_eq!(response.headers()[CACHE_CONTROL], "private, no-cache");

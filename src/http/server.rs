@@ -52,7 +52,9 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: CancellationToken
     let front = Arc::new(Front::new(app, listening_on.ip()));
     let answer = move |peer, request| {
         let front = Arc::clone(&front);
-        // Boxed: hyper would move the whole future, kilobytes of it, into its place for every request.
+        // Boxed: hyper would move the whole future, kilobytes of it, into its place for every request. The request too:
+        // each future in it keeps a place for what it is given.
+        let request = Box::new(request);
         Box::pin(async move { front.answer(peer, request).await })
     };
     accept_until(&config, listener, &Stops { stop, stop_now }, answer).await;

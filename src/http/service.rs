@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -89,7 +89,7 @@ impl Front {
     }
 
     /// Answers one request, whatever happens.
-    pub(super) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> ApiResponse {
+    pub(super) async fn answer(&self, peer: Peer, request: Box<Request<Incoming>>) -> ApiResponse {
         let started = Instant::now();
         let client = self.origins.client(peer, request.headers());
         let id = RequestId::new(self.last_id.fetch_add(1, Ordering::Relaxed));
@@ -122,12 +122,13 @@ impl Front {
     async fn guarded(
         &self,
         client: Peer,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         record: &mut Record,
     ) -> Result<ApiResponse, Problem> {
-        let mut work = pin!(caught(self.respond(client, request, record)));
+        let work = pin!(self.respond(client, request, record));
+        let mut work = caught(work);
         // What has its answer at once, as most reads do, needs no timer.
-        if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(Pin::new(&mut work).poll(cx))).await {
             return answer;
         }
         let answer = tokio::time::timeout(self.app.config.server.request_timeout, work).await;
@@ -137,7 +138,7 @@ impl Front {
     async fn respond(
         &self,
         client: Peer,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         record: &mut Record,
     ) -> Result<ApiResponse, Problem> {
         let found = self.routes.find(request.method(), request.uri().path());
@@ -239,13 +240,14 @@ impl Front {
 }
 
 /// `work`, with a panic in it turned into a 500: one broken request ends nothing but itself.
-async fn caught(work: impl Future<Output = Result<ApiResponse, Problem>>) -> Result<ApiResponse, Problem> {
-    let mut work = pin!(work);
-    poll_fn(|cx| {
+fn caught<F>(mut work: Pin<&mut F>) -> impl Future<Output = Result<ApiResponse, Problem>> + Unpin
+where
+    F: Future<Output = Result<ApiResponse, Problem>>,
+{
+    poll_fn(move |cx| {
         catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)))
             .unwrap_or_else(|_| Poll::Ready(Err(Problem::internal("the handler panicked"))))
     })
-    .await
 }
 
 /// The method for the log; a client may make one up at any length.
@@ -303,10 +305,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_panics_is_a_500_that_shows_nothing() {
-        let problem = caught(async { panic!("on purpose") }).await.unwrap_err();
+        let problem = caught(pin!(async { panic!("on purpose") })).await.unwrap_err();
         assert_eq!(problem.status(), 500);
         assert!(!problem.detail().contains("purpose"));
-        let fine = caught(async { Ok(response::no_content()) }).await.unwrap();
+        let fine = caught(pin!(async { Ok(response::no_content()) })).await.unwrap();
         assert_eq!(fine.status(), 204);
     }
 

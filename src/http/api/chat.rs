@@ -99,7 +99,7 @@ pub(in crate::http) async fn history(
         None => None,
     };
     let history = app.chat.history(caller, session.as_ref(), limit, offset).await?;
-    Ok(response::rendered(request.headers(), history))
+    Ok(response::rendered(request.into_headers(), history))
 }
 
 /// `DELETE /api/v1/chat/history[/{user_id}]`: 204; all of the caller's sessions are empty.
@@ -117,7 +117,7 @@ pub(in crate::http) async fn search(app: &App, caller: &Identity, request: ApiRe
     let needle = query.text("q")?.ok_or_else(|| Problem::field("q", "missing; please say what to search for"))?;
     let needle = MessageText::new(needle.into_owned(), NEEDLE_CHARS_MAX).map_err(|fault| Problem::field("q", fault))?;
     let found = app.chat.search(caller, needle.as_str(), limit).await?;
-    Ok(response::rendered(request.headers(), found))
+    Ok(response::rendered(request.into_headers(), found))
 }
 
 /// `GET /api/v1/chat/health`: 200, and what makes the replies.

@@ -75,5 +75,5 @@ pub(in crate::http) async fn page(app: &App, caller: &Identity, request: ApiRequ
     let range =
         PageRange { after: query.seq("after")?, before: query.seq("before")?, limit: query.limit(PAGE_DEFAULT)? };
     let page = app.chat.page(&session, range).await?;
-    Ok(response::rendered(request.headers(), page))
+    Ok(response::rendered(request.into_headers(), page))
 }
