@@ -3,7 +3,7 @@
 //! A frame is a header of 32 bytes and a payload, padded to a multiple of 32. So no header crosses a sector (512 bytes):
 //! after a power cut it is there whole or not at all, and a header that is neither empty nor right is damage. Segments
 //! are preallocated, so what was never written reads as zeros: a payload whose checksum is wrong was torn if one of its
-//! sectors is still empty, and is damaged if none is.
+//! sectors is still empty, or its end is, and is damaged if not. A write that was cut short may end in a header, too.
 
 use super::super::codec;
 
@@ -12,6 +12,10 @@ pub(crate) const ALIGN: usize = 32;
 
 const MAGIC: [u8; 4] = *b"bFrm";
 const SECTOR: usize = 512;
+/// No payload of ours ends with so many zeros.
+const EMPTY_END: usize = 16;
+/// Where a header has its own checksum.
+const CHECKED: usize = 24;
 
 /// What a frame is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,12 +96,19 @@ pub(crate) fn read(seed: Seed, segment: &[u8], offset: usize) -> Found<'_> {
     if *head == [0; ALIGN] {
         return Found::Nothing;
     }
-    let Some(header) = parse(seed, head) else { return Found::Damaged("a frame's header is wrong") };
+    let Some(header) = parse(seed, head) else {
+        let is_cut_short = head[CHECKED..].iter().chain(rest).all(|&byte| byte == 0);
+        return if is_cut_short { Found::Torn } else { Found::Damaged("a frame's header is wrong") };
+    };
     let Some(payload) = rest.get(..header.length) else { return Found::Torn };
     if seed.checksum(payload) == header.checksum {
         return Found::Frame(header, payload, ALIGN + header.length.next_multiple_of(ALIGN));
     }
-    if has_empty_sector(payload, offset + ALIGN) { Found::Torn } else { Found::Damaged("a frame's checksum is wrong") }
+    if has_empty_sector(payload, offset + ALIGN) || ends_empty(payload) {
+        Found::Torn
+    } else {
+        Found::Damaged("a frame's checksum is wrong")
+    }
 }
 
 /// The offset of the next whole frame after `offset`, if there is one: what stands before it is no torn end.
@@ -109,7 +120,7 @@ pub(crate) fn next_whole(seed: Seed, segment: &[u8], offset: usize) -> Option<us
 
 fn parse(seed: Seed, head: &[u8; ALIGN]) -> Option<Header> {
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    if head[..4] != MAGIC || seed.checksum(&head[..24]) != word(24) || head[28..] != [0; 4] {
+    if head[..4] != MAGIC || seed.checksum(&head[..CHECKED]) != word(CHECKED) || head[28..] != [0; 4] {
         return None;
     }
     let kind = match head[4] {
@@ -132,6 +143,11 @@ fn has_empty_sector(payload: &[u8], start: usize) -> bool {
     let (head, rest) = payload.split_at(first);
     let empty = |part: &[u8]| !part.is_empty() && part.iter().all(|&byte| byte == 0);
     empty(head) || rest.chunks(SECTOR).any(empty)
+}
+
+/// True where the end of the payload was never written: the system took a part of the write only.
+fn ends_empty(payload: &[u8]) -> bool {
+    payload.len() >= EMPTY_END && payload[payload.len() - EMPTY_END..].iter().all(|&byte| byte == 0)
 }
 
 #[cfg(test)]
@@ -190,6 +206,20 @@ mod tests {
             let found = read(SEED, &whole[..cut], 0);
             let whole_enough = cut >= ALIGN + 1000;
             assert_eq!(matches!(found, Found::Torn), !whole_enough, "cut at {cut}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn p1_a_write_that_was_cut_short_anywhere_is_torn() {
+        let (whole, second) = two_frames();
+        for cut in (1..=CHECKED).chain(ALIGN..ALIGN + 1000 - EMPTY_END) {
+            let mut bytes = whole[..cut].to_vec();
+            bytes.resize(whole.len(), 0);
+            assert_eq!(read(SEED, &bytes, 0), Found::Torn, "cut at {cut}");
+            // With a frame behind it, something is missing that was there.
+            bytes[second..].copy_from_slice(&whole[second..]);
+            let found = read(SEED, &bytes, 0);
+            assert!(found != Found::Torn || next_whole(SEED, &bytes, 0).is_some(), "cut at {cut}: {found:?}");
         }
     }
 
