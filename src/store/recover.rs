@@ -5,6 +5,7 @@ use std::{
     fs::TryLockError,
     io,
     os::unix::fs::MetadataExt,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -228,11 +229,32 @@ fn remove_index(dir: &Dir) -> Result<(), OpenError> {
     make_private_dir(dir)
 }
 
+/// Makes the names of directories that were `missing`, and of `dir` itself, durable: a file is there after a power cut
+/// only if the way to it is. An earlier start may have died before it came to that.
+fn sync_way_to(dir: &Dir, missing: &[&Path]) -> io::Result<()> {
+    let made = missing.iter().skip(1).copied();
+    for path in std::iter::once(dir.path.as_path()).chain(made) {
+        let parent = match path.parent() {
+            None => continue,
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+        };
+        match dir.disk.sync_dir(parent) {
+            // Who may enter it and not read it can't sync it; it was there before.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && missing.is_empty() => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
 /// Makes `dir` with mode 0700; an existing one that others may enter is closed to them, with a warning.
 fn make_private_dir(dir: &Dir) -> Result<(), OpenError> {
     let Dir { disk, path } = dir;
     let io = |source| OpenError::Io { path: path.clone(), source };
+    let missing: Vec<&Path> = path.ancestors().take_while(|path| !disk.exists(path)).collect();
     disk.make_dir(path).map_err(io)?;
+    sync_way_to(dir, &missing).map_err(io)?;
     let metadata = disk.metadata(path).map_err(io)?;
     if !metadata.is_dir() {
         return Err(io(io::Error::new(io::ErrorKind::NotADirectory, "not a directory")));
