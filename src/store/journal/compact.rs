@@ -9,7 +9,6 @@ use super::{
         disk::Dir,
     },
     frame::{self, Kind},
-    replaced_at,
     segment::{self, End, HEADER, Header, Segment},
 };
 use crate::clock::{Clock, Timestamp};
@@ -46,7 +45,7 @@ pub(crate) fn rewrite<E: From<OpenError>>(
 ) -> Result<Rewrite, E> {
     let mut bytes = vec![0; HEADER];
     let (mut used, mut deleted) = (HEADER, false);
-    let end = segment.walk(&dir.disk, |number, payload, offset| {
+    let (end, _) = segment.walk(&dir.disk, |number, payload, offset| {
         let changes: Vec<Change> =
             codec::decode(payload).map_err(|error| segment.damaged(offset, error.to_string()))?;
         used += payload.len();
@@ -100,7 +99,11 @@ pub(crate) fn remove_replaced(dir: &Dir, now: Timestamp, keep: Duration) -> Resu
     let listing = segment::list(dir)?;
     let mut freed = 0;
     for old in &listing.replaced {
-        if replaced_at(old, &listing.chain).is_some_and(|at| now.since(at) >= keep) {
+        let newer = listing.chain.iter().find(|newer| newer.header.number == old.header.number);
+        if let Some(newer) = newer.filter(|newer| now.since(newer.header.created_at) >= keep) {
+            // It may be complete in the system's memory only, where the last sync failed or was not reached.
+            let replaced = dir.disk.open(&newer.path).and_then(|file| newer.header.replace(&file));
+            replaced.map_err(|source| OpenError::Io { path: newer.path.clone(), source })?;
             dir.disk.remove(&old.path).map_err(|source| OpenError::Io { path: old.path.clone(), source })?;
             freed += old.length;
         }

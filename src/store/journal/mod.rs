@@ -9,6 +9,7 @@ mod segment;
 
 use std::{
     io,
+    ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -23,7 +24,7 @@ use super::{
     codec::{self, Change},
     disk::{Dir, Disk, DiskFile},
 };
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 
 /// Below this, every segment's checksums are verified at each start; above it, only those that are replayed.
 const VERIFY_ALL_MAX: u64 = 512 << 20;
@@ -96,16 +97,16 @@ impl Journal {
             dir.disk.remove(path).map_err(|error| io(path, error))?;
         }
         let bytes: u64 = listing.chain.iter().map(|segment| segment.length).sum();
-        let mut end = (1, None);
+        let mut reached = Reached { next_frame: 1, open: None, last: segment::HEADER..segment::HEADER };
         for (index, segment) in listing.chain.iter().enumerate() {
             let next = listing.chain.get(index + 1);
             if bytes > VERIFY_ALL_MAX && next.is_some_and(|next| next.header.first_frame <= from) {
-                end.0 = next.map_or(end.0, |next| next.header.first_frame);
+                reached.next_frame = next.map_or(reached.next_frame, |next| next.header.first_frame);
                 continue;
             }
-            end = read_segment((&dir.disk, segment), end.0, next.is_none(), from, &mut replay)?;
+            reached = read_segment((&dir.disk, segment), reached.next_frame, next.is_none(), from, &mut replay)?;
         }
-        let (next_frame, open) = end;
+        let Reached { next_frame, open, last: last_frame } = reached;
         if next_frame < known.next_frame {
             return Err(ends_early(listing.chain.last(), &dir.path, next_frame, open, known));
         }
@@ -127,6 +128,7 @@ impl Journal {
             Some(last) => {
                 journal.id = last.header.journal;
                 journal.number = last.header.number;
+                last.confirm(dir, &last_frame).map_err(|error| io(&last.path, error))?;
                 if let Some((offset, torn)) = open {
                     journal.take_over(last, offset, torn).map_err(|error| io(&last.path, error))?;
                     if last.header.format < segment::FORMAT {
@@ -264,22 +266,31 @@ impl Journal {
     }
 }
 
-/// Reads one segment of the chain; gives the number of the frame after it and, for an open end, its offset and whether
-/// it is torn.
+/// How far a segment goes.
+struct Reached {
+    /// The number of the frame after it.
+    next_frame: u64,
+    /// Of an open end, its offset and whether it is torn.
+    open: Option<(usize, bool)>,
+    /// Where its last frame stands.
+    last: Range<usize>,
+}
+
+/// Reads one segment of the chain.
 fn read_segment(
     (disk, segment): (&Disk, &Segment),
     expected: u64,
     is_last: bool,
     from: u64,
     replay: &mut impl FnMut(u64, Vec<Change>) -> Result<(), OpenError>,
-) -> Result<(u64, Option<(usize, bool)>), OpenError> {
+) -> Result<Reached, OpenError> {
     if segment.header.first_frame != expected {
         return Err(
             segment.damaged(0, format!("it begins with frame {} where {expected} comes", segment.header.first_frame))
         );
     }
     let mut next_frame = expected;
-    let end = segment.walk(disk, |number, payload, offset| {
+    let (end, last) = segment.walk(disk, |number, payload, offset| {
         next_frame = number + 1;
         if number < from {
             return Ok(());
@@ -288,8 +299,8 @@ fn read_segment(
         replay(number, changes)
     })?;
     match end {
-        End::Sealed { next_frame } => Ok((next_frame, None)),
-        End::Open { offset, torn } if is_last => Ok((next_frame, Some((offset, torn)))),
+        End::Sealed { next_frame } => Ok(Reached { next_frame, open: None, last }),
+        End::Open { offset, torn } if is_last => Ok(Reached { next_frame, open: Some((offset, torn)), last }),
         End::Open { offset, .. } => Err(segment.damaged(offset, "the segment's end is missing")),
     }
 }
@@ -322,15 +333,10 @@ pub(crate) fn read_all(
     let mut expected = 1;
     for (index, segment) in listing.chain.iter().enumerate() {
         let is_last = index + 1 == listing.chain.len();
-        expected = read_segment((&dir.disk, segment), expected, is_last, 0, &mut each)?.0;
+        expected = read_segment((&dir.disk, segment), expected, is_last, 0, &mut each)?.next_frame;
         progress(segment.length);
     }
     Ok(expected)
-}
-
-/// When a segment that replaced an older one was made: the older one stays for a while after.
-pub(crate) fn replaced_at(segment: &Segment, chain: &[Segment]) -> Option<Timestamp> {
-    chain.iter().find(|newer| newer.header.number == segment.header.number).map(|newer| newer.header.created_at)
 }
 
 #[cfg(test)]

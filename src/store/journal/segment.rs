@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -224,17 +225,19 @@ fn read_header(disk: &Disk, path: &Path) -> Result<Option<Segment>, OpenError> {
 }
 
 impl Segment {
-    /// Reads the file and gives every data frame (number, payload, offset) to `each`, in order.
+    /// Reads the file and gives every data frame (number, payload, offset) to `each`, in order; gives how it ends, and
+    /// which bytes its last frame takes.
     ///
     /// Bytes that no interrupted write explains are [`OpenError::Damaged`].
     pub(crate) fn walk<E: From<OpenError>>(
         &self,
         disk: &Disk,
         mut each: impl FnMut(u64, &[u8], usize) -> Result<(), E>,
-    ) -> Result<End, E> {
+    ) -> Result<(End, Range<usize>), E> {
         let bytes = disk.read(&self.path).map_err(|source| OpenError::Io { path: self.path.clone(), source })?;
         let seed = self.header.seed();
         let mut offset = HEADER;
+        let mut last = HEADER..HEADER;
         let mut expected = self.header.first_frame;
         loop {
             match frame::read(seed, &bytes, offset) {
@@ -249,8 +252,11 @@ impl Segment {
                             expected = header.number + 1;
                         }
                         Kind::Stop => {}
-                        Kind::Seal => return Ok(End::Sealed { next_frame: header.number }),
+                        Kind::Seal => {
+                            return Ok((End::Sealed { next_frame: header.number }, offset..offset + length));
+                        }
                     }
+                    last = offset..offset + length;
                     offset += length;
                 }
                 Found::Damaged(what) => return Err(self.damaged(offset, what).into()),
@@ -260,7 +266,7 @@ impl Segment {
                     }
                     let rest = bytes.get(offset..).unwrap_or(&[]);
                     let torn = found == Found::Torn || rest.iter().any(|&byte| byte != 0);
-                    return Ok(End::Open { offset, torn });
+                    return Ok((End::Open { offset, torn }, last));
                 }
             }
         }
@@ -276,6 +282,22 @@ impl Segment {
         let made = u64::try_from(self.header.created_at.0).map(Duration::from_micros);
         // Where the file system keeps no birth time, nothing shows that it is a copy.
         matches!((born, made), (Some(born), Ok(made)) if born.abs_diff(made) > MADE_WITHIN)
+    }
+
+    /// Writes the header and the frame at `last` again, and makes them durable with the segment's name.
+    ///
+    /// A process may have died between writing them and syncing them, or of a sync that failed: then they can be read,
+    /// because the system has them in memory, but they need not be on the disk, and a sync alone need not write what the
+    /// system takes for written.
+    pub(crate) fn confirm(&self, dir: &Dir, last: &Range<usize>) -> io::Result<()> {
+        let file = dir.disk.open(&self.path)?;
+        // The padding behind it may be cut off.
+        let end = last.end.min(usize::try_from(self.length).unwrap_or(usize::MAX));
+        let mut frame = vec![0; end - last.start];
+        file.read_exact_at(&mut frame, last.start as u64)?;
+        file.write_all_at(&frame, last.start as u64)?;
+        self.header.replace(&file)?;
+        dir.sync()
     }
 
     /// Damage in this segment.
