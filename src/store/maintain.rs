@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    OpenError, StoreError,
+    Health, OpenError, StoreError,
     checkpoint::{Checkpoints, Progress},
     command::{Command, Reply},
     disk::Dir,
@@ -153,6 +153,10 @@ impl Compactor {
         while self.shared.index.has_removals() {
             if self.stop.load(Ordering::Acquire) {
                 return Err(CompactError::Stopped);
+            }
+            if self.shared.health() == Health::Failed {
+                // Nothing is removed any more.
+                return Err(CompactError::Store(StoreError::Ended));
             }
             if began.elapsed() >= REMOVALS_WAIT {
                 return Err(CompactError::Store(StoreError::Busy));
