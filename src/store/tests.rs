@@ -1,9 +1,17 @@
 //! The store as its callers see it.
 
+mod faults;
+mod life;
+mod model;
+mod platter;
+mod power;
 pub(super) mod probe;
+mod random;
+mod shown;
 
 use super::*;
 use crate::id::Seq;
+use probe::{Area, Kind, Probe};
 
 #[tokio::test]
 async fn a_stop_is_clean_whatever_searches_wait() {
@@ -44,16 +52,16 @@ async fn a_context_has_the_replies_that_came_while_its_message_waited() {
 async fn a_message_is_one_write_and_one_sync_of_the_journal() {
     let dir = tempfile::tempdir().unwrap();
     let config = DataConfig { dir: dir.path().join("data"), ..DataConfig::default() };
-    let probe = Arc::new(probe::Probe::default());
+    let probe = Arc::new(Probe::new(dir.path(), &Clock::System, std::collections::HashMap::new()));
     let disk = Disk { probe: Some(Arc::clone(&probe)) };
     let (store, _) = Store::open_on(disk, &config, &CacheConfig { capacity: 0 }, Clock::System).unwrap();
     let (user, session) = (user(&store).await, SessionId::new());
-    let done = || (probe.count("Write in journal"), probe.count("SyncData in journal"));
+    let done = || (probe.count(Kind::Write, Area::Journal), probe.count(Kind::SyncData, Area::Journal));
     let before = done();
     let message = NewMessage { user, session, create: true, content: "first".to_owned(), key: None };
     store.append(message).unwrap().await.unwrap();
     assert_eq!(done(), (before.0 + 1, before.1 + 1));
-    assert_eq!(probe.count("SyncDir in data"), 1, "the new segment's name");
+    assert_eq!(probe.count(Kind::SyncDir, Area::Journal), 1, "the new segment's name");
 }
 
 async fn user(store: &Store) -> UserId {

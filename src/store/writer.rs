@@ -40,7 +40,7 @@ const BATCH_MAX: usize = 512;
 /// Text that one frame takes at most, bytes.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// The index is checkpointed after this much change, in bytes of the journal or in time.
-const CHECKPOINT_BYTES: u64 = 64 << 20;
+const CHECKPOINT_BYTES: u64 = if cfg!(test) { 128 << 10 } else { 64 << 20 };
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// The disk's free space is looked at this often.
 const DISK_EVERY: Duration = Duration::from_millis(250);
