@@ -271,8 +271,8 @@ impl<'a> Batch<'a> {
             content,
             reply_to,
             stopped,
-            // Time never runs backwards within a session, whatever the clock does.
-            created_at: state.end.last_at.map_or(self.now, |last| last.max(self.now)),
+            // Time never runs backwards within a session, whatever the clock does, nor behind what was cleared.
+            created_at: state.end.last_at.unwrap_or(state.meta.changed_at).max(self.now),
             turn: state.end.turns + begins,
             stamp,
         };
@@ -441,7 +441,8 @@ impl<'a> Batch<'a> {
             if state.end.head > state.meta.cleared_through {
                 state.meta.cleared_through = state.end.head;
                 state.meta.cleared_turns = state.end.turns;
-                state.meta.changed_at = state.meta.changed_at.max(self.now);
+                let last = state.end.last_at.take().unwrap_or(self.now); // From here on the change stands for it.
+                state.meta.changed_at = state.meta.changed_at.max(last).max(self.now);
                 cleared.push((id, state));
             }
         }
