@@ -290,13 +290,14 @@ impl<'a> Batch<'a> {
     }
 
     fn repeated(&mut self, known: SendKeyRecord) -> Decision<Message> {
+        if self.state(known.session)?.is_none_or(|state| known.seq <= state.meta.cleared_through) {
+            return Err(StoreError::TurnGone);
+        }
         let here = [&self.decided.messages, &self.memory.unapplied.messages];
         if let Some(record) = here.iter().find_map(|messages| messages.get(&(known.session, known.seq))) {
             return Ok(message_of(known.seq, record, Status::Pending));
         }
-        let shown = self.state(known.session)?.is_some_and(|state| known.seq > state.meta.cleared_through);
-        let record = if shown { self.index.message(known.session, known.seq)? } else { None };
-        let record = record.ok_or(StoreError::TurnGone)?;
+        let record = self.index.message(known.session, known.seq)?.ok_or(StoreError::TurnGone)?;
         let (status, _) = self.index.standing(known.session, known.seq, &record, None)?;
         Ok(message_of(known.seq, &record, status))
     }

@@ -23,8 +23,11 @@ impl Batch<'_> {
     }
 
     pub(super) fn create_user(&mut self, user: &User, invitation: Option<TokenDigest>) -> Decision<()> {
-        let known = self.decided.names.get(&user.folded).copied();
-        if known.is_some() || self.index.user_named(&user.folded)?.is_some() {
+        let known = match self.decided.names.get(&user.folded) {
+            Some(known) => Some(*known),
+            None => self.index.user_named(&user.folded)?,
+        };
+        if known.is_some_and(|known| self.decided.users.get(&known) != Some(&None)) {
             return Err(StoreError::NameTaken);
         }
         if let Some(TokenDigest(digest)) = invitation {
