@@ -2,6 +2,7 @@
 
 mod faults;
 mod life;
+mod machine;
 mod model;
 mod platter;
 mod power;
