@@ -132,6 +132,11 @@ impl World {
         self.sent.lock().unwrap().clone()
     }
 
+    /// How many sends are known to be stored.
+    pub(crate) fn stored(&self) -> usize {
+        self.sent.lock().unwrap().iter().filter(|sent| matches!(sent.told, Told::Stored { .. })).count()
+    }
+
     /// Compares all that the server shows with `sent`; gives how many messages there are.
     pub(crate) fn compare(&self, address: SocketAddr, sent: &[Sent]) -> usize {
         let mut shown = 0;
