@@ -17,7 +17,7 @@ use super::{
     },
     command::{Command, Reply},
     index::Index,
-    log::{Ended, LogEnd},
+    log::{Ended, LogEnd, NOW},
     memory::Memory,
 };
 use crate::{
@@ -298,7 +298,7 @@ impl<'a> Batch<'a> {
             return Ok(message_of(known.seq, record, Status::Pending));
         }
         let record = self.index.message(known.session, known.seq)?.ok_or(StoreError::TurnGone)?;
-        let (status, _) = self.index.standing(known.session, known.seq, &record, None)?;
+        let (status, _) = self.index.standing((known.session, known.seq), &record, None, NOW)?;
         Ok(message_of(known.seq, &record, status))
     }
 

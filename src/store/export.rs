@@ -10,6 +10,7 @@ use super::{
     Message, Role, Session, Store, StoreError, Tier, Token,
     batch::{State, message_of, session_of, token_of, user_of},
     index::{Index, IndexError},
+    log::NOW,
 };
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -123,7 +124,7 @@ fn account(index: &Index, user: UserId, out: &mut Vec<u8>) -> Result<(), IndexEr
 }
 
 fn messages(index: &Index, session: SessionId, first: Seq, last: Seq, out: &mut Vec<u8>) -> Result<(), IndexError> {
-    for entry in index.entries(session, first, last)? {
+    for entry in index.entries(session, first, last, NOW)? {
         let message = message_of(entry.seq, &entry.record, entry.status);
         line(&Line::Message { session_id: session, message: &message }, out);
     }

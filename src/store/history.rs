@@ -11,7 +11,7 @@ use super::{
     codec::SpeakerCode,
     fragment::{Fragment, Pair},
     index::{Index, IndexError},
-    log::Entry,
+    log::{Entry, NOW},
     view::SessionEnd,
 };
 use crate::{
@@ -108,7 +108,7 @@ fn pair(index: &Index, session: SessionId, entry: &Entry) -> Result<Pair, IndexE
     let reply = match entry.answer {
         Some(seq) => match index.message(session, seq)? {
             Some(record) => {
-                let (status, _) = index.standing(session, seq, &record, None)?;
+                let (status, _) = index.standing((session, seq), &record, None, NOW)?;
                 Some(Fragment::new(seq, &record, status, None))
             }
             None => None,
@@ -205,7 +205,7 @@ pub(crate) fn search(
     places.sort_unstable();
     let mut pairs = Vec::with_capacity(places.len());
     for (_, session, seq) in places {
-        for entry in index.entries(session, seq, seq)? {
+        for entry in index.entries(session, seq, seq, NOW)? {
             pairs.push(pair(index, session, &entry)?);
         }
     }

@@ -21,15 +21,8 @@ pub(crate) struct Entry {
     pub(crate) answer: Option<Seq>,
 }
 
-impl Entry {
-    /// The entry as it stood when the log ended at `head`: a reply behind that had not come yet.
-    pub(crate) fn seen_from(self, head: Seq) -> Self {
-        if self.answer.is_some_and(|answer| answer > head) {
-            return Self { status: Status::Pending, answer: None, ..self };
-        }
-        self
-    }
-}
+/// Where the log ends for those who want all of it.
+pub(crate) const NOW: Seq = Seq(u64::MAX);
 
 /// How a turn ended, as the log and the outcomes show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,28 +88,36 @@ impl Index {
         self.messages.range(bounds).map(|entry| decode_entry(entry?)).collect()
     }
 
-    /// The messages from `first` to `last` and how they stand.
-    pub(crate) fn entries(&self, session: SessionId, first: Seq, last: Seq) -> Result<Vec<Entry>, IndexError> {
+    /// The messages from `first` to `last` and how they stood when the log ended at `head`: a reply behind that had not
+    /// come yet, and had replaced none.
+    pub(crate) fn entries(
+        &self,
+        session: SessionId,
+        first: Seq,
+        last: Seq,
+        head: Seq,
+    ) -> Result<Vec<Entry>, IndexError> {
         let messages = self.messages(session, first, last)?;
         let mut entries = Vec::with_capacity(messages.len());
         for (index, (seq, record)) in messages.iter().enumerate() {
             let next = messages.get(index + 1).filter(|(next, _)| *next == seq.next()).map(|(_, record)| record);
-            let (status, answer) = self.standing(session, *seq, record, next)?;
+            let (status, answer) = self.standing((session, *seq), record, next, head)?;
             entries.push(Entry { seq: *seq, record: record.clone(), status, answer });
         }
         Ok(entries)
     }
 
-    /// How a message stands, and the reply that answers it. `next` is the message behind it, where it is at hand.
+    /// How a message stood when the log ended at `head`, and the reply that answered it. `next` is the message behind it,
+    /// where it is at hand.
     pub(crate) fn standing(
         &self,
-        session: SessionId,
-        seq: Seq,
+        (session, seq): (SessionId, Seq),
         record: &MessageRecord,
         next: Option<&MessageRecord>,
+        head: Seq,
     ) -> Result<(Status, Option<Seq>), IndexError> {
         if record.speaker == SpeakerCode::Assistant {
-            return Ok((self.standing_of_reply(session, seq, record)?, None));
+            return Ok((self.standing_of_reply(session, seq, record, head)?, None));
         }
         if let Some(next) = next
             && next.reply_to == Some(seq)
@@ -124,7 +125,8 @@ impl Index {
         {
             return Ok((answered(next), Some(seq.next())));
         }
-        Ok(match self.ended(session, seq)? {
+        Ok(match self.ended_as_of(session, seq, head)? {
+            Ended::NotYet if self.has_failed_before(session, seq)? => (Status::Failed, None),
             Ended::NotYet => (Status::Pending, None),
             Ended::Reply(at, reply) => (answered(&reply), Some(at)),
             Ended::Failed { .. } => (Status::Failed, None),
@@ -140,7 +142,19 @@ impl Index {
         })
     }
 
-    fn standing_of_reply(&self, session: SessionId, seq: Seq, record: &MessageRecord) -> Result<Status, IndexError> {
+    /// True where the turn, which has no reply as of now, had no reply either when it was answered anew: it has failed
+    /// since it was open, in whichever way.
+    fn has_failed_before(&self, session: SessionId, seq: Seq) -> Result<bool, IndexError> {
+        Ok(matches!(self.outcome_record(session, seq)?, Some(OutcomeRecord::Retried { before: None, .. })))
+    }
+
+    fn standing_of_reply(
+        &self,
+        session: SessionId,
+        seq: Seq,
+        record: &MessageRecord,
+        head: Seq,
+    ) -> Result<Status, IndexError> {
         let outcome = match record.reply_to {
             Some(of) => self.outcome_record(session, of)?,
             None => None,
@@ -148,7 +162,8 @@ impl Index {
         Ok(match outcome {
             Some(OutcomeRecord::Reply { seq: current }) if current != seq => Status::Superseded,
             Some(OutcomeRecord::Retried { seq: current, before })
-                if current != seq && (before != Some(seq) || self.message(session, current)?.is_some()) =>
+                if current != seq
+                    && (before != Some(seq) || current <= head && self.message(session, current)?.is_some()) =>
             {
                 Status::Superseded
             }
@@ -159,7 +174,7 @@ impl Index {
 
     /// How the turn of the user's message at `seq` ended.
     pub(crate) fn ended(&self, session: SessionId, seq: Seq) -> Result<Ended, IndexError> {
-        self.ended_as_of(session, seq, Seq(u64::MAX))
+        self.ended_as_of(session, seq, NOW)
     }
 
     /// How the turn of the user's message at `seq` had ended when the log ended at `head`.
@@ -214,7 +229,8 @@ impl Index {
         Ok(Seq(low))
     }
 
-    /// The user's messages that begin the turns `first` to `last` (counted from 1 in the session), in order.
+    /// The user's messages that begin the turns `first` to `last` (counted from 1 in the session), in order, as they stood
+    /// when the log ended where `bounds` do.
     pub(crate) fn turns(
         &self,
         session: SessionId,
@@ -236,7 +252,7 @@ impl Index {
                 break;
             }
             if record.speaker == SpeakerCode::User {
-                let (status, answer) = self.standing(session, seq, &record, None)?;
+                let (status, answer) = self.standing((session, seq), &record, None, head)?;
                 turns.push(Entry { seq, record, status, answer });
             }
         }

@@ -229,10 +229,8 @@ impl Store {
         let run = view.run(range);
         let head = view.end.head;
         self.read(move |index| {
-            let entries = index.entries(session, run.first, run.last)?;
-            // The index may be ahead of the view.
-            let fragments: Vec<Fragment> =
-                entries.into_iter().map(|entry| Fragment::of(&entry.seen_from(head))).collect();
+            let entries = index.entries(session, run.first, run.last, head)?;
+            let fragments: Vec<Fragment> = entries.iter().map(Fragment::of).collect();
             Ok(fragment::page(fragments.iter(), head, run.has_more))
         })
         .await
@@ -255,8 +253,8 @@ impl Store {
             return Ok((first_bytes(messages.map(Fragment::logged)), head));
         }
         let messages = self.read(move |index| {
-            let entries = index.entries(session, run.first, run.last)?;
-            Ok(first_bytes(entries.into_iter().map(|entry| Fragment::of(&entry.seen_from(head)).logged())))
+            let entries = index.entries(session, run.first, run.last, head)?;
+            Ok(first_bytes(entries.iter().map(|entry| Fragment::of(entry).logged())))
         });
         Ok((messages.await?, head))
     }
@@ -274,8 +272,7 @@ impl Store {
         }
         let turns = self.read(move |index| {
             let entries = index.turns(session, (end.cleared_through, head), first, last)?;
-            let seen = entries.into_iter().map(|entry| entry.seen_from(head));
-            Ok(seen.map(|entry| (entry.seq, entry.status)).collect())
+            Ok(entries.iter().map(|entry| (entry.seq, entry.status)).collect())
         });
         Ok(Standing { head, turns: turns.await? })
     }
@@ -294,7 +291,7 @@ impl Store {
             let head = index.log_end(session, meta.cleared_through, meta.cleared_turns)?.head;
             let first = seq.next().0.saturating_sub(limit as u64).max(meta.cleared_through.next().0);
             let last = head.min(Seq(seq.0.saturating_add(BEHIND_MAX)));
-            let entries = index.entries(session, Seq(first), last)?;
+            let entries = index.entries(session, Seq(first), last, head)?;
             Ok(entries.iter().map(|entry| message_of(entry.seq, &entry.record, entry.status)).collect())
         })
         .await

@@ -130,11 +130,11 @@ impl SessionView {
     /// The session as it was when its log ended with `end`: the index may be ahead of that.
     fn up_to(index: &Index, id: SessionId, meta: SessionMeta, end: LogEnd) -> Result<Self, IndexError> {
         let first = meta.cleared_through.0.max(end.head.0.saturating_sub(TAIL_MESSAGES as u64)) + 1;
-        let entries = index.entries(id, Seq(first), end.head)?;
+        let entries = index.entries(id, Seq(first), end.head, end.head)?;
         let mut view = Self::empty(id, meta);
         view.end = end;
         for entry in entries {
-            view.push(Fragment::of(&entry.seen_from(end.head)));
+            view.push(Fragment::of(&entry));
         }
         Ok(view)
     }
