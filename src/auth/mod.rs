@@ -112,7 +112,10 @@ pub enum AuthError {
     WeakPassword(String),
     /// The name, the password, or the account's state: never said which.
     #[error("wrong user name or password")]
-    WrongCredentials,
+    WrongCredentials {
+        /// The account that was tried, where there is one: for the log, and never for who asks.
+        account: Option<UserId>,
+    },
     /// The token is missing, unknown, ended or expired.
     #[error("no valid token")]
     NoIdentity,
@@ -170,15 +173,6 @@ pub struct Auth {
     throttle: Throttle,
 }
 
-/// The account that someone says is theirs.
-#[derive(Clone, Copy)]
-struct Claimed<'a> {
-    /// The name as it is logged.
-    shown: &'a str,
-    /// The name as it is looked up; nothing where it can't be one.
-    folded: Option<&'a str>,
-}
-
 impl Auth {
     /// Starts the hashing threads.
     ///
@@ -218,11 +212,7 @@ impl Auth {
         label: Option<String>,
     ) -> Result<Login, AuthError> {
         let name = Username::new(username).ok();
-        let claimed = Claimed {
-            shown: name.as_ref().map_or("(not a valid name)", Username::as_str),
-            folded: name.as_ref().map(Username::folded),
-        };
-        let user = self.prove(claimed, from, &password).await?;
+        let user = self.prove(name.as_ref().map(Username::folded), from, &password).await?;
         let (secret, digest) = token::mint(Kind::Login);
         let now = self.clock.now();
         let expires_at = now.after(self.config.token_lifetime);
@@ -230,14 +220,14 @@ impl Auth {
         let token = Token { id, user: user.id, label, created_at: now, expires_at, last_used_at: now };
         let made = self.store.create_token(digest, token, self.config.tokens_per_user).await;
         if matches!(made, Err(StoreError::NoUser)) {
-            return Err(AuthError::WrongCredentials); // Deleted since it was proved: as if it had never been there.
+            return Err(AuthError::WrongCredentials { account: None }); // Deleted since it was proved: as if it had never been there.
         }
         made?;
         // A change of password, or an operator's shutting of the account, ends the logins of before. This one may have
         // come just after that, with the old password.
         if !self.still_proves(&user, password).await? {
             self.store.end_token(user.id, id).await?;
-            return Err(AuthError::WrongCredentials);
+            return Err(AuthError::WrongCredentials { account: Some(user.id) });
         }
         Ok(Login { token: secret, expires_at, user })
     }
@@ -354,51 +344,38 @@ impl Auth {
 
     /// The caller's password, where a token is not enough: for what can't be taken back.
     async fn prove_caller(&self, caller: &Identity, from: IpAddr, password: &Password) -> Result<(), AuthError> {
-        let claimed = Claimed { shown: &caller.user().username, folded: Some(&caller.user().folded) };
-        let user = self.prove(claimed, from, password).await?;
+        let user = self.prove(Some(&caller.user().folded), from, password).await?;
         // The account may have been deleted, and its name given away, since the token was looked at.
-        if user.id == caller.id() { Ok(()) } else { Err(AuthError::WrongCredentials) }
+        if user.id == caller.id() { Ok(()) } else { Err(AuthError::WrongCredentials { account: None }) }
     }
 
-    /// Proves that `password` is that of the claimed account, under the delays for who fails too often.
-    async fn prove(&self, claimed: Claimed<'_>, from: IpAddr, password: &Password) -> Result<Arc<User>, AuthError> {
-        let attempt = match self.throttle.begin(claimed.folded, from, Instant::now()) {
-            Ok(attempt) => attempt,
-            Err(retry_after) => {
-                let user = claimed.shown;
-                tracing::warn!(target: "security", event = "rate_limited", user, address = %from, "login refused");
-                return Err(AuthError::TooManyFailures { retry_after });
-            }
-        };
-        match self.compare(claimed, password).await {
-            Ok(Some(user)) => {
-                attempt.proved();
-                Ok(user)
-            }
-            Ok(None) => {
-                drop(attempt); // Which counts the failure.
-                let user = claimed.shown;
-                tracing::warn!(target: "security", event = "login_failed", user, address = %from, "login failed");
-                Err(AuthError::WrongCredentials)
-            }
-            Err(error) => {
-                attempt.undone();
-                Err(error)
-            }
+    /// Proves that `password` is that of the account with this folded name, under the delays for who fails too often; no
+    /// name: what was given can't be one.
+    async fn prove(&self, name: Option<&str>, from: IpAddr, password: &Password) -> Result<Arc<User>, AuthError> {
+        let held_up = |retry_after| AuthError::TooManyFailures { retry_after };
+        let attempt = self.throttle.begin(name, from, Instant::now()).map_err(held_up)?;
+        let proved = self.compare(name, password).await;
+        match &proved {
+            Ok(_) => attempt.proved(),
+            Err(AuthError::WrongCredentials { .. }) => drop(attempt), // Which counts the failure.
+            Err(_) => attempt.undone(),
         }
+        proved
     }
 
-    /// The claimed account, where it is open and has this password. The work is the same where it has not.
-    async fn compare(&self, claimed: Claimed<'_>, password: &Password) -> Result<Option<Arc<User>>, AuthError> {
-        let user = match claimed.folded {
+    /// The account with this name, where it is open and has this password. The work is the same where it has not.
+    async fn compare(&self, name: Option<&str>, password: &Password) -> Result<Arc<User>, AuthError> {
+        let user = match name {
             Some(folded) => self.store.user_by_name(folded).await?,
             None => None,
         };
         let stored = user.as_ref().map(|user| user.password.as_str());
         let verdict = self.hasher.verify(password.clone(), stored).await?;
         match (user, verdict) {
-            (Some(user), Verdict::Right { rehashed }) if !user.disabled => Ok(Some(self.keep(user, rehashed).await)),
-            (Some(_) | None, Verdict::Right { .. } | Verdict::Wrong) => Ok(None),
+            (Some(user), Verdict::Right { rehashed }) if !user.disabled => Ok(self.keep(user, rehashed).await),
+            (user, Verdict::Right { .. } | Verdict::Wrong) => {
+                Err(AuthError::WrongCredentials { account: user.map(|user| user.id) })
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     admission::{rate::OverLimit, slots::Overloaded, streams::TooManyStreams},
     auth::AuthError,
     chat::ChatError,
-    id::{MessageId, SessionId},
+    id::{MessageId, SessionId, UserId},
     store::StoreError,
 };
 
@@ -75,6 +75,8 @@ pub(crate) struct Problem {
     retry_after: Option<Duration>,
     /// The turn that a failed reply leaves behind.
     turn: Option<(SessionId, MessageId)>,
+    /// The account that a failed login was for; not public.
+    account: Option<UserId>,
     /// True where the rest of the request is not worth reading.
     close: bool,
     cause: Option<Box<dyn Error + Send + Sync>>,
@@ -82,7 +84,7 @@ pub(crate) struct Problem {
 
 impl Problem {
     fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None, turn: None, close: false, cause: None }
+        Self { kind, detail: detail.into(), retry_after: None, turn: None, account: None, close: false, cause: None }
     }
 
     /// 400: says what can't be read and how to send it.
@@ -205,6 +207,7 @@ impl Problem {
     }
 
     /// The status of the answer.
+    #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
         self.kind.status
     }
@@ -215,9 +218,19 @@ impl Problem {
         &self.detail
     }
 
-    /// True where someone reached for what is not theirs.
-    pub(super) fn is_not_owner(&self) -> bool {
-        *self.kind == NOT_OWNER
+    /// What this is in the log of security events, if anything.
+    pub(super) fn security_event(&self) -> Option<&'static str> {
+        match self.kind {
+            kind if *kind == NOT_OWNER => Some("ownership"),
+            kind if *kind == WRONG_CREDENTIALS => Some("login_failed"),
+            kind if kind.status == StatusCode::TOO_MANY_REQUESTS => Some("rate_limited"),
+            _ => None,
+        }
+    }
+
+    /// The account that a failed login was for.
+    pub(super) fn account(&self) -> Option<UserId> {
+        self.account
     }
 
     /// What is to be logged and not shown.
@@ -291,10 +304,13 @@ impl From<AuthError> for Problem {
             }
             AuthError::BadName(fault) => Self::field("username", fault),
             AuthError::WeakPassword(fault) => Self::field("password", fault),
-            AuthError::WrongCredentials => Self::new(
-                &WRONG_CREDENTIALS,
-                "The user name or the password is wrong; please check both and try again.",
-            ),
+            AuthError::WrongCredentials { account } => Self {
+                account,
+                ..Self::new(
+                    &WRONG_CREDENTIALS,
+                    "The user name or the password is wrong; please check both and try again.",
+                )
+            },
             AuthError::NoIdentity => Self::dead_token(),
             AuthError::TooManyFailures { retry_after } => {
                 Self::new(&MANY_FAILURES, "Too many failed attempts; please wait a while and try again.")

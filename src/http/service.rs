@@ -14,7 +14,7 @@ use std::{
 };
 
 use hyper::{
-    HeaderMap, Method, Request, StatusCode,
+    HeaderMap, Method, Request,
     body::Incoming,
     header::{
         ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -269,17 +269,14 @@ fn token<'r>(request: &'r Request<Incoming>, client: Peer, host: &str) -> Result
 impl Record {
     /// Logs what an operator must know of a failure: its cause, or that someone overstepped.
     fn report(&self, problem: &Problem) {
-        let user = self.user.map(tracing::field::display);
+        let user = self.user.or(problem.account()).map(tracing::field::display);
         let request_id = self.id.as_str();
         if let Some(cause) = problem.cause() {
             tracing::error!(target: "http", path = self.path, user, request_id, cause, "a request failed");
         }
-        let event = match problem.status() {
-            StatusCode::TOO_MANY_REQUESTS => "rate_limited",
-            StatusCode::FORBIDDEN if problem.is_not_owner() => "ownership",
-            _ => return,
-        };
-        tracing::warn!(target: "security", event, user, address = %self.address, request_id);
+        if let Some(event) = problem.security_event() {
+            tracing::warn!(target: "security", event, user, address = %self.address, path = self.path, request_id);
+        }
     }
 
     /// Adds what every answer carries.

@@ -56,11 +56,40 @@ fn repeated_failures_delay_their_account_and_no_other() {
         assert_eq!(refused.json()["type"], "urn:bondhu:problem:too-many-failures");
     }
     login(&mut client, "bela", PASSWORD).expect(200);
-    let is_refusal = |line: &String| line.contains("rate_limited") && line.contains("login refused");
-    assert!(server.settled_log().iter().any(is_refusal));
     // The operator's new password lets the owner in at once.
     server.command(&["user", "passwd", "amina", "--password-file", "-"], "seven green umbrellas").ok();
     login(&mut client, "amina", "seven green umbrellas").expect(200);
+}
+
+#[test]
+fn p8_a_refused_login_is_one_line_with_its_request_and_shows_no_word_that_was_typed() {
+    let server = Server::start(&[]);
+    let (_, user) = server.user("amina");
+    let mut client = server.client();
+    // People type their password into the field above it.
+    for (name, account) in [("amina", Some(user.as_str())), ("canary-password-here", None), ("canary no name", None)] {
+        let refused = login(&mut client, name, "not it, not at all").expect(401);
+        let id = refused.header("x-request-id").unwrap();
+        let log = server.settled_log();
+        let lines: Vec<_> = log.iter().filter(|line| line.contains("security") && line.contains(id)).collect();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("login_failed") && lines[0].contains("address=127.0.0.1"), "{}", lines[0]);
+        assert_eq!(lines[0].contains("user="), account.is_some());
+        assert!(account.is_none_or(|user| lines[0].contains(user)));
+    }
+    let listed = server.command(&["user", "list"], "").ok();
+    assert!(listed.contains(&user), "an operator finds the name by the id: {listed}");
+    let refused = loop {
+        let answer = login(&mut client, "amina", "not it, not at all");
+        if answer.status == 429 {
+            break answer;
+        }
+    };
+    let log = server.settled_log();
+    let lines: Vec<_> = log.iter().filter(|line| line.contains("rate_limited")).collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains(refused.header("x-request-id").unwrap()));
+    assert!(!log.iter().any(|line| line.contains("canary")), "{log:?}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn each_refusal_has_its_status_and_503_always_says_when_to_come_back() {
         (AuthError::NoInvitation.into(), 403),
         (AuthError::NameTaken.into(), 409),
         (AuthError::WeakPassword("is too short".to_owned()).into(), 422),
-        (AuthError::WrongCredentials.into(), 401),
+        (AuthError::WrongCredentials { account: None }.into(), 401),
         (AuthError::NoIdentity.into(), 401),
         (AuthError::TooManyFailures { retry_after: wait }.into(), 429),
         (AuthError::Busy { retry_after: wait }.into(), 503),
