@@ -1,5 +1,7 @@
 //! Who may do what: every route of the table for every kind of caller, and what strangers learn.
 
+mod identities;
+
 use std::collections::BTreeSet;
 
 use bondhu::http::routes::ROUTES;
