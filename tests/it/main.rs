@@ -23,6 +23,7 @@ mod limits;
 mod live;
 mod logins;
 mod matrix;
+mod odd_requests;
 mod operator;
 mod outcomes;
 mod outcomes_anew;
