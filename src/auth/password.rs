@@ -14,8 +14,11 @@ use std::{
 };
 
 use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
-    password_hash::{self, phc::PasswordHash},
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::{
+        self,
+        phc::{Output, ParamsString, PasswordHash, Salt},
+    },
 };
 use unicode_normalization::UnicodeNormalization;
 
@@ -33,6 +36,12 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// What a refused caller is told to wait: about what the queue takes to get empty.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The least that is asked for as the memory of one hash, bytes; what is not used of it is never touched.
+///
+/// From over 32 MiB on, glibc's allocator takes memory from the system and gives it back. Below that it keeps it, and does
+/// not find it again for blocks that are aligned as these are: a flood of logins took a gigabyte.
+const ROOM_MIN: usize = 33 << 20;
 
 /// The most memory that a stored hash may ask for, KiB; more only where the config asks for more.
 const STORED_MEMORY_KIB_MAX: u32 = 64 << 10;
@@ -183,8 +192,31 @@ impl Drop for Claim {
 }
 
 fn hash(argon2: &Argon2<'_>, password: &str) -> Result<String, HashError> {
-    let hash = argon2.hash_password(password.as_bytes()).map_err(HashError::Failed)?;
+    let failed = |_| HashError::Failed(password_hash::Error::Crypto);
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(failed)?;
+    let salt = Salt::new(&salt).map_err(|error| HashError::Failed(error.into()))?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(argon2.params()).map_err(HashError::Failed)?,
+        salt: Some(salt),
+        hash: Some(compute(argon2, password, &salt)?),
+    };
     Ok(hash.to_string())
+}
+
+/// The hash itself, in memory that goes back to the system.
+fn compute(argon2: &Argon2<'_>, password: &str, salt: &[u8]) -> Result<Output, HashError> {
+    let failed = |error: argon2::Error| HashError::Failed(error.into());
+    let (blocks, mut room) = (argon2.params().block_count(), Vec::new());
+    room.try_reserve_exact(blocks.max(ROOM_MIN / Block::SIZE)).map_err(|_| failed(argon2::Error::OutOfMemory))?;
+    room.resize(blocks, Block::new());
+    let length = argon2.params().output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let mut output = [0; Output::MAX_LENGTH];
+    let output = output.get_mut(..length).ok_or_else(|| failed(argon2::Error::OutputTooLong))?;
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, output, &mut room).map_err(failed)?;
+    Output::new(output).map_err(|error| HashError::Failed(error.into()))
 }
 
 fn verify(argon2: &Argon2<'_>, password: &str, stored: &str) -> Result<Verdict, HashError> {
@@ -195,13 +227,15 @@ fn verify(argon2: &Argon2<'_>, password: &str, stored: &str) -> Result<Verdict, 
             return Ok(Verdict::Wrong);
         }
     };
-    match argon2.verify_password(password.as_bytes(), &stored) {
-        Ok(()) if same_cost(argon2.params(), &params) => Ok(Verdict::Right { rehashed: None }),
+    let same_cost = same_cost(argon2.params(), &params);
+    let (Some(salt), Some(wanted)) = (&stored.salt, &stored.hash) else { return Ok(Verdict::Wrong) };
+    let computed = compute(&Argon2::new(Algorithm::Argon2id, Version::V0x13, params), password, salt)?;
+    Ok(match computed == *wanted {
+        false => Verdict::Wrong,
+        true if same_cost => Verdict::Right { rehashed: None },
         // The password is right, whatever becomes of its new hash: the next login tries again.
-        Ok(()) => Ok(Verdict::Right { rehashed: hash(argon2, password).ok() }),
-        Err(password_hash::Error::PasswordInvalid) => Ok(Verdict::Wrong),
-        Err(error) => Err(HashError::Failed(error)),
-    }
+        true => Verdict::Right { rehashed: hash(argon2, password).ok() },
+    })
 }
 
 /// Reads a stored hash and refuses one whose work would be out of bounds: it would be done for everyone who asks.
@@ -256,6 +290,18 @@ mod tests {
             assert_eq!(hasher.verify(password(wrong), Some(&stored)).await.unwrap(), Verdict::Wrong);
             assert_eq!(hasher.verify(password(wrong), None).await.unwrap(), Verdict::Wrong);
         }
+    }
+
+    #[test]
+    fn our_hashes_are_those_of_the_crate() {
+        use argon2::{PasswordHasher, PasswordVerifier};
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(16, 2, 1, None).unwrap());
+        let theirs = argon2.hash_password(b"one long secret").unwrap().to_string();
+        assert_eq!(verify(&argon2, "one long secret", &theirs).unwrap(), right());
+        assert_eq!(verify(&argon2, "one long secre", &theirs).unwrap(), Verdict::Wrong);
+        let ours = PasswordHash::new(&hash(&argon2, "one long secret").unwrap()).unwrap();
+        assert!(argon2.verify_password(b"one long secret", &ours).is_ok());
+        assert!(argon2.verify_password(b"one long secre", &ours).is_err());
     }
 
     #[tokio::test]
