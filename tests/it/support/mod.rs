@@ -6,6 +6,7 @@ pub(crate) mod data;
 pub(crate) mod disk;
 pub(crate) mod events;
 pub(crate) mod faults;
+pub(crate) mod gauges;
 pub(crate) mod load;
 pub(crate) mod model;
 pub(crate) mod random;
