@@ -61,7 +61,7 @@ impl Seed {
         Self(crc32fast::hash(journal))
     }
 
-    fn checksum(self, bytes: &[u8]) -> u32 {
+    pub(super) fn checksum(self, bytes: &[u8]) -> u32 {
         let mut hasher = crc32fast::Hasher::new_with_initial(self.0);
         hasher.update(bytes);
         hasher.finalize()
@@ -120,7 +120,8 @@ pub(crate) fn next_whole(seed: Seed, segment: &[u8], offset: usize) -> Option<us
 
 fn parse(seed: Seed, head: &[u8; ALIGN]) -> Option<Header> {
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    if head[..4] != MAGIC || seed.checksum(&head[..CHECKED]) != word(CHECKED) || head[28..] != [0; 4] {
+    let zeros = head[5..8] == [0; 3] && head[28..] == [0; 4];
+    if head[..4] != MAGIC || seed.checksum(&head[..CHECKED]) != word(CHECKED) || !zeros {
         return None;
     }
     let kind = match head[4] {
@@ -220,6 +221,18 @@ mod tests {
             bytes[second..].copy_from_slice(&whole[second..]);
             let found = read(SEED, &bytes, 0);
             assert!(found != Found::Torn || next_whole(SEED, &bytes, 0).is_some(), "cut at {cut}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn p8_a_header_with_something_where_zeros_belong_is_damage() {
+        let whole = two_frames().0;
+        for at in [5, 6, 7, 28, 31] {
+            let mut bytes = whole.clone();
+            bytes[at] = 1;
+            let checksum = SEED.checksum(&bytes[..24]);
+            bytes[24..28].copy_from_slice(&checksum.to_le_bytes());
+            assert!(matches!(read(SEED, &bytes, 0), Found::Damaged(_)), "byte {at}");
         }
     }
 

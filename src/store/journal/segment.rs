@@ -100,7 +100,7 @@ pub(crate) struct Listing {
 }
 
 impl Header {
-    fn encode(&self) -> [u8; HEADER] {
+    pub(super) fn encode(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..12].copy_from_slice(&self.format.to_le_bytes());
@@ -115,7 +115,7 @@ impl Header {
         bytes
     }
 
-    fn decode(bytes: &[u8; HEADER], path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn decode(bytes: &[u8; HEADER], path: &Path) -> Result<Self, OpenError> {
         let damaged = |what: &str| OpenError::Damaged { path: path.to_owned(), offset: 0, what: what.to_owned() };
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
@@ -232,15 +232,25 @@ impl Segment {
     pub(crate) fn walk<E: From<OpenError>>(
         &self,
         disk: &Disk,
-        mut each: impl FnMut(u64, &[u8], usize) -> Result<(), E>,
+        each: impl FnMut(u64, &[u8], usize) -> Result<(), E>,
     ) -> Result<(End, Range<usize>), E> {
         let bytes = disk.read(&self.path).map_err(|source| OpenError::Io { path: self.path.clone(), source })?;
+        self.walk_bytes(disk, &bytes, each)
+    }
+
+    /// [`Segment::walk`], where the file's `bytes` are at hand.
+    pub(super) fn walk_bytes<E: From<OpenError>>(
+        &self,
+        disk: &Disk,
+        bytes: &[u8],
+        mut each: impl FnMut(u64, &[u8], usize) -> Result<(), E>,
+    ) -> Result<(End, Range<usize>), E> {
         let seed = self.header.seed();
         let mut offset = HEADER;
         let mut last = HEADER..HEADER;
         let mut expected = self.header.first_frame;
         loop {
-            match frame::read(seed, &bytes, offset) {
+            match frame::read(seed, bytes, offset) {
                 Found::Frame(header, payload, length) => {
                     let dense = self.header.generation == 0;
                     if header.number < expected || (dense && header.number != expected) {
@@ -248,8 +258,11 @@ impl Segment {
                     }
                     match header.kind {
                         Kind::Data => {
+                            let Some(next) = header.number.checked_add(1) else {
+                                return Err(self.damaged(offset, "no frame can have this number").into());
+                            };
                             each(header.number, payload, offset)?;
-                            expected = header.number + 1;
+                            expected = next;
                         }
                         Kind::Stop => {}
                         Kind::Seal => {
@@ -261,7 +274,7 @@ impl Segment {
                 }
                 Found::Damaged(what) => return Err(self.damaged(offset, what).into()),
                 found @ (Found::Nothing | Found::Torn) => {
-                    if frame::next_whole(seed, &bytes, offset).is_some() && !self.is_copy(disk) {
+                    if frame::next_whole(seed, bytes, offset).is_some() && !self.is_copy(disk) {
                         return Err(self.damaged(offset, "a frame is missing, and whole ones follow").into());
                     }
                     let rest = bytes.get(offset..).unwrap_or(&[]);
@@ -375,6 +388,16 @@ mod tests {
         }
         let error = list(&dir).unwrap_err().to_string();
         assert!(error.contains("0000000002.000.journal") && error.contains("missing"), "{error}");
+    }
+
+    #[test]
+    fn p8_a_number_behind_which_there_is_none_is_damage() {
+        let header = Header { first_frame: u64::MAX, ..header(1, 0) };
+        let mut bytes = header.encode().to_vec();
+        frame::write(header.seed(), Kind::Data, u64::MAX, b"last", &mut bytes);
+        let segment = Segment { path: PathBuf::from("none"), header, length: bytes.len() as u64 };
+        let walked = segment.walk_bytes::<OpenError>(&Disk::default(), &bytes, |_, _, _| Ok(()));
+        assert!(matches!(walked, Err(OpenError::Damaged { .. })), "{walked:?}");
     }
 
     #[test]
