@@ -29,6 +29,8 @@ pub(crate) enum CodecError {
     Empty,
     #[error("format {0}, which this program does not know")]
     Version(u8),
+    #[error("over {BYTES_MAX} bytes")]
+    TooLong,
     #[error("not a record: {0}")]
     Malformed(String),
 }
@@ -265,6 +267,8 @@ impl Record for Vec<Change> {
 pub(crate) fn decode<T: Record>(bytes: &[u8]) -> Result<T, CodecError> {
     let read = match bytes.split_first() {
         None => return Err(CodecError::Empty),
+        // bincode holds its limit for readers only, not for bytes that are at hand.
+        Some((_, record)) if record.len() as u64 > BYTES_MAX => return Err(CodecError::TooLong),
         Some((&VERSION, record)) => options().deserialize(record),
         Some((1, record)) => T::from_v1(record),
         Some((&version, _)) => return Err(CodecError::Version(version)),
@@ -310,6 +314,14 @@ mod tests {
         huge.extend([7; 16]);
         huge.extend([1, 253, 255, 255, 255, 255, 255, 255, 255, 127]); // A text of 2^63 bytes.
         assert!(decode::<MessageRecord>(&huge).is_err());
+    }
+
+    #[test]
+    fn p8_a_record_over_the_limit_is_refused() {
+        let text = u32::try_from(BYTES_MAX).unwrap();
+        let mut bytes = [&[VERSION, 16][..], &[7; 16], &[1, 252], &text.to_le_bytes()].concat();
+        bytes.resize(bytes.len() + usize::try_from(BYTES_MAX).unwrap() + 5, 0);
+        assert!(matches!(decode::<MessageRecord>(&bytes), Err(CodecError::TooLong)));
     }
 
     /// The bytes of version 1 as the first release wrote them: if this fails, old directories can't be read.
