@@ -6,6 +6,8 @@
 
 mod check;
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod given;
 mod load;
 mod setting;

@@ -4,6 +4,7 @@
 //! `tests/it/tidy.rs` enforces it, ARCHITECTURE.md explains it.
 //!
 //! - [`cli`]: the command line, as types for clap and nothing that acts.
+//! - [`fuzz`]: what must hold whatever bytes come, for `tests/fuzz/run` and the tests; no part of the program.
 //! - [`commands`]: what each subcommand does, one file for each; `serve` is the server from its start to its end.
 //! - [`http`]: everything that a client sees, from the connection to the words of an error.
 //! - [`app`]: every long-lived part, built once, in dependency order.
@@ -34,6 +35,8 @@ pub mod commands;
 pub mod completions;
 pub mod config;
 pub mod control;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod http;
 pub mod id;
 pub mod logging;

@@ -62,13 +62,15 @@ pub struct Loaded {
 pub fn load(sources: &Sources) -> Result<Loaded, Faults> {
     let mut loading = Loading::default();
     loading.file(sources.file.as_deref());
-    for (name, value) in &sources.environment {
-        loading.variable(name, value);
-    }
-    for flag in &sources.flags {
-        loading.flag(flag);
-    }
-    loading.finish(sources.surroundings)
+    loading.over_file(sources)
+}
+
+/// [`load()`] of a file that says `text`.
+#[cfg(any(test, fuzzing))]
+pub(super) fn load_text(text: &str, sources: &Sources) -> Result<Loaded, Faults> {
+    let mut loading = Loading::default();
+    FileText { path: Path::new(DEFAULT_FILE), text }.apply(&mut loading);
+    loading.over_file(sources)
 }
 
 /// A configuration that is being read.
@@ -92,6 +94,17 @@ impl Loading {
                 self.faults.push(Fault { place, message: format!("can't be read: {error}") });
             }
         }
+    }
+
+    /// What stands above the file: the environment, then the flags.
+    fn over_file(mut self, sources: &Sources) -> Result<Loaded, Faults> {
+        for (name, value) in &sources.environment {
+            self.variable(name, value);
+        }
+        for flag in &sources.flags {
+            self.flag(flag);
+        }
+        self.finish(sources.surroundings)
     }
 
     fn variable(&mut self, name: &OsString, value: &OsString) {

@@ -7,6 +7,8 @@
 mod api;
 mod body;
 mod credentials;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod handover;
 mod origin;
 mod problem;

@@ -213,7 +213,7 @@ impl Problem {
     }
 
     /// The public sentence.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn detail(&self) -> &str {
         &self.detail
     }

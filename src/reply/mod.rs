@@ -11,6 +11,8 @@ use std::{
 };
 
 pub use companion::Line;
+#[cfg(any(test, fuzzing))]
+pub(crate) use openai::fuzz;
 
 use self::{companion::Companion, openai::Openai};
 use crate::{

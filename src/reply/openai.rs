@@ -6,6 +6,8 @@
 
 mod breaker;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod key;
 mod retry;
 mod stream;

@@ -19,6 +19,8 @@ mod error;
 mod export;
 mod feed;
 mod fragment;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod history;
 mod index;
 mod journal;

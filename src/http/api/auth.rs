@@ -71,33 +71,33 @@ struct TokensAnswer<'a> {
     tokens: Vec<TokenView<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Registration {
+pub(in crate::http) struct Registration {
     username: String,
     password: String,
     display_name: Option<String>,
     invitation: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Credentials {
+pub(in crate::http) struct Credentials {
     username: String,
     password: String,
     label: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PasswordChange {
+pub(in crate::http) struct PasswordChange {
     current: String,
     new: String,
 }
 
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Confirmation {
+pub(in crate::http) struct Confirmation {
     password: String,
 }
 

@@ -28,8 +28,8 @@ const NEEDLE_CHARS_MAX: usize = 500;
 const ME: &str = "me";
 
 /// What the old client sends; it may send more, which is ignored.
-#[derive(Deserialize)]
-struct OldMessage {
+#[derive(PartialEq, Deserialize)]
+pub(in crate::http) struct OldMessage {
     message: String,
     session_id: Option<String>,
     user_id: Option<String>,

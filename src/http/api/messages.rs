@@ -20,9 +20,9 @@ use crate::{
 /// How many messages a page has where the request does not say.
 const PAGE_DEFAULT: usize = 50;
 
-#[derive(Deserialize)]
+#[derive(PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewMessage {
+pub(in crate::http) struct NewMessage {
     content: String,
     stream: Option<bool>,
 }

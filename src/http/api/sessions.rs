@@ -23,9 +23,9 @@ use crate::{
 /// How many sessions a list has where the request does not say.
 const LIST_DEFAULT: usize = 50;
 
-#[derive(Default, Deserialize)]
+#[derive(Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewSession {
+pub(in crate::http) struct NewSession {
     id: Option<String>,
     title: Option<String>,
     system_prompt: Option<String>,
@@ -34,7 +34,7 @@ struct NewSession {
 /// `null` takes a field away; one that is left out stays.
 #[derive(Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Changes {
+pub(in crate::http) struct Changes {
     title: Given,
     system_prompt: Given,
 }

@@ -5,6 +5,8 @@
 
 mod compact;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod segment;
 
 use std::{

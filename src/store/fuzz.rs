@@ -1,0 +1,108 @@
+//! What must hold for records and keys, whatever bytes stand where they are read from.
+
+use std::fmt::Debug;
+
+use serde::Serialize;
+
+pub(crate) use super::journal::fuzz::segments;
+use super::{
+    codec::{
+        self, Change, CodecError, MessageRecord, OutcomeRecord, Record, SendKeyRecord, SessionRecord, TokenRecord,
+        UserRecord,
+    },
+    key::{MessageKey, UserKey},
+};
+use crate::{
+    clock::Timestamp,
+    id::{Seq, SessionId, UserId},
+};
+
+/// The first byte chooses the kind of record, the others are read as one.
+pub(crate) fn records(input: &[u8]) {
+    let Some((kind, bytes)) = input.split_first() else { return };
+    match kind % 8 {
+        0 => same_in_both_versions::<UserRecord>(bytes),
+        1 => same_in_both_versions::<TokenRecord>(bytes),
+        2 => same_in_both_versions::<MessageRecord>(bytes),
+        3 => same_in_both_versions::<OutcomeRecord>(bytes),
+        4 => same_in_both_versions::<SendKeyRecord>(bytes),
+        5 => same_in_both_versions::<Timestamp>(bytes),
+        6 => {
+            if let Some(SessionRecord::Live(meta)) = record(bytes) {
+                assert!(bytes[0] != 1 || meta.system_prompt.is_none(), "version 1 had no instructions");
+            }
+        }
+        _ => changes(bytes),
+    }
+}
+
+fn changes(bytes: &[u8]) {
+    let Some(changes) = record::<Vec<Change>>(bytes) else { return };
+    let sessions = changes.iter().any(|change| matches!(change, Change::Session { .. }));
+    if !sessions {
+        same_in_both_versions::<Vec<Change>>(bytes);
+    }
+}
+
+/// Reads a record under every rule that holds for all of them.
+fn record<T: Record + Serialize + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
+    let value = match codec::decode::<T>(bytes) {
+        Ok(value) => value,
+        Err(CodecError::Empty) => {
+            assert!(bytes.is_empty());
+            return None;
+        }
+        Err(CodecError::Version(version)) => {
+            assert!(version == bytes[0] && ![1, 2].contains(&version));
+            return None;
+        }
+        Err(CodecError::Malformed(_) | CodecError::TooLong) => return None,
+    };
+    assert_eq!(codec::decode::<T>(&codec::encode(&value)).as_ref(), Ok(&value), "a record comes back");
+    assert!(codec::decode::<T>(&[bytes, &[0]].concat()).is_err(), "bytes behind a record are refused");
+    assert!(codec::decode::<T>(&bytes[..bytes.len() - 1]).is_err(), "a record that is cut is refused");
+    Some(value)
+}
+
+/// Version 2 changed sessions, and nothing else.
+fn same_in_both_versions<T: Record + Serialize + PartialEq + Debug>(bytes: &[u8]) {
+    let Some(value) = record::<T>(bytes) else { return };
+    for version in [1, 2] {
+        let other = [&[version], &bytes[1..]].concat();
+        assert_eq!(codec::decode::<T>(&other).as_ref(), Ok(&value), "as version {version}");
+    }
+}
+
+/// Two keys of messages, two of users, side by side.
+pub(crate) fn keys(input: &[u8]) {
+    let (one, other) = input.split_at(input.len() / 2);
+    for bytes in [one, other, input] {
+        let message = MessageKey::decode(bytes).map(MessageKey::encode);
+        assert_eq!(message.as_ref().map(<[u8; 24]>::as_slice), Some(bytes).filter(|bytes| bytes.len() == 24));
+        let user = UserKey::decode(bytes).map(UserKey::encode);
+        assert_eq!(user.as_ref().map(<[u8; 32]>::as_slice), Some(bytes).filter(|bytes| bytes.len() == 32));
+    }
+    if let (Some(a), Some(b)) = (MessageKey::decode(one), MessageKey::decode(other)) {
+        let in_order = (a.session, a.seq).cmp(&(b.session, b.seq));
+        assert_eq!(a.encode().cmp(&b.encode()), in_order, "the order of bytes is the order of messages");
+    }
+    if let (Some(a), Some(b)) = (UserKey::decode(one), UserKey::decode(other)) {
+        let in_order = (a.user, a.of).cmp(&(b.user, b.of));
+        assert_eq!(a.encode().cmp(&b.encode()), in_order, "what is a user's stands together");
+    }
+    ids(input);
+}
+
+/// An id has one spelling, but for the case of its digits.
+fn ids(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    if let Ok(id) = text.parse::<SessionId>() {
+        assert_eq!(id.to_string(), text.to_ascii_lowercase());
+    }
+    if let Some((bytes, rest)) = input.split_first_chunk::<16>() {
+        let id = UserId::from_bytes(*bytes);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        let key = MessageKey { session: SessionId::from_bytes(*bytes), seq: Seq(rest.len() as u64) };
+        assert_eq!(MessageKey::decode(&key.encode()), Some(key));
+    }
+}
