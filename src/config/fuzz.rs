@@ -22,8 +22,29 @@ pub(crate) fn configs(input: &[u8]) {
         }
     }
     match load_text(&file, &sources) {
-        Ok(loaded) => holds(&loaded, &sources),
+        Ok(loaded) => {
+            is_all_known("", &file.parse().expect("what is accepted is TOML"));
+            holds(&loaded, &sources);
+        }
         Err(faults) => are_told(&faults, &file),
+    }
+}
+
+/// Nothing that an operator wrote is passed over.
+fn is_all_known(prefix: &str, table: &toml::Table) {
+    for (name, value) in table {
+        let key = format!("{prefix}{name}");
+        match value {
+            toml::Value::Table(inner) => is_all_known(&format!("{key}."), inner),
+            toml::Value::String(_)
+            | toml::Value::Integer(_)
+            | toml::Value::Float(_)
+            | toml::Value::Boolean(_)
+            | toml::Value::Datetime(_)
+            | toml::Value::Array(_) => {
+                assert!(SETTINGS.iter().any(|setting| setting.key == key), "{key:?} is passed over");
+            }
+        }
     }
 }
 
