@@ -71,8 +71,11 @@ impl Error for Faults {}
 
 /// The name in `known` that `name` was most likely meant to be; none where nothing is close.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let close_enough = (name.chars().count() / 3).max(2);
-    known.map(|other| (distance(name, other), other)).min().filter(|(far, _)| *far <= close_enough).map(|(_, it)| it)
+    let length = name.chars().count();
+    let close_enough = (length / 3).max(2);
+    // Lengths differ by no more than names do: most need no closer look.
+    let alike = known.filter(|other| other.chars().count().abs_diff(length) <= close_enough);
+    alike.map(|other| (distance(name, other), other)).min().filter(|(far, _)| *far <= close_enough).map(|(_, it)| it)
 }
 
 /// How many insertions, deletions, replacements and swaps of neighbours make `a` into `b`.
