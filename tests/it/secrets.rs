@@ -1,10 +1,10 @@
 //! What must stay unsaid: passwords, tokens and what people wrote, in the log, on the command line, in the files.
 
-use std::{fs, path::Path};
+use std::{fmt::Write, fs, path::Path};
 
 use serde_json::json;
 
-use crate::support::{Raw, Server, text};
+use crate::support::{Client, PASSWORD, Raw, Server, data, stub::Stub, text};
 
 const OLD_PASSWORD: &str = "canary-password one";
 const NEW_PASSWORD: &str = "canary-password two";
@@ -114,5 +114,115 @@ fn the_files_are_for_their_owner_only_and_a_request_is_one_line_in_the_log() {
         ["method=\"GET\"", "path=\"/api/v1/auth/me\"", "status=200", &format!("user={user}"), "address=127.0.0.1"]
     {
         assert!(lines[0].contains(word), "{word} is not in {}", lines[0]);
+    }
+}
+
+/// Everything that a user can put anywhere, each with a mark of its own; and all that the server answers to it.
+fn says_everything(server: &Server, client: &mut Client, mark: &str) -> String {
+    let mut heard = String::new();
+    let mut keep = |answer: crate::support::Response| {
+        let _ = writeln!(heard, "{:?}\n{}", answer.headers, answer.text());
+        answer
+    };
+    let named = json!({"title": format!("{mark}-title"), "system_prompt": format!("{mark}-prompt")});
+    let session = text(&keep(client.post("/api/v1/sessions", &named)).expect(201).json()["id"]);
+    let path = format!("/api/v1/sessions/{session}/messages");
+    for how in ["say", "status 500", "errormid", "once reset", "html", "json"] {
+        let said = json!({"content": format!("[[{how}]] {mark}-message")});
+        let key = format!("{mark}-key-{session}-{}", how.replace(' ', ""));
+        keep(client.json("POST", &path, &[("idempotency-key", &key)], &said));
+    }
+    for (method, path, body) in [
+        ("POST", path.as_str(), json!({"content": format!("{mark}-x"), format!("{mark}-field"): 1})),
+        ("POST", "/api/v1/chat/send", json!({"message": format!("{mark}-old")})),
+        (
+            "POST",
+            "/api/v1/auth/password",
+            json!({"current": format!("{mark}-wrong-word"), "new": format!("{mark}-new-word")}),
+        ),
+        ("POST", "/api/v1/auth/login", json!({"username": format!("{mark}-nobody"), "password": PASSWORD})),
+        ("DELETE", "/api/v1/auth/me", json!({"password": format!("{mark}-wrong-word")})),
+    ] {
+        keep(client.json(method, path, &[("x-mark", mark)], &body));
+    }
+    for path in [
+        &path,
+        "/api/v1/sessions",
+        "/api/v1/chat/history",
+        &format!("/api/v1/chat/search?q={mark}"),
+        "/api/v1/auth/export",
+        "/api/v1/auth/tokens",
+        "/api/v1/auth/me",
+        &format!("/{mark}?{mark}={mark}"),
+        "/ready",
+    ] {
+        keep(client.get(path));
+    }
+    let mut stream = client.events(&format!("/api/v1/sessions/{session}/events?after=0"));
+    let _ = write!(heard, "{:?}", stream.find("message"));
+    let cookie = format!("bondhu={}; {mark}={mark}", client.token.as_ref().unwrap());
+    let raw = format!("GET /api/v1/auth/me HTTP/1.1\r\nhost: {}\r\ncookie: {cookie}\r\n\r\n", server.address);
+    heard + &Raw::to(server).send(raw).answer().unwrap().text()
+}
+
+#[test]
+fn p4_what_one_user_says_and_knows_is_in_no_answer_to_another_and_in_no_line() {
+    let stub = Stub::start();
+    let mut server = Server::start(&["log.level=trace"]);
+    server.stop();
+    let key = server.dir().path().join("model.key");
+    fs::write(&key, "canary-api-key-of-the-model\n").unwrap();
+    fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let (url, key) = (stub.base_url(), key.display());
+    let settings = [
+        "log.level=trace".to_owned(),
+        "log.format=json".to_owned(),
+        "reply.backend=openai".to_owned(),
+        format!("reply.openai.base_url={url}"),
+        format!("reply.openai.api_key_file={key}"),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let mut server = server.restart(&settings);
+    let marks = ["canary-of-amina", "canary-of-bela"];
+    let mut users: Vec<_> = ["amina", "bela"].map(|name| server.user(name).0).into();
+    let mut heard = Vec::new();
+    for _ in 0..2 {
+        for (client, mark) in users.iter_mut().zip(marks) {
+            heard.push((mark, client.token.clone().unwrap(), says_everything(&server, client, mark)));
+        }
+    }
+    for (mark, token, heard) in &heard {
+        let others = marks.iter().find(|other| *other != mark).unwrap();
+        assert!(heard.contains(&format!("{mark}-message")), "the search finds what is there");
+        for secret in [others, token.as_str(), "canary-api-key", "-wrong-word", "-new-word", PASSWORD, "$argon2"] {
+            assert!(!heard.contains(secret), "{secret} was told to {mark}: {heard}");
+        }
+    }
+    assert!(stub.seen().iter().all(|seen| seen.header("authorization") == Some("Bearer canary-api-key-of-the-model")));
+    for seen in stub.seen() {
+        let asked = seen.body.to_string();
+        assert!(
+            !marks.iter().all(|mark| asked.contains(mark)),
+            "one user's words came into another's context: {asked}"
+        );
+    }
+    let line = fs::read_to_string(format!("/proc/{}/cmdline", server.pid())).unwrap();
+    assert!(!line.contains("canary"), "{line}");
+    server.stop();
+    let tokens: Vec<_> = users.iter().map(|client| client.token.clone().unwrap()).collect();
+    for line in server.log() {
+        for secret in ["canary", "$argon2", &tokens[0][10..], &tokens[1][10..]] {
+            assert!(!line.contains(secret), "{secret} is in the log: {line}");
+        }
+    }
+    let texts = ["-message", "-old", "-title", "-prompt"];
+    for file in data::files(&server.data) {
+        for secret in
+            [&tokens[0], &tokens[1], "canary-api-key", "-wrong-word", "-new-word", PASSWORD, "-nobody", "-field"]
+        {
+            assert!(!data::holds(&file, secret), "{secret} is in {}", file.display());
+        }
+        let stores = file.starts_with(server.data.join("journal")) || file.starts_with(server.data.join("index"));
+        assert!(stores || !texts.iter().any(|text| data::holds(&file, text)), "{}", file.display());
     }
 }
