@@ -42,6 +42,7 @@ mod storms;
 mod streams;
 mod stub;
 mod tabs;
+mod threats;
 mod tidy;
 mod upstream;
 mod upstream_failures;

@@ -137,3 +137,26 @@ fn lines_may_end_without_a_carriage_return_and_are_one_request_all_the_same() {
     assert!(raw.is_closed());
     server.is_calm();
 }
+
+#[test]
+fn p4_every_answer_forbids_a_browser_to_run_anything_of_it() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    amina.say(&session, "<script>alert(1)</script>");
+    let page = format!("/api/v1/sessions/{session}/messages");
+    for path in [&page, "/api/v1/chat/history", "/api/v1/auth/export", "/api/v1/events", "/health", "/x%3Cscript%3E"] {
+        let answer = amina.get(path);
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
+        assert_eq!(
+            answer.header("content-security-policy"),
+            Some("default-src 'none'; frame-ancestors 'none'"),
+            "{path}"
+        );
+        assert!(
+            answer.header("cache-control").is_some_and(|rule| rule.contains("no-store") || rule.contains("private"))
+        );
+        assert!(!answer.header("content-type").unwrap().contains("html"), "{path}");
+    }
+}
