@@ -54,6 +54,8 @@ fn nothing_is_shown_before_it_is_synced() {
         }
         life.run(std::slice::from_ref(step));
         seen.lock().unwrap().watch = None;
+        // And what is acknowledged is shown at once.
+        life.compare();
     }
     life.kill();
     let seen = seen.lock().unwrap();
