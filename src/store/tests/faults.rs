@@ -10,7 +10,8 @@ use super::{
     probe::{Area, Counts, Fault, How, Kind},
 };
 
-/// Of all runs, every so many-th is made in the normal test run; `BONDHU_FAULTS=all` makes all, a number just that one.
+/// Of all runs, every so many-th is made in the normal test run; `BONDHU_FAULTS=all` makes all, `1000..2000` those, a
+/// number just that one.
 const STRIDE: usize = 53;
 
 fn all_faults(counts: &Counts) -> Vec<Fault> {
@@ -51,7 +52,10 @@ fn every_fault_at_every_place_loses_nothing_that_was_acknowledged() {
     let chosen: Vec<usize> = match asked.as_deref() {
         None => (std::process::id() as usize % STRIDE..faults.len()).step_by(STRIDE).collect(),
         Some("all") => (0..faults.len()).collect(),
-        Some(number) => vec![number.parse().unwrap()],
+        Some(asked) => match asked.split_once("..") {
+            Some((from, to)) => (from.parse().unwrap()..to.parse::<usize>().unwrap().min(faults.len())).collect(),
+            None => vec![asked.parse().unwrap()],
+        },
     };
     let points: usize = counts.values().sum();
     eprintln!("faults: {points} points, {} faults, {} chosen: {:?}..", faults.len(), chosen.len(), chosen.first());
