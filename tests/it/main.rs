@@ -24,6 +24,7 @@ mod limits;
 mod live;
 mod logins;
 mod matrix;
+mod model;
 mod odd_requests;
 mod operator;
 mod outcomes;

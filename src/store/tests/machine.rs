@@ -31,7 +31,7 @@ use world::World;
 
 /// A run has so many steps where nothing else is said, and runs begin for so many seconds.
 const STEPS: usize = 60;
-const SECONDS: u64 = 12;
+const SECONDS: u64 = 10;
 /// 2026-11-23.
 const START: i64 = 1_795_392_000_000_000;
 

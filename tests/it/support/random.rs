@@ -15,6 +15,11 @@ impl Random {
         Self(seed)
     }
 
+    /// The number that it began with.
+    pub(crate) fn seed(&self) -> u64 {
+        self.0
+    }
+
     /// Another source, for a thread of its own.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.next())
