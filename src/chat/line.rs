@@ -103,6 +103,12 @@ impl Lines {
         Place { lines: Arc::clone(self), session, before, done }
     }
 
+    /// True where no turn stands anywhere.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Line>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }

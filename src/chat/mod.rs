@@ -372,3 +372,6 @@ impl Chat {
         self.inner.tasks.wait().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,12 @@ impl Keys {
         guard.held = Some(mutex.lock_owned().await);
         guard
     }
+
+    /// How many keys are being used.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        lock(&self.used).len()
+    }
 }
 
 impl Drop for KeyGuard {

@@ -15,6 +15,7 @@ use super::{
 use crate::support::{
     Client, PASSWORD, Response, Server, at_once,
     client::connect,
+    list,
     model::{Draft, until},
     text,
 };
@@ -447,7 +448,7 @@ impl Member {
     fn stop(&mut self, session: u8) -> Result<(), Gone> {
         let Some(session) = self.live(session).filter(|_| self.scripted) else { return Ok(()) };
         let content = format!("[[stallmid]] {}", self.content(How::Native).split_once("]] ").unwrap().1);
-        let (id, seq) = (self.talks[session].id.clone(), self.talks[session].log.len() + 1);
+        let id = self.talks[session].id.clone();
         self.doubts.push(Doubt::Sent { session, content: content.clone(), key: None });
         let mut tab = Client::with_token(self.address, self.tabs[0].token.as_ref().unwrap());
         let (of, body) = (id.clone(), json!({"content": content}).to_string());
@@ -455,12 +456,16 @@ impl Member {
             let path = format!("/api/v1/sessions/{of}/messages");
             tab.send("POST", &path, &[("content-type", "application/json")], Some(body.as_bytes()))
         });
-        let path = format!("/api/v1/sessions/{id}/messages/{seq}/stop");
-        let stopped =
-            until("there is something to stop", || match self.call(1, ("POST", &path), &[], Some(&json!({}))) {
-                Ok(answer) if answer.status == 404 => None, // Not yet stored.
-                answer => Some(answer),
-            });
+        let path = format!("/api/v1/sessions/{id}/messages");
+        let stopped = until("there is something to stop", || {
+            let page = match self.get(1, &path) {
+                Ok(page) => page,
+                Err(gone) => return Some(Err(gone)),
+            };
+            let message = list(&page["messages"]).iter().find(|message| message["content"] == content)?.clone();
+            let path = format!("{path}/{}/stop", message["seq"]);
+            Some(self.call(1, ("POST", &path), &[], Some(&json!({}))))
+        });
         let answer = waiting.join().unwrap();
         stopped?.expect(204);
         self.read(session, 0, Expected::sent(&content))?;
