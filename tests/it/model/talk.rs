@@ -70,6 +70,12 @@ impl Talk {
             }
             answers(message, asked)?;
         }
+        // Only a turn that is answered anew may have replies that were replaced.
+        for message in messages.iter().skip(known).filter(|message| message["role"] == "user") {
+            if messages.iter().filter(|reply| reply["reply_to"] == message["seq"]).count() > 1 {
+                return Err(format!("{message} was answered more than once"));
+            }
+        }
         if let Some(lost) = must.iter().find(|must| may.contains(must)) {
             return Err(format!("lost: {lost}"));
         }
