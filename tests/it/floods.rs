@@ -164,17 +164,19 @@ fn p4_a_login_does_the_same_work_for_a_name_that_is_there_that_is_shut_and_that_
     server.user("amina");
     server.user("shut");
     server.command(&["user", "disable", "shut"], "").ok();
-    let mut work = |name: &str| {
-        let before = server.ticks_of("bondhu-hash");
-        let login = json!({"username": name, "password": "not it, not at all"});
-        for _ in 0..3 {
+    let names = ["amina", "shut", "nobody"];
+    let mut ticks = [0; 3];
+    for _ in 0..4 {
+        // In turns, so that what else the machine does falls on all of them.
+        for (name, ticks) in names.iter().zip(&mut ticks) {
+            let before = server.ticks_of("bondhu-hash");
+            let login = json!({"username": name, "password": "not it, not at all"});
             assert_eq!(server.client().post("/api/v1/auth/login", &login).status, 401);
+            *ticks += server.ticks_of("bondhu-hash") - before;
         }
-        server.ticks_of("bondhu-hash") - before
-    };
-    let ticks = ["amina", "shut", "nobody"].map(&mut work);
+    }
     let (least, most) = (ticks.iter().min().unwrap(), ticks.iter().max().unwrap());
-    assert!(*least > 20, "too little to compare: {ticks:?}");
-    assert!(most * 2 < least * 3, "one kind of name costs more than another: {ticks:?}");
+    assert!(*least > 20, "too little to compare, or no work at all: {ticks:?}");
+    assert!(*most < least * 2, "one kind of name costs more than another: {ticks:?}");
     assert_eq!(text(&server.parts()["store"]), "ready");
 }
