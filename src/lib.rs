@@ -17,6 +17,7 @@
 //! - [`client`]: outbound HTTP, bounded in time and bytes: one answer, or one that streams.
 //! - [`sse`]: event-stream frames, read and written.
 //! - [`completions`]: the wire of OpenAI's chat completions, as types.
+//! - [`checker`]: what clients were told, held against the promises.
 //! - [`logging`]: log lines that never hold up a request.
 //! - [`config`]: what can be set, read from file, environment and flags, with all faults at once.
 //! - [`pool`]: bounded threads for work that blocks or computes long.
@@ -28,6 +29,7 @@ pub mod admission;
 pub mod app;
 pub mod auth;
 pub mod chat;
+pub mod checker;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -27,6 +27,7 @@ const LEVELS: [(&str, u8); 20] = [
     ("client", 1),
     ("reply", 1),
     ("store", 1),
+    ("checker", 0),
     ("clock", 0),
     ("completions", 0),
     ("config", 0),
