@@ -1,16 +1,18 @@
 //! Outbound HTTP, bounded in time and bytes. Knows nothing of what is asked.
 //!
 //! [`Get`] is one small question on a connection of its own; [`Client`] posts to one server, over connections that stay
-//! open, and gives the answer in pieces. Neither follows a redirect, asks the environment for a proxy, or looks up a name on
+//! open, and gives the answer in pieces; [`Kept`] is one connection of one user, of whom there may be thousands. None follows a redirect, asks the environment for a proxy, or looks up a name on
 //! a thread of the runtime but as [`Get::send`] says.
 
 mod connect;
+mod kept;
 mod post;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
     connect::{ConnectError, Resolver},
+    kept::{Head, Kept, KeptError, Origin, OriginError, Reply},
     post::{Answer, BuildError, Client, PostError, Target},
 };
 

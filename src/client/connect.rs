@@ -91,10 +91,12 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(resolver: Resolver, tls: rustls::ClientConfig, within: Duration) -> Self {
+    /// Connects from the address `from`, where it is given.
+    pub(super) fn new(resolver: Resolver, tls: rustls::ClientConfig, within: Duration, from: Option<IpAddr>) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
+        tcp.set_local_address(from);
         let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
         Self { https: https.wrap_connector(tcp), within }
     }

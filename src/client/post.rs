@@ -104,18 +104,14 @@ impl Client {
     /// # Errors
     /// [`BuildError`], for the operator.
     pub fn new(target: Target, resolver: &Resolver) -> Result<Self, BuildError> {
-        let is_https = target.url.scheme_str() == Some("https");
-        let roots = if is_https { roots(target.ca_file.as_deref())? } else { RootCertStore::empty() };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let tls = tls.with_root_certificates(roots).with_no_client_auth();
+        let tls = tls_config(target.url.scheme_str() == Some("https"), target.ca_file.as_deref())?;
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_MAX)
             .http1_max_buf_size(HEAD_MAX)
             .http1_max_headers(HEADERS_MAX)
-            .build(Connector::new(resolver.clone(), tls, target.connect_timeout));
+            .build(Connector::new(resolver.clone(), tls, target.connect_timeout, None));
         Ok(Self { pool, url: target.url, authorization: target.authorization })
     }
 
@@ -172,6 +168,14 @@ impl Answer {
         };
         tokio::spawn(tokio::time::timeout(REST_TIME, rest));
     }
+}
+
+/// How to speak TLS, where it is spoken, and whom to trust. Blocks.
+pub(super) fn tls_config(is_https: bool, ca_file: Option<&Path>) -> Result<rustls::ClientConfig, BuildError> {
+    let roots = if is_https { roots(ca_file)? } else { RootCertStore::empty() };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(tls.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The authorities that are trusted: the system's, and those of `own`.

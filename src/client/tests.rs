@@ -235,3 +235,90 @@ fn a_file_of_authorities_must_have_some() {
     }
     client("http://127.0.0.1/", Some("/nowhere/ca.pem")).unwrap();
 }
+
+/// Asks a server that answers each request with the next of `said`, on one kept connection.
+async fn kept(said: &'static [&'static [u8]]) -> (Kept, tokio::task::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin =
+        Origin::find(&format!("http://{}/base/", listener.local_addr().unwrap()), None, Duration::from_secs(30));
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = Vec::new();
+        for answer in said {
+            asked.push(head(&mut stream).await);
+            for piece in answer.chunks(7) {
+                stream.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        }
+        asked
+    });
+    (origin.unwrap().connect(None).await.unwrap(), server)
+}
+
+fn question() -> Vec<u8> {
+    let mut question = Vec::new();
+    let origin = Origin::find("http://127.0.0.1:1/base/", None, Duration::from_secs(30)).unwrap();
+    origin.head("GET", "/x?y=1", &mut question);
+    question.extend_from_slice(b"\r\n");
+    question
+}
+
+#[tokio::test]
+async fn a_kept_connection_reads_lengths_chunks_and_answers_without_a_body() {
+    let said: &[&[u8]] = &[
+        b"HTTP/1.1 200 OK\r\nETag: \"a\"\r\ncontent-length: 5\r\n\r\nhello",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 no\r\nretry-after: 7\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n1a\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nto the end",
+    ];
+    let (mut kept, server) = kept(said).await;
+    let first = kept.ask(&question()).await.unwrap();
+    assert_eq!((first.head.status, first.head.etag.as_deref(), first.body()), (200, Some("\"a\""), &b"hello"[..]));
+    let second = kept.ask(&question()).await.unwrap();
+    assert_eq!((second.head.status, second.head.retry_after), (503, Some(7)));
+    assert_eq!(second.body(), b"helloabcdefghijklmnopqrstuvwxyz");
+    let third = kept.ask(&question()).await.unwrap();
+    assert_eq!((third.head.status, third.body()), (304, &b""[..]));
+    assert!(kept.is_open());
+    let fourth = kept.ask(&question()).await.unwrap();
+    assert_eq!(fourth.body(), b"to the end");
+    assert!(!kept.is_open(), "the server has closed it");
+    let asked = server.await.unwrap();
+    assert!(asked[0].starts_with("GET /base/x?y=1 HTTP/1.1\r\nhost: 127.0.0.1:1\r\n"), "{}", asked[0]);
+}
+
+#[tokio::test]
+async fn a_kept_connection_gives_a_stream_in_pieces_and_sees_one_that_breaks_off() {
+    let said: &[&[u8]] = &[
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabcd\r\n3\r\nef",
+    ];
+    let (mut kept, _server) = kept(said).await;
+    let head = kept.open(&question()).await.unwrap();
+    assert!(head.is_stream);
+    let mut got = Vec::new();
+    let error = loop {
+        match kept.piece().await {
+            Ok(piece) => got.extend(piece.expect("it does not end well")),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(got, b"abcdef");
+    assert!(matches!(error, KeptError::Broken(_)), "{error}");
+    assert!(!kept.is_open());
+}
+
+#[tokio::test]
+async fn what_is_no_answer_and_what_breaks_off_are_errors_of_a_kept_connection() {
+    let wrong: [&'static [&'static [u8]]; 4] = [
+        &[b"SSH-2.0-x\r\n"],
+        &[b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello"],
+        &[b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"],
+        &[b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n"],
+    ];
+    for said in wrong {
+        let (mut kept, _server) = kept(said).await;
+        assert!(kept.ask(&question()).await.is_err());
+        assert!(!kept.is_open());
+    }
+}
