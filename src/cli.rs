@@ -1,10 +1,13 @@
 //! The command line: types for clap, and nothing that acts.
 
+mod load;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub use self::load::{Api, Load, Scenario};
 use crate::store::{Role, Tier};
 
 const EXAMPLES: &str = "\
@@ -96,6 +99,9 @@ Examples:
   bondhu check /var/lib/bondhu
   cp -a /var/lib/bondhu /backup/today && bondhu check /backup/today")]
     Check(Check),
+    /// Put a server under load, and hold each of its answers against the promises
+    #[command(after_help = load::HELP)]
+    Load(Load),
     /// Print a completion script for a shell
     #[command(after_help = "\
 Example:

@@ -7,6 +7,7 @@ mod check_config;
 mod compact;
 mod completions;
 mod healthcheck;
+mod load;
 mod operator;
 mod password;
 mod serve;
@@ -65,6 +66,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Some(Command::User(user)) => user::run(first, user),
         Some(Command::Compact(settings)) => compact::run(&[first, settings]),
         Some(Command::Check(check)) => check::run(&check.dir),
+        Some(Command::Load(options)) => load::run(&options),
         Some(Command::Completions(completions)) => completions::run(completions.shell),
     }
 }

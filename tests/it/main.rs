@@ -22,6 +22,7 @@ mod journey;
 mod lifecycle;
 mod limits;
 mod live;
+mod load_command;
 mod logins;
 mod matrix;
 mod model;

@@ -7,6 +7,7 @@ pub(crate) mod disk;
 pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod gauges;
+pub(crate) mod liar;
 pub(crate) mod load;
 pub(crate) mod model;
 pub(crate) mod random;
