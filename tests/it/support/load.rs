@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bondhu::checker::{Asked, Checker, Message, Page, SessionNo};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Client, Random, Server, server::text};
@@ -137,20 +139,43 @@ impl World {
         self.sent.lock().unwrap().iter().filter(|sent| matches!(sent.told, Told::Stored { .. })).count()
     }
 
-    /// Compares all that the server shows with `sent`; gives how many messages there are.
+    /// Has all that the server shows held against `sent`; gives how many messages there are.
+    #[track_caller]
     pub(crate) fn compare(&self, address: SocketAddr, sent: &[Sent]) -> usize {
-        let mut shown = 0;
-        for (index, account) in self.accounts.iter().enumerate() {
+        let mut checker = Checker::new();
+        let all = self.accounts.iter().flat_map(|account| &account.sessions);
+        let sessions: HashMap<&str, SessionNo> =
+            all.map(|session| (session.as_str(), checker.session(session))).collect();
+        // Nothing is known of which ended before another began.
+        let begun: Vec<_> =
+            sent.iter().map(|sent| checker.send_begins(sessions[sent.session.as_str()], &sent.content)).collect();
+        for (sent, begun) in sent.iter().zip(begun) {
+            let session = sessions[sent.session.as_str()];
+            match &sent.told {
+                Told::Stored { message, reply } => {
+                    checker.acknowledged(session, begun, &parsed(message), Some(&parsed(reply)));
+                }
+                Told::Refused => checker.refused(session, begun),
+                Told::Unknown => {}
+            }
+        }
+        let mut shown = HashMap::new();
+        for account in &self.accounts {
             let mut client = Client::with_token(address, &account.token);
             for session in &account.sessions {
                 let messages = settled(&mut client, session);
-                shown += messages.len();
-                assert_whole(session, &messages);
-                let of_session = sent.iter().filter(|sent| sent.account == index && sent.session == *session);
-                compare_session(session, &messages, of_session);
+                let begun = checker.read_begins(sessions[session.as_str()]);
+                let head = messages.last().map_or(0, |last| last["seq"].as_u64().unwrap());
+                let page = Page { messages: messages.iter().map(parsed).collect(), head, has_more: false };
+                let asked = Asked { after: Some(0), limit: usize::MAX, last: true };
+                checker.read(sessions[session.as_str()], begun, asked, &page);
+                shown.insert(session.as_str(), messages);
             }
         }
-        shown
+        let violations: Vec<_> = checker.violations().iter().map(ToString::to_string).collect();
+        assert!(violations.is_empty(), "{}", violations.join("\n"));
+        assert_details(&shown, sent);
+        shown.values().map(Vec::len).sum()
     }
 
     /// Repeats every send with a key whose outcome is unknown: afterwards there is one message of it, and the sender
@@ -229,50 +254,23 @@ pub(crate) fn settled(client: &mut Client, session: &str) -> Vec<Value> {
     }
 }
 
-/// Wants sequences without a gap, and one outcome for every message.
-#[track_caller]
-pub(crate) fn assert_whole(session: &str, messages: &[Value]) {
-    let mut replies: HashMap<u64, usize> = HashMap::new();
-    for (index, message) in messages.iter().enumerate() {
-        assert_eq!(message["seq"], index + 1, "session {session}: the sequence has a gap or a repetition");
-        if let Some(of) = message["reply_to"].as_u64() {
-            *replies.entry(of).or_default() += 1;
-        }
-    }
-    for message in messages.iter().filter(|message| message["role"] == "user") {
-        let outcomes = replies.get(&message["seq"].as_u64().unwrap()).copied().unwrap_or(0);
-        let wanted = usize::from(message["status"] == "answered");
-        let (seq, status) = (&message["seq"], &message["status"]);
-        assert_eq!(outcomes, wanted, "session {session}: message {seq} ({status}) has {outcomes} replies");
-        assert!(wanted == 1 || status == "failed", "session {session}: message {seq} is {status}");
-    }
+/// A message as the checker reads it.
+fn parsed(message: &Value) -> Message<'_> {
+    Message::deserialize(message).unwrap_or_else(|error| panic!("{error}: {message}"))
 }
 
+/// Wants what the checker leaves out: times as they were acknowledged, and turns that a crash did not end.
 #[track_caller]
-fn compare_session<'a>(session: &str, messages: &[Value], sent: impl Iterator<Item = &'a Sent>) {
-    let mut by_content: HashMap<&str, Vec<&Value>> = HashMap::new();
-    for message in messages.iter().filter(|message| message["role"] == "user") {
-        by_content.entry(message["content"].as_str().unwrap()).or_default().push(message);
+fn assert_details(shown: &HashMap<&str, Vec<Value>>, sent: &[Sent]) {
+    for message in shown.values().flatten() {
+        let status = message["status"].as_str().unwrap();
+        assert!(matches!(status, "answered" | "failed" | "complete"), "{message}");
     }
-    for Sent { content, told, .. } in sent {
-        let found = by_content.remove(content.as_str()).unwrap_or_default();
-        let what: String = content.chars().take(20).collect();
-        assert!(found.len() <= 1, "session {session}: {what:?} is there {} times", found.len());
-        match told {
-            Told::Unknown => {}
-            Told::Refused => assert!(found.is_empty(), "session {session}: {what:?} was refused and is there"),
-            Told::Stored { message, reply } => {
-                let found = found.first().unwrap_or_else(|| panic!("session {session}: {what:?} is lost"));
-                let same = |a: &Value, b: &Value| {
-                    ["seq", "id", "content", "created_at", "reply_to"].iter().all(|field| a[field] == b[field])
-                };
-                assert!(same(found, message), "session {session}: {found} was acknowledged as {message}");
-                let at = usize::try_from(reply["seq"].as_u64().unwrap()).unwrap() - 1;
-                let shown = messages.get(at).unwrap_or_else(|| panic!("session {session}: {reply} is lost"));
-                assert!(same(shown, reply), "session {session}: {shown} was acknowledged as {reply}");
-            }
+    for Sent { session, told, .. } in sent {
+        let Told::Stored { message, reply } = told else { continue };
+        for told in [message, reply] {
+            let at = usize::try_from(told["seq"].as_u64().unwrap()).unwrap() - 1;
+            assert_eq!(shown[session.as_str()][at]["created_at"], told["created_at"], "{told}");
         }
     }
-    let foreign: Vec<String> = by_content.keys().map(|content| content.chars().take(20).collect()).collect();
-    assert!(foreign.is_empty(), "session {session}: nobody sent {foreign:?}");
 }
