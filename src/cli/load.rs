@@ -12,7 +12,7 @@ so a server that stalls can't hide it. One step of a scenario is what a person d
 behind it; --rate counts steps.
 
 The limits of users hold for a load test too: set them to 0 (-O limits.free.messages_per_minute=0 and
--O limits.free.requests_per_minute=0), and above 2000 users raise server.connections.
+-O limits.free.requests_per_minute=0). Each user has a connection or two: above 10,000 raise server.connections.
 
 Exit codes: 0 nothing is wrong; 1 a promise was broken, or more errors than --errors-max; 2 misused.
 

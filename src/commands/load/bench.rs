@@ -141,6 +141,11 @@ impl Tab {
         kept
     }
 
+    /// Closes the connection; the next request makes a new one.
+    pub(super) fn close(&mut self) {
+        self.kept = None;
+    }
+
     fn bytes(&self, bench: &Bench, question: &Question<'_>) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
         bench.origin.head(question.method, question.path, &mut out);

@@ -1,7 +1,7 @@
 //! When steps begin, by a timer that is exact to some microseconds: the runtime's own rounds up to a millisecond.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     io,
     os::fd::OwnedFd,
@@ -58,6 +58,8 @@ impl Timer {
 pub(super) struct Due {
     waiting: RefCell<VecDeque<Instant>>,
     news: Notify,
+    /// Users who wait for a step.
+    idle: Cell<usize>,
     /// No more come.
     pub(super) end: CancellationToken,
 }
@@ -70,16 +72,22 @@ impl Due {
             if next.is_some() {
                 return next;
             }
-            tokio::select! {
+            self.idle.set(self.idle.get() + 1);
+            let more = tokio::select! {
                 biased;
-                () = self.news.notified() => {}
-                () = self.end.cancelled() => return None,
+                () = self.news.notified() => true,
+                () = self.end.cancelled() => false,
+            };
+            self.idle.set(self.idle.get() - 1);
+            if !more && self.waiting.borrow().is_empty() {
+                return None;
             }
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.borrow().is_empty()
+    /// Whether a step that is due now has to wait until somebody has time.
+    fn all_are_busy(&self) -> bool {
+        self.waiting.borrow().len() >= self.idle.get()
     }
 }
 
@@ -126,7 +134,7 @@ pub(super) async fn steps(bench: Rc<Bench>, due: Rc<Due>, rate: f64) -> io::Resu
         }
         timer.until(then).await?;
         let counts = bench.from.get().is_some_and(|from| then >= from);
-        if counts && !due.is_empty() {
+        if counts && due.all_are_busy() {
             bench.figures.borrow_mut().waited += 1;
         }
         due.waiting.borrow_mut().push_back(then);

@@ -20,7 +20,12 @@ type Line = (&'static str, &'static str, Vec<f64>);
 
 /// The drawing.
 pub(super) fn svg(outcome: &Outcome) -> String {
-    let seconds: Vec<Second> = outcome.phases.iter().flat_map(|phase| phase.figures.seconds.iter().copied()).collect();
+    let mut seconds: Vec<Second> = Vec::new();
+    for phase in &outcome.phases {
+        // The last one is a part of a second, and would look like a fall.
+        let whole = phase.figures.seconds.len().saturating_sub(1).max(1);
+        seconds.extend(phase.figures.seconds.iter().take(whole));
+    }
     let of = |value: fn(&Second) -> u64| seconds.iter().map(|second| ms(value(second) * 1000)).collect::<Vec<f64>>();
     let latency: [Line; 2] = [
         ("p50", "#1f77b4", seconds.iter().map(|second| ms(second.p50_us)).collect()),

@@ -15,6 +15,8 @@ use crate::{checker::Fault, cli::Scenario};
 const TURNS: u32 = 20;
 /// Turns that a history has.
 const HISTORY: u32 = 10;
+/// Milliseconds between steps from which on a second tab does not stay open.
+const LONG_MS: u64 = 1_000;
 /// Sends at once of rapid fire.
 const BURST: usize = 4;
 
@@ -83,6 +85,9 @@ impl User {
             let (_, read) = tokio::join!(talk.send(bench, tab, &said, due), reading);
             if let Answer::Ok(reply) = read {
                 talk.check(bench, begun, &reply);
+            }
+            if bench.options.think >= LONG_MS {
+                self.second.close(); // Who thinks for long has closed the tab: so each user has one connection.
             }
         } else {
             self.send(bench, talk, due).await;
