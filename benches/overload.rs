@@ -12,8 +12,10 @@
 
 #[path = "overload/fair.rs"]
 mod fair;
-#[expect(dead_code, reason = "only streams come in lines")]
+#[expect(dead_code, reason = "other benches ask it for more")]
 mod load;
+#[expect(dead_code, reason = "other benches measure more")]
+mod measure;
 #[path = "overload/offer.rs"]
 mod offer;
 #[path = "overload/open.rs"]

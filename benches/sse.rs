@@ -9,7 +9,10 @@
 
 #[path = "sse/idle.rs"]
 mod idle;
+#[expect(dead_code, reason = "other benches ask it for more")]
 mod load;
+#[expect(dead_code, reason = "other benches measure more")]
+mod measure;
 #[path = "sse/relay.rs"]
 mod relay;
 #[path = "../tests/it/support/stub.rs"]

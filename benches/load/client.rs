@@ -15,6 +15,8 @@ use tokio::{
 
 /// Users who are made at the same time.
 const AT_ONCE: usize = 16;
+/// Of all users.
+pub(crate) const PASSWORD: &str = "river-stone-lamp-42";
 
 /// An account that is logged in.
 pub(crate) struct User {
@@ -25,6 +27,9 @@ pub(crate) struct User {
 /// An answer with a length.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Bytes of all of it.
+    pub(crate) length: usize,
+    head: String,
     body: Vec<u8>,
 }
 
@@ -45,6 +50,17 @@ impl User {
 impl Answer {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).expect("JSON")
+    }
+
+    /// A header, by its name in small letters; its value is as it came.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(this, _)| this.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
+    }
+
+    /// Bytes of its body.
+    pub(crate) fn body_length(&self) -> usize {
+        self.body.len()
     }
 }
 
@@ -76,16 +92,18 @@ impl Connection {
             }
             self.more().await?;
         };
-        let head = String::from_utf8_lossy(&self.unread[..start]).to_lowercase();
+        let head = String::from_utf8_lossy(&self.unread[..start]).into_owned();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
-        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+        let mut answer = Answer { status, length: start, head, body: Vec::new() };
+        // A 304 tells the length of what it does not send.
+        let length = answer.header("content-length").filter(|_| status != 304).and_then(|length| length.parse().ok());
         let end = start + length.unwrap_or(0);
         while self.unread.len() < end {
             self.more().await?;
         }
-        let body = self.unread[start..end].to_vec();
+        (answer.length, answer.body) = (end, self.unread[start..end].to_vec());
         self.unread.drain(..end);
-        Ok(Answer { status, body })
+        Ok(answer)
     }
 
     /// The next lines of an answer that is a stream; none at its end. Chunk sizes are lines too.
@@ -136,9 +154,14 @@ pub(crate) async fn users(address: SocketAddr, count: usize, sessions: usize) ->
     users
 }
 
+/// The name of the user with this number.
+pub(crate) fn name(n: usize) -> String {
+    format!("bench{n}")
+}
+
 async fn user(address: SocketAddr, n: usize, sessions: usize) -> User {
     let mut connection = Connection::open(address).await.expect("a connection");
-    let account = json!({"username": format!("bench{n}"), "password": "river-stone-lamp-42"});
+    let account = json!({"username": name(n), "password": PASSWORD});
     let mut post = async |path: &str, token: &str, body: &Value| {
         let answer = connection.exchange(&request("POST", path, token, Some(body))).await.expect("an answer");
         assert!(answer.status < 300, "{path}: {} {}", answer.status, answer.json());

@@ -11,7 +11,7 @@ use super::{
     offer::{Crowd, Done, jain},
     stub::Stub,
 };
-use crate::load::{figures::float, server::Server};
+use crate::{load::server::Server, measure::figures::float};
 
 const SLOTS: usize = 16;
 const SERVICE: Duration = Duration::from_millis(200);

@@ -11,9 +11,9 @@ use tokio::{
     time::{interval_at, sleep_until},
 };
 
-use crate::load::{
-    client::{self, Connection, User, request},
-    figures::float,
+use crate::{
+    load::client::{self, Connection, User, request},
+    measure::figures::float,
 };
 
 /// So many requests a second, for so long.

@@ -7,9 +7,9 @@ use super::{
     stub::Stub,
     write,
 };
-use crate::load::{
-    figures::{float, ms, quantile},
-    server::Server,
+use crate::{
+    load::server::Server,
+    measure::figures::{float, ms, quantile},
 };
 
 const SLOTS: usize = 16;

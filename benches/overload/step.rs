@@ -9,10 +9,12 @@ use super::{
     stub::Stub,
     write,
 };
-use crate::load::{
-    client::{Connection, request},
-    figures::float,
-    server::Server,
+use crate::{
+    load::{
+        client::{Connection, request},
+        server::Server,
+    },
+    measure::figures::float,
 };
 
 const MIN: u64 = 4;

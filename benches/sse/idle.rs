@@ -8,9 +8,15 @@ use std::{
 
 use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
 
-use crate::load::{
-    client::{self, Connection, User, request},
-    server::Server,
+use crate::{
+    load::{
+        client::{self, Connection, User, request},
+        server::Server,
+    },
+    measure::{
+        figures::Spread,
+        row::{Goal, Row},
+    },
 };
 
 const STREAMS: u16 = 10_000;
@@ -47,16 +53,15 @@ pub(crate) async fn run() {
     let (all, later) = (server.cpu_time().saturating_sub(cpu), server.resident());
     let each = |resident: u32| f64::from(resident.saturating_sub(before)) / f64::from(STREAMS);
     let part = |cpu: Duration, time: Duration| 100.0 * cpu.as_secs_f64() / time.as_secs_f64();
-    println!("{STREAMS} idle streams of {USERS} users, half on a session, half on all sessions:");
-    println!("connected after {:.1} s", connected.as_secs_f64());
-    println!("{:.2} KiB of resident memory each, {:.2} once each had a heartbeat", each(after), each(later));
-    println!(
-        "CPU: {:.2} % of a core in {} s, {:.2} % with a heartbeat each in {} s",
-        part(quiet, QUIET),
-        QUIET.as_secs(),
-        part(all, QUIET + BEAT),
-        (QUIET + BEAT).as_secs()
-    );
+    let streams_of = |what: &str| format!("{STREAMS} idle event streams of {USERS} users: {what}");
+    let row = |what: &str, goal: Goal, value: f64, unit: &'static str| {
+        Row::value(&streams_of(what), goal, Spread::of([value]), unit).print();
+    };
+    row("memory each", Goal::AtMost(8.0), each(after), "KiB");
+    row("memory each, behind a heartbeat", Goal::AtMost(8.0), each(later), "KiB");
+    row("connected after", Goal::AtMost(10.0), connected.as_secs_f64(), "s");
+    row("CPU, quiet", Goal::Shown, part(quiet, QUIET), "% of a core");
+    row("CPU with a heartbeat each", Goal::AtMost(3.0), part(all, QUIET + BEAT), "% of a core");
     drop((first, streams));
 }
 

@@ -13,7 +13,8 @@ use crate::load::server::Server;
 /// A relay in a process of its own.
 pub(crate) fn start(model: SocketAddr) -> Server {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    Server::run(command.args(["relay", &model.to_string()]), None)
+    command.args(["relay", &model.to_string()]);
+    Server::run(command, None)
 }
 
 /// Relays for ever, with as many threads as bondhu has.

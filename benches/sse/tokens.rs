@@ -18,8 +18,11 @@ use tokio::{
 use crate::{
     load::{
         client::{self, Connection, User, request},
-        figures::{float, ms, quantile},
         server::Server,
+    },
+    measure::{
+        figures::{Spread, float, ms, quantile},
+        row::{Goal, Row},
     },
     relay,
     stub::Stub,
@@ -34,6 +37,7 @@ const SPREAD: Duration = Duration::from_secs(2);
 const FROM: Duration = Duration::from_secs(3);
 const TO: Duration = Duration::from_secs(9);
 const TABS: usize = 100;
+const STUB_ALONE: &str = "500 replies from the stub alone";
 
 /// One token as a client got it.
 #[derive(Debug, Clone, Copy)]
@@ -63,27 +67,23 @@ struct Reader {
 }
 
 pub(crate) async fn replies(stub: &Stub) {
-    println!("{REPLIES} replies at once, a token each {} ms:", GAP.as_millis());
-    head();
     let server = start(stub);
     let users = client::users(server.address, REPLIES, 1).await;
     let alone = (0..REPLIES).map(direct).collect();
-    ask(&server, stub.address(), alone).await.print("stub alone", stub);
+    ask(&server, stub.address(), alone).await.print(STUB_ALONE, stub, false);
     let relay = relay::start(stub.address());
     let relayed = (0..REPLIES).map(direct).collect();
-    ask(&relay, relay.address, relayed).await.print("bare relay", stub);
+    ask(&relay, relay.address, relayed).await.print("500 replies through a bare relay", stub, false);
     drop(relay);
     let said = (0..REPLIES).map(|n| users[n].say(0, &message(n), true)).collect();
-    ask(&server, server.address, said).await.print("one a user", stub);
+    ask(&server, server.address, said).await.print("500 replies of 500 users", stub, true);
     let (server, each) = (start(stub), 10);
     let users = client::users(server.address, REPLIES / each, each).await;
     let said = (0..REPLIES).map(|n| users[n / each].say(n % each, &message(n), true)).collect();
-    ask(&server, server.address, said).await.print("ten a user", stub);
+    ask(&server, server.address, said).await.print("500 replies of 50 users", stub, false);
 }
 
 pub(crate) async fn tabs(stub: &Stub) {
-    println!("one reply, a token each {} ms, for {TABS} streams of its user:", GAP.as_millis());
-    head();
     let server = start(stub);
     let users = client::users(server.address, 1, 1).await;
     let user: &User = &users[0];
@@ -96,7 +96,7 @@ pub(crate) async fn tabs(stub: &Stub) {
     };
     let (mut run, ()) = tokio::join!(ask(&server, server.address, tabs), says);
     run.tokens.iter_mut().for_each(|token| token.reply = 0);
-    run.print("tabs", stub);
+    run.print("one reply for 100 tabs", stub, false);
 }
 
 fn start(stub: &Stub) -> Server {
@@ -170,7 +170,7 @@ impl Reader {
 }
 
 impl Run {
-    fn print(&self, what: &str, stub: &Stub) {
+    fn print(&self, what: &str, stub: &Stub, budgeted: bool) {
         let seen: HashMap<String, Instant> = stub
             .seen()
             .iter()
@@ -184,17 +184,18 @@ impl Run {
         let mut late: Vec<Duration> = counted.map(|token| token.at.saturating_duration_since(due(token))).collect();
         let seconds = TO.saturating_sub(FROM).as_secs_f64();
         let cpu = self.cpu.as_secs_f64() * 1e6 / float(late.len());
-        println!(
-            "{what:10} | {:8.0} | {:8.2} {:8.2} {:8.2} | {cpu:14.1} | {:12.1}",
-            float(late.len()) / seconds,
-            ms(quantile(&mut late, 0.5)),
-            ms(quantile(&mut late, 0.99)),
-            ms(quantile(&mut late, 0.999)),
-            f64::from(self.resident) / 1024.0,
-        );
+        let name = |figure: &str| format!("{what}, a token each {} ms: {figure}", GAP.as_millis());
+        let row = |figure: &str, goal: Goal, value: f64, unit: &'static str| {
+            Row::value(&name(figure), goal, Spread::of([value]), unit).print();
+        };
+        let goal = |most: f64| if budgeted { Goal::AtMost(most) } else { Goal::Shown };
+        row("tokens", Goal::Shown, float(late.len()) / seconds, "a second");
+        row("latency p50", Goal::Shown, ms(quantile(&mut late, 0.5)), "ms");
+        row("latency p99", goal(20.0), ms(quantile(&mut late, 0.99)), "ms");
+        // The stub is no process of its own.
+        if what != STUB_ALONE {
+            row("CPU", goal(25.0), cpu, "us a token");
+            row("memory", Goal::Shown, f64::from(self.resident) / 1024.0, "MiB");
+        }
     }
-}
-
-fn head() {
-    println!("           | tokens/s |   p50 ms   p99 ms p99.9 ms | CPU us a token | resident MiB");
 }
