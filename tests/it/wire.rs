@@ -75,6 +75,7 @@ fn a_body_whose_length_is_in_doubt_stores_nothing() {
     let mut raw = Raw::to(&server);
     let first = raw.send(smuggled).answer().unwrap();
     assert!([201, 400].contains(&first.status), "{}", first.text());
+    assert!(raw.is_closed(), "what follows such a request is read by nobody");
     // A body that is longer than it says: what is left over is no request.
     let mut raw = Raw::to(&server);
     raw.send(format!("{head}content-length: 15\r\n\r\n{BODY}XXXX\r\n\r\n"));
@@ -150,6 +151,25 @@ fn a_body_of_a_gigabyte_is_refused_before_it_is_sent() {
     raw.send(format!("{head}expect: 100-continue\r\ncontent-length: 15\r\n\r\n"));
     assert_eq!(raw.answer().unwrap().status, 100);
     assert_eq!(raw.send(BODY).answer().unwrap().status, 201);
+    assert_eq!(amina.history("")["total"], 1);
+    server.is_calm();
+}
+
+#[test]
+fn p6_a_body_that_does_not_say_how_long_it_is_has_the_same_bound() {
+    let server = Server::start(&[]);
+    let (mut amina, head) = silent_user(&server);
+    let padded = |length: usize| {
+        let chunks = format!("400\r\n{}\r\n", " ".repeat(1024)).repeat(length / 1024);
+        format!("{head}transfer-encoding: chunked\r\n\r\nf\r\n{BODY}\r\n{chunks}0\r\n\r\n")
+    };
+    assert_eq!(Raw::to(&server).send(padded(127 << 10)).answer().unwrap().status, 201);
+    for length in [129 << 10, 1 << 20] {
+        let mut raw = Raw::to(&server);
+        let refused = raw.send(padded(length)).answer().unwrap();
+        assert_eq!((refused.status, refused.header("connection")), (413, Some("close")), "{}", refused.text());
+        assert!(raw.is_closed());
+    }
     assert_eq!(amina.history("")["total"], 1);
     server.is_calm();
 }
