@@ -24,6 +24,8 @@
 //! - [`text`]: text from outside, validated once at the edge.
 //! - [`id`]: identifiers that remember what they name, and sequence numbers.
 //! - [`clock`]: time; the only place that reads the wall clock.
+//!
+//! [`fuzz`]: self
 
 pub mod admission;
 pub mod app;
