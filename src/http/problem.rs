@@ -207,7 +207,7 @@ impl Problem {
     }
 
     /// The status of the answer.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn status(&self) -> StatusCode {
         self.kind.status
     }
