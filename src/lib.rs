@@ -21,6 +21,7 @@
 //! - [`logging`]: log lines that never hold up a request.
 //! - [`config`]: what can be set, read from file, environment and flags, with all faults at once.
 //! - [`pool`]: bounded threads for work that blocks or computes long.
+//! - [`web`]: the files of the chat page, compiled in.
 //! - [`text`]: text from outside, validated once at the edge.
 //! - [`id`]: identifiers that remember what they name, and sequence numbers.
 //! - [`clock`]: time; the only place that reads the wall clock.
@@ -49,3 +50,4 @@ pub mod reply;
 pub mod sse;
 pub mod store;
 pub mod text;
+pub mod web;

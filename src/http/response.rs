@@ -115,6 +115,16 @@ pub(super) fn rendered(mut headers: HeaderMap, rendered: Rendered) -> ApiRespons
     response
 }
 
+/// `body` with the tag `etag`; 304 without it where the client has it already.
+pub(super) fn unless_known(asked: &HeaderMap, etag: &[u8], body: Bytes) -> ApiResponse {
+    let known = names_tag(asked, etag);
+    let mut response = Response::new(if known { Body::default() } else { Body::from(body) });
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    response
+}
+
 /// True where `If-None-Match` names the tag, or any (`*`). Compares weakly, as RFC 9110 wants it for this header.
 fn names_tag(request: &HeaderMap, etag: &[u8]) -> bool {
     let lists = request.get_all(IF_NONE_MATCH);

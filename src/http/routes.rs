@@ -12,6 +12,10 @@ pub enum Endpoint {
     Health,
     /// The process can serve.
     Ready,
+    /// The chat page.
+    ChatPage,
+    /// A file of the page.
+    Asset,
     /// Make an account.
     Register,
     /// Make a login.
@@ -92,6 +96,10 @@ pub struct Route {
 pub static ROUTES: &[Route] = &[
     public(Method::GET, "/health", Endpoint::Health),
     public(Method::GET, "/ready", Endpoint::Ready),
+    public(Method::GET, "/", Endpoint::ChatPage),
+    public(Method::GET, "/s/{id}", Endpoint::ChatPage),
+    public(Method::GET, "/settings", Endpoint::ChatPage),
+    public(Method::GET, "/assets/{version}/{name}", Endpoint::Asset),
     public(Method::POST, "/api/v1/auth/register", Endpoint::Register),
     public(Method::POST, "/api/v1/auth/login", Endpoint::Login),
     // Whoever is over the limit may still leave; it can be called once a login.
@@ -239,7 +247,10 @@ mod tests {
         let routes = Routes::new();
         for path in [
             "",
-            "/",
+            "//",
+            "/s",
+            "/s/",
+            "/assets/1/2/3",
             "//health",
             "/health/",
             "/Health",

@@ -22,7 +22,7 @@ use hyper::{
 };
 
 use super::{
-    api::{auth, chat, events, health, messages, sessions},
+    api::{auth, chat, events, health, messages, pages, sessions},
     body::Bounds,
     credentials,
     origin::{self, Origins, Site},
@@ -181,6 +181,8 @@ impl Front {
             Endpoint::Health => Ok(health::alive()),
             Endpoint::Ready => Ok(health::ready(app)),
             Endpoint::ChatHealth => Ok(chat::health(app)),
+            Endpoint::ChatPage => Ok(pages::page(&request)),
+            Endpoint::Asset => pages::asset(&request),
             Endpoint::Register => Box::pin(auth::register(app, request)).await,
             Endpoint::Login => Box::pin(auth::login(app, request)).await,
             Endpoint::Logout => Box::pin(auth::logout(app, own()?, request)).await,
@@ -285,7 +287,7 @@ impl Record {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-        headers.insert(CONTENT_SECURITY_POLICY, policy);
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert(policy);
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
 }

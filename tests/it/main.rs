@@ -5,6 +5,7 @@
 mod support;
 
 mod accounts;
+mod assets;
 mod browser_rules;
 mod context;
 mod copy;

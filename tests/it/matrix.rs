@@ -35,6 +35,10 @@ const OWNER_GONE: [u16; 5] = [204, 403, 401, 401, 403];
 const WANTED: &[(&str, &str, &str, [u16; 5])] = &[
     ("GET", "/health", "", OPEN),
     ("GET", "/ready", "", OPEN),
+    ("GET", "/", "", OPEN),
+    ("GET", "/s/{id}", "", OPEN),
+    ("GET", "/settings", "", OPEN),
+    ("GET", "/assets/{version}/{name}", "", [404; 5]),
     ("POST", "/api/v1/auth/register", r#"{"username":"{new}","password":"{password}"}"#, [201; 5]),
     ("POST", "/api/v1/auth/login", r#"{"username":"{name}","password":"{password}"}"#, OPEN),
     ("POST", "/api/v1/auth/logout", "", OWN_GONE),

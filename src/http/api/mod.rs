@@ -5,4 +5,5 @@ pub(super) mod chat;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod messages;
+pub(super) mod pages;
 pub(super) mod sessions;
