@@ -15,7 +15,11 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 pub use self::{
     fault::{Fault, Faults, Place},
@@ -59,7 +63,7 @@ pub struct ServerConfig {
     /// Other origins whose pages may call the API (CORS), as `https://app.example.org`.
     pub cors_origins: Vec<String>,
     /// Peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
-    pub trusted_proxies: Vec<std::net::IpAddr>,
+    pub trusted_proxies: Vec<IpAddr>,
     /// Longest time for a request's head, and for a quiet kept-alive connection.
     pub header_timeout: Duration,
     /// Longest time for a request's body.
@@ -104,7 +108,8 @@ pub struct CacheConfig {
 }
 
 /// Who may register.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Registration {
     /// Anyone.
     Open,
@@ -152,7 +157,8 @@ pub struct ChatConfig {
 }
 
 /// Which backend makes replies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ReplyBackend {
     /// The built-in companion.
     Companion,
@@ -199,6 +205,33 @@ pub struct UpstreamConfig {
     pub api_key_env: Option<String>,
     /// Certificates (PEM) that are trusted besides the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+impl UpstreamConfig {
+    /// The host that is asked, in lower case, with its port where that is not the scheme's own; nothing else of the URL.
+    #[must_use]
+    pub fn host(&self) -> String {
+        let url = self.url();
+        let host = url.host().unwrap_or_default().to_ascii_lowercase();
+        let usual = if url.scheme_str() == Some("https") { 443 } else { 80 };
+        match url.port_u16().filter(|port| *port != usual) {
+            Some(port) => format!("{host}:{port}"),
+            None => host,
+        }
+    }
+
+    /// True where the host is this machine: a loopback address, or `localhost`.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let url = self.url();
+        let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback)
+    }
+
+    fn url(&self) -> http::Uri {
+        self.base_url.parse().unwrap_or_default()
+    }
 }
 
 /// `[reply.openai]`: the first server, and the bounds that hold for each.

@@ -32,7 +32,7 @@ use crate::{
     auth::Identity,
     clock::{Clock, Timestamp},
     id::{Seq, SessionId, UserId},
-    reply::{Backend, UpstreamState},
+    reply::{Backend, UpstreamState, WordedHelpline},
     store::{ExportCursor, Message, OpenTurn, PageRange, Rendered, Session, SessionEdit, Store},
     text::MessageText,
 };
@@ -347,6 +347,12 @@ impl Chat {
     #[must_use]
     pub fn upstreams(&self) -> Vec<UpstreamState> {
         self.inner.parts.backend.upstreams()
+    }
+
+    /// The helplines that are given where somebody speaks of self-harm.
+    #[must_use]
+    pub fn helplines(&self) -> Vec<WordedHelpline<'_>> {
+        self.inner.parts.backend.helplines()
     }
 
     /// How many turns have no outcome yet.

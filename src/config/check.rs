@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     fs, io,
-    net::IpAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -214,7 +213,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         }
     }
     for (keys, upstream) in asked(config) {
-        if upstream.base_url.starts_with("http://") && !is_loopback(&upstream.base_url) {
+        if upstream.base_url.starts_with("http://") && !upstream.is_local() {
             let has_key = upstream.api_key_file.is_some() || upstream.api_key_env.is_some();
             warnings.push(format!(
                 "{} begins with http:// and is no loopback address: {}all conversations cross the network in the clear",
@@ -233,11 +232,4 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         ));
     }
     warnings
-}
-
-/// True where the host of `url` is this machine.
-fn is_loopback(url: &str) -> bool {
-    let url = url.parse::<http::Uri>().unwrap_or_default();
-    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }

@@ -66,6 +66,10 @@ pub enum Endpoint {
     ChatSearch,
     /// The old client's health check.
     ChatHealth,
+    /// What one must know who has not logged in.
+    About,
+    /// Who makes the replies.
+    Replies,
 }
 
 /// Who may call.
@@ -130,6 +134,8 @@ pub static ROUTES: &[Route] = &[
     user(Method::GET, "/api/v1/chat/search", Endpoint::ChatSearch),
     user(Method::GET, "/api/v1/chat/search/{user_id}", Endpoint::ChatSearch),
     public(Method::GET, "/api/v1/chat/health", Endpoint::ChatHealth),
+    public(Method::GET, "/api/v1/about", Endpoint::About),
+    user(Method::GET, "/api/v1/replies", Endpoint::Replies),
 ];
 
 const fn public(method: Method, path: &'static str, endpoint: Endpoint) -> Route {

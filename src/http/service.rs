@@ -22,7 +22,7 @@ use hyper::{
 };
 
 use super::{
-    api::{auth, chat, events, health, messages, pages, sessions},
+    api::{about, auth, chat, events, health, messages, pages, sessions},
     body::Bounds,
     credentials,
     origin::{self, Origins, Site},
@@ -32,7 +32,7 @@ use super::{
     routes::{Access, Endpoint, Found, Methods, Route, Routes},
     server::Peer,
 };
-use crate::{app::App, auth::Identity, id::UserId};
+use crate::{app::App, auth::Identity, id::UserId, store::Rendered};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The most of a method's name that the log shows, characters.
@@ -44,6 +44,8 @@ pub(super) struct Front {
     routes: Routes,
     origins: Origins,
     bounds: Bounds,
+    /// The answer of `GET /api/v1/about`.
+    about: Rendered,
     /// The last request id. Starts at a random multiple of 2^32, so that two runs don't use the same ids.
     last_id: AtomicU64,
 }
@@ -83,6 +85,7 @@ impl Front {
             routes: Routes::new(),
             origins: Origins::new(server, listening_on),
             bounds: Bounds { max: server.body_max, within: server.body_timeout },
+            about: about::rendered(&app),
             last_id: AtomicU64::new(u64::from(run) << 32),
             app,
         }
@@ -183,6 +186,7 @@ impl Front {
             Endpoint::ChatHealth => Ok(chat::health(app)),
             Endpoint::ChatPage => Ok(pages::page(&request)),
             Endpoint::Asset => pages::asset(&request),
+            Endpoint::About => Ok(about::about(&self.about, request)),
             Endpoint::Register => Box::pin(auth::register(app, request)).await,
             Endpoint::Login => Box::pin(auth::login(app, request)).await,
             Endpoint::Logout => Box::pin(auth::logout(app, own()?, request)).await,
@@ -207,6 +211,7 @@ impl Front {
             Endpoint::ChatHistory => chat::history(app, own()?, request).await,
             Endpoint::ChatClear => Box::pin(chat::clear(app, own()?, request)).await,
             Endpoint::ChatSearch => Box::pin(chat::search(app, own()?, request)).await,
+            Endpoint::Replies => own().map(|_| about::replies(app)),
         }
     }
 

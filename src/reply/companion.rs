@@ -22,7 +22,7 @@ mod tests;
 mod voice;
 mod words;
 
-pub use crisis::Helpline;
+pub use crisis::{Helpline, WordedHelpline};
 
 use crate::store::Speaker;
 use crisis::{Concern, Crisis};
@@ -103,10 +103,14 @@ impl Companion {
         self.crisis.concern(&self.hear(text, LINE_CHARS_MAX)).is_some()
     }
 
-    /// The helplines that are given, each with its source and the day on which it was checked.
+    /// The helplines that are given, in their order, each with its source and the day on which it was checked.
     #[must_use]
-    pub fn helplines(&self) -> &[Helpline] {
-        &self.crisis.helplines
+    pub fn helplines(&self) -> Vec<WordedHelpline<'_>> {
+        let lines = |at: usize| {
+            self.languages.iter().map(move |language| (language.tag.as_str(), language.crisis.helplines[at].as_str()))
+        };
+        let helplines = self.crisis.helplines.iter().enumerate();
+        helplines.map(|(at, helpline)| WordedHelpline { helpline, text: lines(at).collect() }).collect()
     }
 
     /// The reply to the last line of `conversation`, which is the user's. The same conversation gives the same reply.
@@ -184,7 +188,11 @@ impl Companion {
         let crisis = Crisis::new(crisis, &mut vocabulary).map_err(in_file("crisis.toml"))?;
         let mut read = Vec::with_capacity(languages.len());
         for (file, text) in languages {
-            read.push(Language::new(text, &crisis.helplines, &mut vocabulary).map_err(in_file(file))?);
+            let language = Language::new(text, &crisis.helplines, &mut vocabulary).map_err(in_file(file))?;
+            if read.iter().any(|earlier: &Language| earlier.tag == language.tag) {
+                return Err(in_file(file)(format!("tag: \"{}\" is another language's", language.tag)));
+            }
+            read.push(language);
         }
         vocabulary.finish();
         Ok(Self { vocabulary, crisis, languages: read })

@@ -2,6 +2,7 @@
 
 pub mod companion;
 mod openai;
+mod readers;
 pub mod tokens;
 
 use std::{
@@ -10,9 +11,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-pub use companion::Line;
+pub use companion::{Line, WordedHelpline};
 #[cfg(any(test, fuzzing))]
 pub(crate) use openai::fuzz;
+pub use readers::{Reader, Readers};
 
 use self::{companion::Companion, openai::Openai};
 use crate::{
@@ -187,6 +189,15 @@ impl Backend {
         match &self.kind {
             Kind::Companion(_) => Vec::new(),
             Kind::Openai(model) => model.servers.states(),
+        }
+    }
+
+    /// The helplines that are given where somebody speaks of self-harm, whatever makes the replies.
+    #[must_use]
+    pub fn helplines(&self) -> Vec<WordedHelpline<'_>> {
+        match &self.kind {
+            Kind::Companion(companion) => companion.helplines(),
+            Kind::Openai(model) => model.companion.helplines(),
         }
     }
 

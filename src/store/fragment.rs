@@ -140,7 +140,7 @@ pub(crate) fn page<'a>(fragments: impl Iterator<Item = &'a Fragment>, head: Seq,
     out.extend(b"],\"head\":");
     json(&head, &mut out);
     out.extend(if has_more { b",\"has_more\":true}".as_slice() } else { b",\"has_more\":false}" });
-    tagged(out)
+    Rendered::new(out)
 }
 
 /// A turn in the old client's shape: a message and, where there is one, its reply.
@@ -177,22 +177,24 @@ pub(crate) fn pairs<'a>(pairs: impl Iterator<Item = &'a Pair>, total: u64, user:
     out.extend(b",\"user_id\":");
     json(&user, &mut out);
     out.push(b'}');
-    tagged(out)
+    Rendered::new(out)
 }
 
-/// A body with its entity tag: the first half of its SHA-256, so the tag changes with anything that the body shows.
-fn tagged(body: Vec<u8>) -> Rendered {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let digest = Sha256::digest(&body);
-    let mut etag = Vec::with_capacity(34);
-    etag.push(b'"');
-    for byte in &digest[..16] {
-        etag.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+impl Rendered {
+    /// A body with its entity tag: the first half of its SHA-256, so the tag changes with anything that the body shows.
+    pub(crate) fn new(body: Vec<u8>) -> Self {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let digest = Sha256::digest(&body);
+        let mut etag = Vec::with_capacity(34);
+        etag.push(b'"');
+        for byte in &digest[..16] {
+            etag.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+        etag.push(b'"');
+        let etag =
+            http::HeaderValue::from_maybe_shared(Bytes::from(etag)).expect("hexadecimal digits and quotes are ASCII");
+        Self { etag, body: Bytes::from(body) }
     }
-    etag.push(b'"');
-    let etag =
-        http::HeaderValue::from_maybe_shared(Bytes::from(etag)).expect("hexadecimal digits and quotes are ASCII");
-    Rendered { etag, body: Bytes::from(body) }
 }
 
 fn json<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {

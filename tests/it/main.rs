@@ -4,6 +4,7 @@
 
 mod support;
 
+mod about;
 mod accounts;
 mod assets;
 mod browser_rules;

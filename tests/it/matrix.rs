@@ -73,6 +73,8 @@ const WANTED: &[(&str, &str, &str, [u16; 5])] = &[
     ("GET", "/api/v1/chat/search?q=umbrella", "", OWN),
     ("GET", "/api/v1/chat/search/{user_id}?q=umbrella", "", OWNER),
     ("GET", "/api/v1/chat/health", "", OPEN),
+    ("GET", "/api/v1/about", "", OPEN),
+    ("GET", "/api/v1/replies", "", OWN),
 ];
 
 /// An owner with a session, a message in it and a second login.

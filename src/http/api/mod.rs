@@ -1,5 +1,6 @@
 //! The handlers, by resource: decode, ask, answer. A rule of the product has no place here.
 
+pub(super) mod about;
 pub(super) mod auth;
 pub(super) mod chat;
 pub(super) mod events;

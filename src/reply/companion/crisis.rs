@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     pattern::PatternSet,
@@ -25,7 +25,7 @@ pub(super) enum Concern {
 }
 
 /// Where people in danger find people who help.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Helpline {
     /// The name under which the language files word it.
@@ -36,6 +36,16 @@ pub struct Helpline {
     pub source: String,
     /// When the page was read (`YYYY-MM-DD`).
     pub checked_on: String,
+}
+
+/// A helpline in the words of every language.
+#[derive(Debug, Serialize)]
+pub struct WordedHelpline<'c> {
+    /// The helpline.
+    #[serde(flatten)]
+    pub helpline: &'c Helpline,
+    /// What people are told of it, with its number, by the language's tag.
+    pub text: BTreeMap<&'c str, &'c str>,
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,7 @@ use super::{
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LanguageFile {
+    pub(super) tag: String,
     pub(super) letters: [char; 2],
     pub(super) hints: Vec<String>,
     #[serde(default)]

@@ -144,6 +144,8 @@ pub(super) enum Tone {
 
 /// A language: how it is recognised, what it listens for, what it says.
 pub(super) struct Language {
+    /// Its tag (BCP 47).
+    pub(super) tag: String,
     /// The letters that it is written with; several languages may share them.
     pub(super) letters: RangeInclusive<char>,
     /// Words that tell it from others; sorted. For Bengali and Hindi: as they are typed in Latin letters.
@@ -223,6 +225,8 @@ pub(super) struct TopicRules {
 pub(super) struct CrisisWords {
     /// The helplines, as a text of several lines.
     pub(super) resources: String,
+    /// Each of them by itself, with its number, in their order.
+    pub(super) helplines: Vec<String>,
     /// Cares for the user.
     pub(super) own: Variants,
     /// Cares for a user who speaks of somebody else.
@@ -276,6 +280,7 @@ impl Language {
             crisis: crisis(&file.crisis, helplines)?,
             talk: talk(&file.talk)?,
             letters: file.letters[0]..=file.letters[1],
+            tag: file.tag,
             phrases,
         })
     }
@@ -426,18 +431,21 @@ fn crisis(file: &CrisisFile, helplines: &[Helpline]) -> Result<CrisisWords, Stri
     if let Some(unknown) = file.helplines.keys().find(|id| !helplines.iter().any(|helpline| helpline.id == **id)) {
         return Err(format!("crisis.helplines: there is no helpline \"{unknown}\""));
     }
-    let mut resources = file.first.clone();
+    let (mut resources, mut lines) = (file.first.clone(), Vec::with_capacity(helplines.len()));
     for helpline in helplines {
         let worded = file.helplines.get(&helpline.id);
         let worded = worded.ok_or_else(|| format!("crisis.helplines: \"{}\" is missing", helpline.id))?;
         if !worded.contains("{number}") {
             return Err(format!("crisis.helplines.{}: {{number}} is missing", helpline.id));
         }
+        let line = worded.replace("{number}", &helpline.number);
         resources.push_str("\n• ");
-        resources.push_str(&worded.replace("{number}", &helpline.number));
+        resources.push_str(&line);
+        lines.push(line);
     }
     Ok(CrisisWords {
         resources,
+        helplines: lines,
         own: Variants::new(&file.own, "crisis.own", PLAIN)?,
         other: Variants::new(&file.other, "crisis.other", PLAIN)?,
         own_questions: Variants::new(&file.own_questions, "crisis.own_questions", PLAIN)?,

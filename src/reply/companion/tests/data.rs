@@ -36,6 +36,7 @@ fn faults_are_named_with_file_and_place() {
         (fault_with("samaritans = ", "somebody = "), "there is no helpline \"somebody\""),
         (fault_with("find_a_helpline = ", "# find_a_helpline = "), "\"find_a_helpline\" is missing"),
         (fault_with("call {number} (free, day and night)", "call them"), "{number} is missing"),
+        (fault_of(CRISIS, &[LANGUAGES[0], LANGUAGES[0]]), "tag: \"en\" is another language's"),
         (fault_of(&CRISIS.replacen("checked_on = ", "checked = ", 1), &LANGUAGES), "crisis.toml"),
     ];
     for (fault, part) in wanted {
@@ -47,7 +48,8 @@ fn faults_are_named_with_file_and_place() {
 #[test]
 fn a_language_more_is_one_file_more() {
     let (_, english) = LANGUAGES[0];
-    let tamil = english.replacen("[\"A\", \"ɏ\"]", "[\"\u{B80}\", \"\u{BFF}\"]", 1);
+    let tamil = english.replacen("tag = \"en\"", "tag = \"ta\"", 1);
+    let tamil = tamil.replacen("[\"A\", \"ɏ\"]", "[\"\u{B80}\", \"\u{BFF}\"]", 1);
     let tamil = tamil.replacen("Hello there.", "வணக்கம், வாருங்கள்.", 1).replacen(
         "phrases = [\"hi\", \"hello\"",
         "phrases = [\"வணக்கம்\"",
