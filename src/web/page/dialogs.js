@@ -1,0 +1,109 @@
+// The dialogs: help, keys, a session's menu, and questions before something is gone for good.
+
+import { element } from './element.js';
+import { current, say } from './language.js';
+
+const KEYS = [
+    ['Enter', 'key_send'], ['Shift + Enter', 'key_line'], ['Esc', 'key_stop'], ['↑', 'key_last'],
+    ['Ctrl + K', 'key_search'], ['Ctrl + Shift + O', 'key_new'], ['?', 'key_keys'],
+];
+let count = 0;
+
+/**
+ * Opens a dialog over the page; it closes with Esc, its own button, or a click beside it, and gives the keyboard back to
+ * where it was.
+ * @param {string} title
+ * @param {(Node | string)[]} content
+ * @param {{id?: string, close?: string}} options `close`: what the closing button says
+ */
+export function open(title, content, { id, close = say('close') } = {}) {
+    count += 1;
+    const heading = element('h2', { id: `dialog-${count}` }, title);
+    const button = element('button', { type: 'button', class: 'close', onclick: () => dialog.close() }, close);
+    const body = element('div', { class: 'dialog-body' }, heading, content, element('div', { class: 'dialog-end' }, button));
+    const dialog = element('dialog', {
+        id,
+        'aria-labelledby': heading.id,
+        onclick: (event) => { if (event.target === dialog) dialog.close(); },
+        onclose: () => dialog.remove(),
+    }, body);
+    document.body.append(dialog);
+    dialog.showModal();
+    return dialog;
+}
+
+/**
+ * Asks before something is done that can't be undone. `act` may throw: its message is shown, and the dialog stays.
+ * @param {{title: string, text: string, action: string, fields?: Node[], act: Function}} question
+ */
+export function confirm({ title, text, action, fields = [], act }) {
+    const fault = element('p', { class: 'fault', role: 'alert', hidden: true });
+    const button = element('button', { type: 'submit', class: 'danger' }, action);
+    const form = element('form', {
+        onsubmit: async (event) => {
+            event.preventDefault();
+            button.disabled = true;
+            try {
+                await act(form);
+                dialog.close();
+            } catch (error) {
+                fault.textContent = error.detail || say('unreachable');
+                fault.hidden = false;
+            }
+            button.disabled = false;
+        },
+    }, element('p', {}, text), fields, fault, button);
+    const dialog = open(title, [form], { id: 'confirm', close: say('cancel') });
+}
+
+/** Where people in danger find people who help; one tap away from everywhere. */
+export function help(about) {
+    const lines = about.helplines.map(({ id, number, text }) => {
+        const words = text[current()] ?? text.en;
+        const isSite = number.includes('.');
+        const href = isSite ? `https://${number}` : `tel:${number.replace(/\s/g, '')}`;
+        const [before, after] = words.split(number);
+        const link = element('a', isSite ? { href, target: '_blank', rel: 'noopener noreferrer' } : { href }, number);
+        return element('li', { 'data-helpline': id }, before, link, after ?? '');
+    });
+    const checked = about.helplines.map((line) => line.checked_on).sort()[0];
+    open(say('get_help'), [
+        element('p', {}, say('help_text')),
+        element('ul', { class: 'helplines' }, lines),
+        checked ? element('p', { class: 'hint' }, say('help_checked', { date: checked })) : null,
+        element('p', { class: 'hint' }, say('fact_program')),
+    ], { id: 'help-dialog' });
+}
+
+/** The list of keys. */
+export function keys() {
+    const rows = KEYS.map(([key, words]) => element('div', {}, element('dt', {}, element('kbd', {}, key)), element('dd', {}, say(words))));
+    open(say('keys'), [element('dl', { class: 'keys' }, rows)], { id: 'keys-dialog' });
+}
+
+/** A session's menu: its title, and the way to delete it. */
+export function session({ title, rename, remove }) {
+    const field = element('input', { id: 'session-title', name: 'title', type: 'text', maxlength: 200, required: true, dir: 'auto', autocomplete: 'off', value: title ?? '' });
+    const fault = element('p', { class: 'fault', role: 'alert', hidden: true });
+    const form = element('form', {
+        onsubmit: async (event) => {
+            event.preventDefault();
+            try {
+                await rename(field.value);
+                dialog.close();
+            } catch (error) {
+                fault.textContent = error.detail || say('unreachable');
+                fault.hidden = false;
+            }
+        },
+    }, element('label', { for: field.id }, say('title')), field, fault, element('button', { type: 'submit', class: 'primary' }, say('rename')));
+    const button = element('button', {
+        type: 'button',
+        class: 'danger',
+        onclick: () => {
+            dialog.close();
+            remove();
+        },
+    }, say('delete_session'));
+    const dialog = open(say('session'), [form, button], { id: 'session-dialog' });
+}

@@ -1,0 +1,72 @@
+// What a conversation and the outbox come to on the page: the places of the log from top to bottom. No DOM here.
+
+import { dayOf } from './dates.js';
+
+/** A quote is cut to so many characters. */
+const QUOTE_MAX = 60;
+
+/**
+ * The places of the log, in order: days, messages, replies that are being made, and what is on its way.
+ * @param {import('./conversation.js').Conversation} conversation
+ * @param {import('./outbox.js').Entry[]} entries the session's part of the outbox
+ * @returns {({key: string, day: string} | import('./message.js').Item)[]}
+ */
+export function itemsOf(conversation, entries) {
+    const items = [];
+    let day = null;
+    let above = null;
+    const messages = [...conversation.messages.values()];
+    const lastTurn = messages.findLast((message) => message.role === 'user')?.seq;
+    const isOpen = conversation.open !== undefined;
+    for (const message of messages) {
+        const today = dayOf(message.created_at);
+        if (today !== day) items.push({ key: `day ${today}`, day: message.created_at });
+        day = today;
+        items.push(stored(conversation, message, above, message.reply_to === lastTurn && !isOpen));
+        above = message.role === 'user' ? message.seq : message.reply_to;
+    }
+    if (!conversation.atEnd) return items;
+    for (const [seq, { text }] of conversation.running) {
+        const quote = above === seq ? undefined : quoteOf(conversation, seq);
+        items.push({ key: `reply ${seq}`, role: 'assistant', content: text, state: 'answering', quote, actions: [] });
+    }
+    return [...items, ...waiting(conversation, entries)];
+}
+
+function stored(conversation, message, above, mayRepeat) {
+    const { seq, role, content, created_at: at, reply_to: of } = message;
+    const state = conversation.stateOf(message);
+    const isReply = role === 'assistant';
+    const actions = ['copy'];
+    if (['failed', 'stopped', 'interrupted'].includes(state) && !isReply) actions.push('retry');
+    if (isReply && mayRepeat && state !== 'superseded') actions.push('again');
+    const detail = state === 'failed' ? conversation.details.get(seq) : undefined;
+    const quote = isReply && above !== of ? quoteOf(conversation, of) : undefined;
+    // A reply has the key of the one that was being made, so that its row stays where it is and nothing flickers.
+    const key = isReply && state !== 'superseded' ? `reply ${of}` : `message ${seq}`;
+    return { key, seq, of, role, content, state, at, detail, quote, actions };
+}
+
+/** The outbox. What is being sent may be stored already, and its event may overtake its acknowledgement. */
+function waiting(conversation, entries) {
+    const own = [...conversation.messages.values()].filter((message) => message.role === 'user');
+    return entries.filter((entry, place) => {
+        const isFirst = entries.findIndex(({ state }) => state !== 'refused') === place;
+        return !(isFirst && own.some((message) => message.seq > (entry.after ?? Infinity) && message.content === entry.content));
+    }).map((entry) => ({
+        key: `unsent ${entry.key}`,
+        role: 'user',
+        content: entry.content,
+        state: entry.state,
+        detail: entry.detail,
+        entry,
+        actions: entry.state === 'refused' ? ['resend', 'edit', 'drop'] : [],
+    }));
+}
+
+function quoteOf(conversation, seq) {
+    const content = conversation.messages.get(seq)?.content;
+    if (content === undefined) return undefined;
+    const line = content.trim().split('\n')[0];
+    return line.length > QUOTE_MAX ? `${line.slice(0, QUOTE_MAX)}…` : line;
+}

@@ -1,0 +1,90 @@
+// What the browser keeps for the page: preferences, drafts, and what was written but not yet acknowledged by the server.
+// No other text of a conversation is kept. Where the browser keeps nothing (private windows), all of it still works until
+// the page is closed.
+
+const PREFIX = 'bondhu.';
+const memory = new Map();
+
+function read(name) {
+    try {
+        return localStorage.getItem(PREFIX + name) ?? memory.get(name) ?? null;
+    } catch {
+        return memory.get(name) ?? null;
+    }
+}
+
+function write(name, value) {
+    memory.delete(name);
+    try {
+        if (value === null) localStorage.removeItem(PREFIX + name);
+        else localStorage.setItem(PREFIX + name, value);
+    } catch {
+        if (value !== null) memory.set(name, value);
+    }
+}
+
+/**
+ * A preference of this browser: 'language' or 'theme'.
+ * @param {string} name
+ * @returns {string | null}
+ */
+export function preference(name) {
+    return read(`preference.${name}`);
+}
+
+/** Keeps a preference; null forgets it. */
+export function setPreference(name, value) {
+    write(`preference.${name}`, value);
+}
+
+/** What `user` has begun to write in a session ('new' for one that is not there yet). */
+export function draft(user, session) {
+    return read(`draft.${user}.${session}`) ?? '';
+}
+
+/** Keeps a draft; an empty one is forgotten. */
+export function setDraft(user, session, text) {
+    write(`draft.${user}.${session}`, text === '' ? null : text);
+}
+
+/** The messages of `user` that the server has not acknowledged, oldest first; of all tabs. @returns {object[]} */
+export function unsent(user) {
+    const prefix = `unsent.${user}.`;
+    return names().filter((name) => name.startsWith(prefix)).map((name) => parsed(read(name))).filter(Boolean)
+        .sort((a, b) => a.at - b.at);
+}
+
+/** Keeps a message until the server has acknowledged it. Each stands for itself: tabs do not overwrite each other's. */
+export function setUnsent(user, entry) {
+    write(`unsent.${user}.${entry.key}`, JSON.stringify(entry));
+}
+
+/** The server has it, or the user does not want it any more. */
+export function dropUnsent(user, entry) {
+    write(`unsent.${user}.${entry.key}`, null);
+}
+
+/** Forgets all that `user` wrote: they have signed out. */
+export function forget(user) {
+    for (const name of names()) {
+        if (name.startsWith(`draft.${user}.`) || name.startsWith(`unsent.${user}.`)) write(name, null);
+    }
+}
+
+function names() {
+    let kept = [];
+    try {
+        kept = Object.keys(localStorage).filter((name) => name.startsWith(PREFIX));
+    } catch {
+        // Nothing is kept.
+    }
+    return [...new Set([...kept.map((name) => name.slice(PREFIX.length)), ...memory.keys()])];
+}
+
+function parsed(text) {
+    try {
+        return JSON.parse(text);
+    } catch {
+        return null;
+    }
+}

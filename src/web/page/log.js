@@ -1,0 +1,164 @@
+// The conversation on the page: rows in the order of the log, kept up to date one by one, and where the reader stands.
+//
+// Whoever reads at the end follows it; whoever reads further up is not moved, whatever happens above or below.
+
+import { dayName } from './dates.js';
+import { element } from './element.js';
+import { say } from './language.js';
+import { looks, row, update, words } from './message.js';
+
+/** As near to the end as this counts as being there, pixels. */
+const NEAR_END = 64;
+/** Older and newer messages are asked for when their end is this near, pixels. */
+const NEAR_EDGE = 800;
+
+/** The log's part of the page. */
+export class Log {
+    #rows = new Map();
+    #listeners;
+    #follows = true;
+    #frame = 0;
+    #items = [];
+    #scrolled = 0;
+
+    /**
+     * @param {{act: Function, older: Function, newer: Function, latest: Function}} listeners `act(action, item)`;
+     *     `older()` and `newer()` when the reader comes near what is not there yet; `latest()` for the way to the end
+     */
+    constructor(listeners) {
+        this.#listeners = listeners;
+        this.rows = element('div', { class: 'rows' });
+        this.node = element('div', { id: 'log', role: 'log', 'aria-live': 'off', tabindex: 0, 'aria-label': say('conversation') }, this.rows);
+        this.latest = element('button', { id: 'latest', type: 'button', hidden: true, onclick: () => this.toEnd() }, say('jump_to_latest'));
+        this.node.addEventListener('scroll', () => this.#moved(), { passive: true });
+        new ResizeObserver(() => { if (this.#follows) this.#scrollToEnd(); }).observe(this.node);
+    }
+
+    /** Shows these places, and whether there is more above and below. */
+    show(items, { hasOlder, atEnd, isBusy }) {
+        this.more = { hasOlder, atEnd };
+        this.node.setAttribute('aria-busy', String(isBusy));
+        this.#items = items;
+        if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#draw());
+        // A hidden tab has no frames; it must not be found empty when somebody looks.
+        if (document.hidden) this.#draw();
+    }
+
+    /** Draws what is waiting to be drawn, now. */
+    flush() {
+        if (this.#frame !== 0) this.#draw();
+    }
+
+    /** Goes to the end of the log, and stays with it. */
+    toEnd() {
+        this.#follows = true;
+        if (this.more?.atEnd === false) this.#listeners.latest();
+        this.flush();
+        this.#scrollToEnd();
+        this.#tellPlace();
+    }
+
+    /** Brings a message into view, and marks it. */
+    toMessage(seq) {
+        this.flush();
+        const node = this.rows.querySelector(`[data-seq="${seq}"]`);
+        if (!node) return;
+        this.#follows = false;
+        node.tabIndex = -1;
+        node.classList.add('found');
+        node.scrollIntoView({ block: 'center' });
+        node.focus({ preventScroll: true });
+        this.#tellPlace();
+    }
+
+    /** Forgets all rows: another session is to be shown. */
+    clear() {
+        this.#rows.clear();
+        this.rows.replaceChildren();
+        this.#follows = true;
+    }
+
+    #draw() {
+        cancelAnimationFrame(this.#frame);
+        this.#frame = 0;
+        const anchor = this.#follows ? null : this.#anchor();
+        const wanted = new Map(this.#items.map((item) => [item.key, item]));
+        for (const [key, shown] of this.#rows) {
+            if (wanted.has(key)) continue;
+            shown.node.remove();
+            this.#rows.delete(key);
+        }
+        let next = this.rows.firstChild;
+        for (const item of wanted.values()) {
+            const node = this.#row(item);
+            if (node === next) next = next.nextSibling;
+            else this.rows.insertBefore(node, next);
+        }
+        if (this.#follows) this.#scrollToEnd();
+        else if (anchor) this.#hold(anchor);
+        this.#tellPlace();
+        this.#moved();
+    }
+
+    /** The item's row: what it was, brought up to date, or a new one. */
+    #row(item) {
+        const known = this.#rows.get(item.key);
+        if (item.day !== undefined) {
+            const name = dayName(item.day);
+            const node = known?.node ?? element('h3', { class: 'day' });
+            if (node.textContent !== name) node.textContent = name;
+            this.#rows.set(item.key, { node });
+            return node;
+        }
+        const look = looks(item);
+        if (known === undefined) {
+            const node = row(item, this.#listeners.act);
+            this.#rows.set(item.key, { node, look, content: item.content });
+            return node;
+        }
+        if (known.look !== look) update(known.node, item, this.#listeners.act);
+        else if (known.content !== item.content) words(known.node, item);
+        known.look = look;
+        known.content = item.content;
+        return known.node;
+    }
+
+    /** The first row that is in view, and where it is. */
+    #anchor() {
+        const top = this.node.getBoundingClientRect().top;
+        for (const node of this.rows.children) {
+            const box = node.getBoundingClientRect();
+            if (box.bottom > top) return { node, top: box.top };
+        }
+        return null;
+    }
+
+    #hold({ node, top }) {
+        if (!node.isConnected) return;
+        const moved = node.getBoundingClientRect().top - top;
+        if (Math.abs(moved) >= 1) this.node.scrollTop += moved;
+    }
+
+    #scrollToEnd() {
+        this.node.scrollTop = this.node.scrollHeight;
+        this.#scrolled = this.node.scrollTop;
+    }
+
+    /** The reader moved, or the log under them. */
+    #moved() {
+        const { scrollTop, scrollHeight, clientHeight } = this.node;
+        const toEnd = scrollHeight - clientHeight - scrollTop;
+        // Only who scrolls up leaves the end: text that grows under the reader must not be taken for that.
+        if (scrollTop < this.#scrolled - 1 && toEnd > NEAR_END) this.#follows = false;
+        else if (toEnd <= NEAR_END && this.more?.atEnd) this.#follows = true;
+        this.#scrolled = scrollTop;
+        if (scrollTop < NEAR_EDGE && this.more?.hasOlder) this.#listeners.older();
+        if (toEnd < NEAR_EDGE && this.more?.atEnd === false) this.#listeners.newer();
+        this.#tellPlace();
+    }
+
+    #tellPlace() {
+        const isAway = !this.#follows;
+        if (this.latest.hidden === isAway) this.latest.hidden = !isAway;
+    }
+}

@@ -1,0 +1,88 @@
+// Search over everything that was said, in all sessions.
+
+import { call, Problem } from './api.js';
+import { shortTime } from './dates.js';
+import { open } from './dialogs.js';
+import { element } from './element.js';
+import { say } from './language.js';
+
+/** The search begins when nothing was typed for so long, milliseconds. */
+const PAUSE_MS = 250;
+const LIMIT = 30;
+
+/**
+ * Opens the search. `go(path)` opens what was found.
+ * @param {(path: string) => void} go
+ */
+export function search(go) {
+    let timer = 0;
+    let asked = 0;
+    const status = element('p', { class: 'hint', role: 'status' });
+    const list = element('ul', { class: 'hits' });
+    const field = element('input', {
+        id: 'search-text', type: 'search', name: 'search', 'aria-label': say('search'), placeholder: say('search_placeholder'),
+        autocomplete: 'off', dir: 'auto', maxlength: 500,
+        oninput: () => {
+            clearTimeout(timer);
+            timer = setTimeout(find, PAUSE_MS);
+        },
+    });
+    const find = async () => {
+        clearTimeout(timer);
+        asked += 1;
+        const mine = asked;
+        const text = field.value;
+        if (text.trim() === '') return list.replaceChildren(), void (status.textContent = '');
+        try {
+            const { hits, total } = await call('POST', '/api/v1/search', { text, limit: LIMIT });
+            if (mine !== asked) return;
+            list.replaceChildren(...hits.map((hit) => row(hit, text, (path) => {
+                dialog.close();
+                go(path);
+            })));
+            status.textContent = say('found', { n: total });
+        } catch (error) {
+            if (mine === asked) status.textContent = error instanceof Problem ? error.detail : say('unreachable');
+        }
+    };
+    const form = element('form', {
+        role: 'search',
+        onsubmit: (event) => {
+            event.preventDefault();
+            find();
+        },
+    }, field);
+    const dialog = open(say('search'), [form, status, list], { id: 'search-dialog' });
+    field.focus();
+}
+
+function row(hit, text, go) {
+    const href = `/s/${hit.session_id}#${hit.seq}`;
+    const link = element('a', {
+        href,
+        onclick: (event) => {
+            event.preventDefault();
+            event.stopPropagation();
+            go(href);
+        },
+    },
+    element('span', { class: 'title', dir: 'auto' }, hit.title ?? say('untitled')),
+    element('span', { class: 'when' }, `${say(hit.role === 'user' ? 'you' : 'bondhu')} · ${shortTime(hit.created_at)}`),
+    element('span', { class: 'excerpt', dir: 'auto' }, marked(hit.excerpt, text)));
+    return element('li', {}, link);
+}
+
+/** The excerpt with the places marked that have the text, as far as simple letters go. */
+function marked(excerpt, text) {
+    const parts = [];
+    const lower = excerpt.toLowerCase();
+    const sought = text.trim().toLowerCase();
+    // Where lower case has another length, places can't be told apart: the excerpt then stands there unmarked.
+    if (lower.length !== excerpt.length) return [excerpt];
+    let from = 0;
+    for (let at = lower.indexOf(sought); at >= 0; at = lower.indexOf(sought, from)) {
+        parts.push(excerpt.slice(from, at), element('mark', {}, excerpt.slice(at, at + sought.length)));
+        from = at + sought.length;
+    }
+    return [...parts, excerpt.slice(from)];
+}

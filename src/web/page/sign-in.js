@@ -1,0 +1,102 @@
+// Signing in, and making an account.
+
+import { call, Problem } from './api.js';
+import { element } from './element.js';
+import { say } from './language.js';
+
+/** A labelled field of a form. `about` is a line below it that belongs to it. */
+export function field(label, attributes, about = null) {
+    const hint = about ? element('small', { id: `${attributes.id}-about`, class: 'hint' }, about) : null;
+    const input = element('input', { ...attributes, name: attributes.name ?? attributes.id, 'aria-describedby': hint?.id });
+    return element('div', { class: 'field' }, element('label', { for: attributes.id }, label), input, hint);
+}
+
+/** Has a form send itself by `act(values)`; what goes wrong is said in the form, and spoken. */
+export function form(id, fields, action, act, { danger = false } = {}) {
+    const fault = element('p', { class: 'fault', role: 'alert', hidden: true });
+    const button = element('button', { type: 'submit', class: danger ? 'danger' : 'primary' }, action);
+    const node = element('form', {
+        id,
+        novalidate: true,
+        onsubmit: async (event) => {
+            event.preventDefault();
+            fault.hidden = true;
+            button.disabled = true;
+            const inputs = [...node.querySelectorAll('input')];
+            const wrong = inputs.find((input) => !input.checkValidity());
+            inputs.forEach((input) => input.setAttribute('aria-invalid', String(input === wrong)));
+            try {
+                if (wrong) throw new Problem(422, { detail: wrong.validationMessage }, null);
+                await act(Object.fromEntries(inputs.map((input) => [input.name, input.value])));
+            } catch (error) {
+                fault.textContent = error instanceof Problem ? error.detail : say('unreachable');
+                fault.hidden = false;
+                wrong?.focus();
+            }
+            button.disabled = false;
+        },
+    }, fields, fault, button);
+    return node;
+}
+
+/**
+ * The page of who is not signed in.
+ * @param {object} about what the server says of itself
+ * @param {(user: object) => void} signedIn
+ * @param {{note?: string, foot: Node}} options
+ */
+export function signIn(about, signedIn, { note, foot }) {
+    const main = element('main', { class: 'gate' });
+    const show = (isNew) => {
+        const form = isNew ? registration(about, signedIn) : entrance(signedIn);
+        const other = element('button', { type: 'button', class: 'link', onclick: () => show(!isNew) }, say(isNew ? 'have_account' : 'no_account'));
+        main.replaceChildren(...[
+            element('h1', {}, say(isNew ? 'create_account' : 'sign_in')),
+            element('p', { class: 'lead' }, say('lead')),
+            note && element('p', { class: 'note', role: 'status' }, note),
+            form,
+            about.registration === 'closed' ? element('p', { class: 'hint' }, say('registration_closed')) : other,
+            foot,
+        ].filter(Boolean));
+        form.querySelector('input').focus();
+    };
+    show(false);
+    return main;
+}
+
+function entrance(signedIn) {
+    return form('sign-in', [
+        field(say('username'), { id: 'username', type: 'text', required: true, autocomplete: 'username', autocapitalize: 'none', spellcheck: 'false' }),
+        field(say('password'), { id: 'password', type: 'password', required: true, autocomplete: 'current-password' }),
+    ], say('sign_in'), async ({ username, password }) => enter(username, password, signedIn));
+}
+
+function registration(about, signedIn) {
+    const min = about.password_min;
+    return form('register', [
+        field(say('username'), { id: 'username', type: 'text', required: true, maxlength: 64, autocomplete: 'username', autocapitalize: 'none', spellcheck: 'false' }, say('username_about')),
+        field(say('display_name'), { id: 'display_name', type: 'text', maxlength: 64, autocomplete: 'nickname', dir: 'auto' }),
+        field(say('password'), { id: 'password', type: 'password', required: true, minlength: min, autocomplete: 'new-password' }, say('password_about', { n: min })),
+        about.registration === 'invite' ? field(say('invitation'), { id: 'invitation', type: 'text', required: true, autocomplete: 'off' }) : null,
+    ], say('create_account'), async ({ username, password, display_name: name, invitation }) => {
+        const account = { username, password };
+        if (name?.trim()) account.display_name = name;
+        if (invitation) account.invitation = invitation;
+        await call('POST', '/api/v1/auth/register', account);
+        await enter(username, password, signedIn);
+    });
+}
+
+async function enter(username, password, signedIn) {
+    const { user } = await call('POST', '/api/v1/auth/login', { username, password, label: device() });
+    signedIn(user);
+}
+
+/** What this login is called in the list of logins: browser and system, as far as the browser says. */
+function device() {
+    const agent = navigator.userAgent;
+    const find = (names) => names.find(([mark]) => agent.includes(mark))?.[1];
+    const browser = find([['Firefox/', 'Firefox'], ['Edg/', 'Edge'], ['OPR/', 'Opera'], ['Chrome/', 'Chrome'], ['Safari/', 'Safari']]);
+    const system = find([['Android', 'Android'], ['iPhone', 'iPhone'], ['iPad', 'iPad'], ['Windows', 'Windows'], ['Mac OS', 'macOS'], ['Linux', 'Linux']]);
+    return [browser, system].filter(Boolean).join(', ') || 'browser';
+}
