@@ -43,7 +43,8 @@ function stored(conversation, message, above, mayRepeat) {
     const detail = state === 'failed' ? conversation.details.get(seq) : undefined;
     const quote = isReply && above !== of ? quoteOf(conversation, of) : undefined;
     // A reply has the key of the one that was being made, so that its row stays where it is and nothing flickers.
-    const key = isReply && state !== 'superseded' ? `reply ${of}` : `message ${seq}`;
+    const isLatest = isReply && state !== 'superseded' && !conversation.running.has(of);
+    const key = isLatest ? `reply ${of}` : `message ${seq}`;
     return { key, seq, of, role, content, state, at, detail, quote, actions };
 }
 

@@ -74,7 +74,7 @@ function state({ role, state: standing, detail }) {
     const key = `state_${role}_${standing}`;
     const text = say(key);
     if (text === key) return [];
-    const isWell = ['stored', 'answered', 'answering'].includes(standing);
+    const isWell = role === 'user' && ['stored', 'answered', 'answering'].includes(standing);
     const parts = [element('span', { class: isWell ? 'state well' : 'state' }, text)];
     if (detail) parts.push(element('span', { class: 'detail', dir: 'auto' }, detail));
     return parts;
