@@ -2,8 +2,11 @@
 //!
 //! What is accepted is kept byte for byte; lengths count characters (Unicode scalar values).
 
+mod excerpt;
+
 use std::fmt;
 
+pub use excerpt::excerpt;
 use unicode_normalization::UnicodeNormalization;
 
 /// Why a text is refused: a sentence for a person, without the name of the field.

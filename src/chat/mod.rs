@@ -33,7 +33,7 @@ use crate::{
     clock::{Clock, Timestamp},
     id::{Seq, SessionId, UserId},
     reply::{Backend, UpstreamState, WordedHelpline},
-    store::{ExportCursor, Message, OpenTurn, PageRange, Rendered, Session, SessionEdit, Store},
+    store::{ExportCursor, Hits, Message, OpenTurn, PageRange, Rendered, Session, SessionEdit, Store},
     text::MessageText,
 };
 use line::Lines;
@@ -323,6 +323,14 @@ impl Chat {
     /// The store's.
     pub async fn search(&self, caller: &Identity, needle: &str, limit: usize) -> Result<Rendered, ChatError> {
         Ok(self.inner.parts.store.search(caller.id(), needle, limit, SEARCH_MAX).await?)
+    }
+
+    /// The caller's messages and replies that have `needle` in them, newest first.
+    ///
+    /// # Errors
+    /// The store's; `Busy` where it takes too long.
+    pub async fn find(&self, caller: &Identity, needle: &str, limit: usize) -> Result<Hits, ChatError> {
+        Ok(self.inner.parts.store.find(caller.id(), needle, limit, SEARCH_MAX).await?)
     }
 
     /// The next lines of the caller's export (JSON Lines); nothing at the end.

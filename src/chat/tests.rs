@@ -120,6 +120,7 @@ impl World {
             "history" => chat.history(caller, None, 50, 0).await.map(drop),
             "history of one" => chat.history(caller, Some(&session), 50, 300).await.map(drop),
             "search" => chat.search(caller, "hello", 50).await.map(drop),
+            "find" => chat.find(caller, "hello", 50).await.map(drop),
             "export" => chat.export(caller, None).await.map(drop),
             "clear" => chat.clear(caller).await,
             "delete" => chat.delete(session).await,
@@ -129,7 +130,7 @@ impl World {
 }
 
 /// The calls of a chat, those that take away last.
-const CALLS: [&str; 17] = [
+const CALLS: [&str; 18] = [
     "send",
     "send with a key",
     "send and follow",
@@ -144,6 +145,7 @@ const CALLS: [&str; 17] = [
     "history",
     "history of one",
     "search",
+    "find",
     "export",
     "clear",
     "delete",

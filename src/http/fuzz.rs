@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::{
-    api::{auth, chat, messages, sessions},
+    api::{auth, chat, messages, search, sessions},
     body, credentials,
     origin::{self, Origins, Site},
     problem::Problem,
@@ -22,7 +22,7 @@ use crate::{config::ServerConfig, id::Seq};
 /// The first byte chooses the call, the others are its body.
 pub(crate) fn bodies(input: &[u8]) {
     let Some((call, bytes)) = input.split_first() else { return };
-    match call % 8 {
+    match call % 9 {
         0 => body::<auth::Registration>(bytes),
         1 => body::<auth::Credentials>(bytes),
         2 => body::<auth::PasswordChange>(bytes),
@@ -30,7 +30,8 @@ pub(crate) fn bodies(input: &[u8]) {
         4 => body::<chat::OldMessage>(bytes),
         5 => body::<messages::NewMessage>(bytes),
         6 => body::<sessions::NewSession>(bytes),
-        _ => body::<sessions::Changes>(bytes),
+        7 => body::<sessions::Changes>(bytes),
+        _ => body::<search::Sought>(bytes),
     }
 }
 

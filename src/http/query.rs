@@ -46,10 +46,7 @@ impl<'r> Query<'r> {
     /// 422 where it is not a number from 1 to 200.
     pub(super) fn limit(self, default: usize) -> Result<usize, Problem> {
         let Some(limit) = self.number("limit")? else { return Ok(default) };
-        match usize::try_from(limit) {
-            Ok(items) if LIMIT.contains(&limit) => Ok(items),
-            Ok(_) | Err(_) => Err(Problem::field("limit", "must be from 1 to 200")),
-        }
+        items(Some(limit))
     }
 
     /// A sequence number.
@@ -72,6 +69,15 @@ impl<'r> Query<'r> {
             Ok(_) | Err(_) => Err(Problem::field(name, "must be a whole number in the digits 0 to 9")),
         }
     }
+}
+
+/// How many items a client wants; nothing where what it says is no whole number.
+///
+/// # Errors
+/// 422 where it is not a number from 1 to 200.
+pub(super) fn items(limit: Option<u64>) -> Result<usize, Problem> {
+    let items = limit.filter(|limit| LIMIT.contains(limit)).and_then(|limit| usize::try_from(limit).ok());
+    items.ok_or_else(|| Problem::field("limit", "must be from 1 to 200"))
 }
 
 /// Decodes percent signs, and `+` as space; a percent sign without two hex digits stands for itself. `None`: not UTF-8.

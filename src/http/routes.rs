@@ -70,6 +70,8 @@ pub enum Endpoint {
     About,
     /// Who makes the replies.
     Replies,
+    /// What was said about something.
+    Search,
 }
 
 /// Who may call.
@@ -136,6 +138,7 @@ pub static ROUTES: &[Route] = &[
     public(Method::GET, "/api/v1/chat/health", Endpoint::ChatHealth),
     public(Method::GET, "/api/v1/about", Endpoint::About),
     user(Method::GET, "/api/v1/replies", Endpoint::Replies),
+    user(Method::POST, "/api/v1/search", Endpoint::Search),
 ];
 
 const fn public(method: Method, path: &'static str, endpoint: Endpoint) -> Route {

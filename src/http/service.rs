@@ -22,7 +22,7 @@ use hyper::{
 };
 
 use super::{
-    api::{about, auth, chat, events, health, messages, pages, sessions},
+    api::{about, auth, chat, events, health, messages, pages, search, sessions},
     body::Bounds,
     credentials,
     origin::{self, Origins, Site},
@@ -212,6 +212,7 @@ impl Front {
             Endpoint::ChatClear => Box::pin(chat::clear(app, own()?, request)).await,
             Endpoint::ChatSearch => Box::pin(chat::search(app, own()?, request)).await,
             Endpoint::Replies => own().map(|_| about::replies(app)),
+            Endpoint::Search => Box::pin(search::search(app, own()?, request)).await,
         }
     }
 

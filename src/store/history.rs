@@ -12,10 +12,11 @@ use super::{
     fragment::{Fragment, Pair},
     index::{Index, IndexError},
     log::{Entry, NOW},
+    search::{Match, Sought},
     view::SessionEnd,
 };
 use crate::{
-    id::{Seq, SessionId, UserId},
+    id::{Seq, SessionId},
     text,
 };
 
@@ -156,51 +157,30 @@ fn turns_before(index: &Index, session: SessionId, end: SessionEnd, stamp: u64) 
     Ok(index.message(session, before)?.map_or(end.cleared_turns, |record| record.turn))
 }
 
-/// The turns of a user's sessions in which `needle` (folded) stands, newest `limit` of them oldest first, and how many
-/// there are in all.
-pub(crate) fn search(
-    index: &Index,
-    user: UserId,
-    needle: &str,
-    limit: usize,
-    out_of_time: impl Fn() -> bool,
-) -> Result<(Vec<Pair>, u64), StoreError> {
+/// The turns in which what is sought stands, newest `limit` of them oldest first, and how many there are in all.
+pub(crate) fn search(index: &Index, sought: &Sought<'_>, limit: usize) -> Result<(Vec<Pair>, u64), StoreError> {
     let mut total = 0;
     let mut found: BinaryHeap<std::cmp::Reverse<(u64, SessionId, Seq)>> = BinaryHeap::new();
-    for session in index.sessions_of(user, usize::MAX)? {
-        let Some(meta) = index.session_meta(session)? else { continue };
-        let mut first = meta.cleared_through.next();
-        let head = index.log_end(session, meta.cleared_through, meta.cleared_turns)?.head;
-        while first <= head {
-            if out_of_time() {
-                return Err(StoreError::Busy);
-            }
-            let last = Seq(first.0 + 255).min(head);
-            for (seq, record) in index.messages(session, first, last)? {
-                if !text::folded(&record.content).contains(needle) {
-                    continue;
-                }
-                let (seq, stamp) = match (record.speaker, record.reply_to) {
-                    (SpeakerCode::Assistant, Some(of)) => {
-                        let is_answer = index.ended(session, of)?.is_reply_at(seq);
-                        match index.message(session, of)? {
-                            Some(message) if is_answer && !text::folded(&message.content).contains(needle) => {
-                                (of, message.stamp)
-                            }
-                            Some(_) | None => continue,
-                        }
+    sought.each(index, |Match { session, seq, record, .. }| {
+        let (seq, stamp) = match (record.speaker, record.reply_to) {
+            (SpeakerCode::Assistant, Some(of)) => {
+                let is_answer = index.ended(session, of)?.is_reply_at(seq);
+                match index.message(session, of)? {
+                    Some(message) if is_answer && !text::folded(&message.content).contains(sought.needle) => {
+                        (of, message.stamp)
                     }
-                    (SpeakerCode::User | SpeakerCode::Assistant, _) => (seq, record.stamp),
-                };
-                total += 1;
-                found.push(std::cmp::Reverse((stamp, session, seq)));
-                if found.len() > limit {
-                    found.pop();
+                    Some(_) | None => return Ok(()),
                 }
             }
-            first = last.next();
+            (SpeakerCode::User | SpeakerCode::Assistant, _) => (seq, record.stamp),
+        };
+        total += 1;
+        found.push(std::cmp::Reverse((stamp, session, seq)));
+        if found.len() > limit {
+            found.pop();
         }
-    }
+        Ok(())
+    })?;
     let mut places: Vec<_> = found.into_iter().map(|std::cmp::Reverse(place)| place).collect();
     places.sort_unstable();
     let mut pairs = Vec::with_capacity(places.len());

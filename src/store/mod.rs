@@ -31,6 +31,7 @@ mod memory;
 mod news;
 mod read;
 mod recover;
+mod search;
 mod verify;
 mod view;
 mod worth;
@@ -57,6 +58,7 @@ pub use conversation::{
 pub use error::{Health, OpenError, StoreError};
 pub use export::ExportCursor;
 pub use feed::{Event, Heard, SessionChange, Subscription};
+pub use search::{Hit, Hits};
 pub use verify::{Finding, Verdict, verify};
 
 use crate::{

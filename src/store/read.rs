@@ -14,6 +14,7 @@ use super::{
     history,
     index::{Index, IndexError, guarded},
     log::Ended,
+    search::Sought,
     view::{SessionView, UserView, turn_window},
     writer::fail_on,
 };
@@ -378,9 +379,9 @@ impl Store {
         within: Duration,
     ) -> Result<Rendered, StoreError> {
         let needle = text::folded(needle);
-        let began = Instant::now();
-        self.read_in(&self.scans, move |index| {
-            let (pairs, total) = history::search(index, user, &needle, limit, || began.elapsed() > within)?;
+        let until = Instant::now() + within;
+        self.scan(move |index| {
+            let (pairs, total) = history::search(index, &Sought { user, needle: &needle, until }, limit)?;
             Ok(fragment::pairs(pairs.iter(), total, user))
         })
         .await

@@ -10,6 +10,8 @@ pub(super) mod probe;
 mod random;
 mod shown;
 
+use std::time::Duration;
+
 use super::*;
 use crate::id::Seq;
 use probe::{Area, Kind, Probe};
@@ -47,6 +49,26 @@ async fn a_context_has_the_replies_that_came_while_its_message_waited() {
         assert_eq!(contents, ["second", "reply"], "with {capacity} bytes of cache");
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_search_that_has_no_time_or_no_place_to_wait_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = DataConfig { dir: dir.path().join("data"), ..DataConfig::default() };
+    let (store, _) = Store::open(&config, &CacheConfig::default(), Clock::System).unwrap();
+    let (user, session) = (user(&store).await, SessionId::new());
+    let message = NewMessage { user, session, create: true, content: "first".to_owned(), key: None };
+    store.append(message).unwrap().await.unwrap();
+    let (none, enough) = (Duration::ZERO, Duration::from_mins(1));
+    assert_eq!(store.find(user, "FIRST", 1, enough).await.unwrap().total, 1);
+    assert!(matches!(store.find(user, "FIRST", 1, none).await, Err(StoreError::Busy)));
+    assert!(matches!(store.search(user, "FIRST", 1, none).await, Err(StoreError::Busy)));
+    let (release, held) = mpsc::channel::<()>();
+    store.scans.submit(move || held.recv().unwrap_or_default()).unwrap();
+    while store.scans.submit(|| ()).is_ok() {}
+    assert!(matches!(store.find(user, "FIRST", 1, enough).await, Err(StoreError::Busy)), "no more wait than may");
+    drop(release);
+    store.close().await;
 }
 
 #[tokio::test]

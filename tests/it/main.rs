@@ -39,6 +39,7 @@ mod resume;
 
 mod retries;
 mod safety;
+mod search;
 mod secrets;
 mod sessions;
 mod smoke;

@@ -75,6 +75,7 @@ const WANTED: &[(&str, &str, &str, [u16; 5])] = &[
     ("GET", "/api/v1/chat/health", "", OPEN),
     ("GET", "/api/v1/about", "", OPEN),
     ("GET", "/api/v1/replies", "", OWN),
+    ("POST", "/api/v1/search", r#"{"text":"umbrella"}"#, OWN),
 ];
 
 /// An owner with a session, a message in it and a second login.

@@ -7,4 +7,5 @@ pub(super) mod events;
 pub(super) mod health;
 pub(super) mod messages;
 pub(super) mod pages;
+pub(super) mod search;
 pub(super) mod sessions;

@@ -11,6 +11,32 @@ use crate::support::{Client, each, encoded, list, text};
 /// Readings of a session in which something may still come, before it is given up.
 const READINGS_MAX: usize = 100_000;
 
+/// Where a hit is.
+fn place(hit: &Value) -> (String, u64) {
+    (text(&hit["session_id"]), hit["seq"].as_u64().unwrap())
+}
+
+/// Where a search must find the needle, newest first, and in how many messages.
+fn hits(talks: &[Talk], needle: &str) -> (Vec<(String, u64)>, Option<u64>) {
+    let mut found = Vec::new();
+    for talk in talks {
+        for message in talk.shown().iter().filter(|message| message["status"] != "superseded") {
+            if text(&message["content"]).contains(needle) {
+                found.push((
+                    text(&message["created_at"]),
+                    text(&message["id"]),
+                    talk.id.clone(),
+                    message["seq"].clone(),
+                ));
+            }
+        }
+    }
+    found.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| other.1.cmp(&one.1)));
+    let total = found.len() as u64;
+    let places = found.into_iter().map(|(_, _, id, seq)| (id, seq.as_u64().unwrap())).take(200);
+    (places.collect(), Some(total))
+}
+
 impl Member {
     /// Reads a session until no turn is open, and takes what is expected.
     pub(crate) fn read(&mut self, session: usize, tab: u8, mut expected: Expected) -> Result<(), Gone> {
@@ -139,6 +165,10 @@ impl Member {
         let found: Vec<Value> = pairs.iter().filter(|pair| text(&pair["message"]).contains(&needle)).cloned().collect();
         let path = format!("/api/v1/chat/search?q={}", encoded(&needle));
         assert_eq!(self.get(tab, &path)?, history(&found, &self.id, 20, 0), "{} {path}", self.name);
+        let body = json!({"text": needle.to_uppercase(), "limit": 200});
+        let found = self.call(tab, ("POST", "/api/v1/search"), &[], Some(&body))?.expect(200).json();
+        let found = (list(&found["hits"]).iter().map(place).collect::<Vec<_>>(), found["total"].as_u64());
+        assert_eq!(found, hits(&live, &needle), "{} finds {needle}", self.name);
         let export = self.call(tab, ("GET", "/api/v1/auth/export"), &[], None)?.expect(200).text();
         let lines: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let exported = lines.iter().filter(|line| line["type"] == "message").count();

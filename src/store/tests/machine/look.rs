@@ -12,7 +12,9 @@ use super::{
 use crate::{
     clock::Timestamp,
     id::{Seq, SessionId},
-    store::{Message, Outcome, PageRange, Rendered, Session, Speaker, Status, Store, StoreError, Token, User},
+    store::{
+        Hit, Hits, Message, Outcome, PageRange, Rendered, Session, Speaker, Status, Store, StoreError, Token, User,
+    },
 };
 
 /// Entity tags, and what they were sent with.
@@ -171,6 +173,24 @@ impl Sight<'_> {
         turns
     }
 
+    /// The newest three of the messages that have `needle`, and how many there are.
+    fn hits(self, user: usize, needle: &str) -> Hits {
+        let mut found = Vec::new();
+        for number in self.sessions(Some(user)) {
+            let log = &self.world.sessions[number];
+            let has_it = |&seq: &u64| log.line(seq).content.contains(needle) && log.status(seq) != Status::Superseded;
+            found.extend(log.shown().filter(has_it).map(|seq| (log.line(seq).stamp, number, seq)));
+        }
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        let hit = |&(_, number, seq): &(u64, usize, u64)| {
+            let message = self.message(number, seq);
+            let (session_id, title) = (self.names.sessions[number], self.world.sessions[number].title.clone());
+            let excerpt = crate::text::excerpt(&message.content, needle, 240).unwrap();
+            Hit { session_id, title, seq: message.seq, role: message.role, created_at: message.created_at, excerpt }
+        };
+        Hits { hits: found.iter().take(3).map(hit).collect(), total: found.len() as u64 }
+    }
+
     fn export(self, user: usize) -> Vec<Value> {
         let account = self.user(user);
         let mut lines = vec![json!({
@@ -325,6 +345,8 @@ async fn look_at_user(store: &Store, sight: Sight<'_>, user: usize, tags: &mut T
     let search = shown(store.search(id, &needle.to_uppercase(), 3, Duration::from_mins(1)).await, tags);
     let wanted = sight.pairs(&sight.found(user, &needle), user, (3, 0));
     assert_eq!(search, Some(wanted), "user {user}: {needle}");
+    let hits = store.find(id, &needle.to_uppercase(), 3, Duration::from_mins(1)).await.unwrap();
+    assert_eq!(hits, sight.hits(user, &needle), "user {user}: hits for {needle}");
     let (mut lines, mut cursor) = (Vec::new(), None);
     while let Some((bytes, next)) = store.export(id, cursor).await.unwrap() {
         lines.extend(bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
