@@ -23,13 +23,14 @@ export function element(name, attributes = {}, ...children) {
         throw new TypeError(`the page makes no <${name}>`);
     }
     const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) {
-        setAttribute(made, key, value);
-    }
     for (const child of children.flat(Infinity)) {
         if (child !== null && child !== undefined && child !== false) {
             made.append(child);
         }
+    }
+    // Last: an element with `dir="auto"` looks through all its text again for each child that it gets.
+    for (const [key, value] of Object.entries(attributes)) {
+        setAttribute(made, key, value);
     }
     return made;
 }

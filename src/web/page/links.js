@@ -47,6 +47,9 @@ export function safeUrl(text) {
  * @returns {?string}
  */
 export function hostBehind(words, url) {
+    if (url.href === words || url.href === `${words}/`) {
+        return null; // The words are the address itself: nothing needs to be read.
+    }
     if (BIDI.test(words) || (url.hostname.includes('xn--') && !words.toLowerCase().includes(url.hostname))) {
         return url.host;
     }

@@ -12,8 +12,11 @@ const COLUMNS_MAX = 32;
 
 const CELLS_MAX = 2000;
 
-/** How many blocks, items and cells a text may have; what comes after them is one block of plain text. */
-export const BLOCKS_MAX = 6000;
+/** How many blocks, items, rows and cells a text may have; what comes after them is one block of plain text. */
+export const BLOCKS_MAX = 5000;
+
+/** Fenced code and the frame of a table are made of several elements, and count as much. */
+const FRAME_SIZE = 4;
 
 const MARKER = /^(?:[-*+]|(\d{1,9})[.)])(?=[ \t])/;
 
@@ -77,7 +80,7 @@ function blocksOf(lines, bounds) {
 
 function blockAt(lines, at, bounds) {
     bounds.room.left -= 1;
-    return codeAt(lines, at)
+    return codeAt(lines, at, bounds)
         ?? headingAt(lines, at)
         ?? ruleAt(lines, at)
         ?? quoteAt(lines, at, bounds)
@@ -149,11 +152,12 @@ function isRule(line) {
 
 // Code: an unclosed fence reaches to the end of what it stands in.
 
-function codeAt(lines, at) {
+function codeAt(lines, at, bounds) {
     const fence = fenceOf(lines[at]);
     if (fence === null) {
         return null;
     }
+    bounds.room.left -= FRAME_SIZE;
     let close = at + 1;
     while (close < lines.length && !isClosing(lines[close], fence)) {
         close += 1;
@@ -278,10 +282,10 @@ function tableAt(lines, at, bounds) {
     let end = at + 2;
     while (isRow(lines, end, bounds) && (rows.length + 2) * columns <= CELLS_MAX) {
         rows.push(rowOf(lines[end], columns));
-        bounds.room.left -= columns;
+        bounds.room.left -= columns + 1;
         end += 1;
     }
-    bounds.room.left -= columns;
+    bounds.room.left -= columns + FRAME_SIZE;
     return { block: { kind: 'table', alignments, head: cellsOf(lines[at]), rows }, end };
 }
 

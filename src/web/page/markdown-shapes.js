@@ -6,7 +6,7 @@
 import { spans, visibleCode } from './markdown-spans.js';
 
 /** How many elements the words of a text may make; a paragraph beyond that is shown as it was written. */
-export const SPANS_MAX = 10_000;
+export const SPANS_MAX = 5000;
 
 /**
  * Describes a block.

@@ -10,7 +10,7 @@ import { tokensOf } from './markdown-tokens.js';
 const DEPTH_MAX = 12;
 
 /** How many runs may wait for their close; the oldest gives way. It bounds the search for a partner. */
-const WAITING_MAX = 64;
+const WAITING_MAX = 32;
 
 /** Reorders text: in code it would make a program look like another one. */
 const BIDI = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;

@@ -81,10 +81,7 @@ function make(wanted) {
     if (typeof wanted === 'string') {
         return document.createTextNode(wanted);
     }
-    const made = element(wanted.name, wanted.attributes);
-    for (const child of wanted.children) {
-        made.append(make(child));
-    }
+    const made = element(wanted.name, wanted.attributes, wanted.children.map(make));
     hold(made, wanted);
     return made;
 }
