@@ -65,7 +65,8 @@ function listShape(block, context) {
     let written = first;
     const items = block.items.map((item) => {
         // Lists that count down or leave numbers out mean it; lists that say `1.` on each line do not.
-        const isCounted = item.number === expected || item.number === written;
+        const isRepeated = item.number === first && written === first;
+        const isCounted = item.number === expected || isRepeated;
         const attributes = isCounted ? {} : { value: item.number };
         expected = (isCounted ? expected : item.number) + 1;
         written = item.number;

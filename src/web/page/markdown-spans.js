@@ -15,6 +15,11 @@ const WAITING_MAX = 32;
 /** Reorders text: in code it would make a program look like another one. */
 const BIDI = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
+const VISIBLE = /[\p{L}\p{N}\p{P}\p{S}]/u;
+
+/** Letters and symbols that are drawn as nothing. */
+const FILLERS = /[\u115f\u1160\u2800\u3164\uffa0]/g;
+
 /**
  * Reads a text.
  *
@@ -175,7 +180,7 @@ function writeOpen(tree, token) {
 function writeClose(tree, token) {
     if (tree.link === token.link) {
         const made = tree.path.at(-1);
-        if (!/[\p{L}\p{N}\p{P}\p{S}]/u.test(wordsOf(made))) {
+        if (!VISIBLE.test(wordsOf(made).replace(FILLERS, ''))) {
             addText(tree, token.link.url.href);
         }
         showHost(tree, made, token.link);
@@ -202,7 +207,8 @@ function linkTo({ url, title }) {
 }
 
 function showHost(tree, made, link) {
-    const host = hostBehind(wordsOf(made), link.url);
+    const words = wordsOf(made);
+    const host = hostBehind(link.title === null ? words : `${words} ${link.title}`, link.url);
     if (host !== null) {
         addText(tree, ' ');
         add(tree, node('span', { class: 'link-host', dir: 'ltr' }, [`(${host})`]));
