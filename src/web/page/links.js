@@ -15,7 +15,9 @@ const INVISIBLE = /\p{Cf}/gu;
 
 const NO_HOST = /[^\p{L}\p{N}\p{M}.\u3002-]+/u;
 
-const LAST_LABEL = /[.\u3002](?:xn--[a-z0-9-]+|\p{L}[\p{L}\p{M}]+)$/iu;
+const DOT = /[.\u3002]/;
+
+const LAST_LABEL = /\.(?:xn--[a-z0-9-]+|\p{L}[\p{L}\p{M}-]+)$/iu;
 
 const IPV4 = /^\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}$/;
 
@@ -58,8 +60,13 @@ export function hostBehind(words, url) {
     if (authority !== undefined && !/\s/.test(plain)) {
         return isHost(authority, url) ? null : url.host;
     }
-    const hosts = plain.split(NO_HOST).map((word) => word.replace(/^[.-]|[.-]$/g, '')).filter(looksLikeHost);
+    const hosts = plain.split(NO_HOST).map(withSingleDots).filter(looksLikeHost);
     return hosts.every((host) => isHost(host, url)) ? null : url.host;
+}
+
+/** Dots at the ends and twice in a row do not stop a reader from seeing a host. */
+function withSingleDots(word) {
+    return word.split(DOT).filter(Boolean).join('.');
 }
 
 function looksLikeHost(word) {

@@ -216,5 +216,8 @@ function showHost(tree, made, link) {
 }
 
 function wordsOf(made) {
-    return made.children.map((child) => (typeof child === 'string' ? child : wordsOf(child))).join('');
+    if (typeof made === 'string') {
+        return made;
+    }
+    return made.name === 'br' ? ' ' : made.children.map(wordsOf).join('');
 }

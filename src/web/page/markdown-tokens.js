@@ -262,17 +262,18 @@ function readAddress(state) {
 function bareAddressEnd(text, start) {
     let end = start;
     let depth = 0;
-    for (; end < text.length; end += 1) {
-        const character = text[end];
+    while (end < text.length) {
+        const character = characterAt(text, end);
         if (character === '(') {
             depth += 1;
         } else if (character === ')') {
             depth -= 1;
         }
         const isDoubled = (character === '*' || character === '~') && text[end + 1] === character;
-        if (depth < 0 || isDoubled || ADDRESS_END.test(characterAt(text, end))) {
+        if (depth < 0 || isDoubled || ADDRESS_END.test(character)) {
             break;
         }
+        end += character.length;
     }
     while (end > start + 1 && AFTER_ADDRESS.test(text[end - 1])) {
         end -= 1;

@@ -25,8 +25,8 @@ const COPIED_MS = 2000;
 const states = new WeakMap();
 
 /**
- * Brings `container` to show `text`. Blocks that did not change keep their nodes; of a text that grew only the end is
- * read again. A container whose children were taken away is drawn anew.
+ * Brings `container` to show `text`. Blocks that did not change keep their nodes; of a text that grew, or that goes on
+ * in another way, only the end is read again. A container whose children were taken away is drawn anew.
  *
  * @param {Element} container Has no other children than those drawn here.
  * @param {string} text
@@ -39,7 +39,7 @@ export function draw(container, text, { say }) {
     if (wanted === state.text) {
         return;
     }
-    const kept = wanted.startsWith(state.text) ? settled(state) : [];
+    const kept = settled(state.blocks, sharedStart(state.text, wanted));
     const grown = blocksAfter(kept, wanted, state);
     const before = state.blocks.slice(kept.length).map((block) => block.shape);
     patch(container, before, grown.map((block) => block.shape), kept.length);
@@ -63,20 +63,31 @@ function stateOf(container, say) {
     return state;
 }
 
-/** The blocks that no growth of the text can change. */
-function settled({ text, blocks }) {
-    const end = settledStart(text);
+/** The blocks that are the same in every text that begins with `start`. */
+function settled(blocks, start) {
+    const end = settledStart(start);
     const open = blocks.findLastIndex((block) => block.start < end);
     return blocks.slice(0, Math.max(open, 0));
 }
 
+function sharedStart(before, after) {
+    if (after.startsWith(before)) {
+        return before;
+    }
+    let end = 0;
+    while (end < before.length && before[end] === after[end]) {
+        end += 1;
+    }
+    return before.slice(0, end);
+}
+
 /** Reads the text after the blocks that are kept, and describes what it finds. */
 function blocksAfter(kept, text, state) {
-    const from = state.blocks[kept.length]?.start ?? 0;
+    const from = kept.length === 0 ? 0 : state.blocks[kept.length].start;
     const size = kept.reduce((sum, block) => sum + block.size, 0);
     const count = kept.reduce((sum, block) => sum + block.count, 0);
     const context = { say: state.say, left: SPANS_MAX - count, known: state.known, read: new Map() };
-    const found = blocksFrom(text, kept.length === 0 ? 0 : from, BLOCKS_MAX - size).map((block) => {
+    const found = blocksFrom(text, from, BLOCKS_MAX - size).map((block) => {
         const before = context.left;
         const shape = shapeOf(block.block, context);
         return { start: block.start, size: block.size, shape, count: before - context.left };

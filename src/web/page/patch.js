@@ -6,6 +6,12 @@
 
 import { element } from './element.js';
 
+/**
+ * Children that may come or go before a node is made anew. An element with `dir="auto"` looks through all its text for
+ * each child that comes or goes, and thousands at once would stop the page for a second.
+ */
+const CHANGED_MAX = 64;
+
 /** What nodes stand for without showing it. */
 const held = new WeakMap();
 
@@ -52,7 +58,7 @@ export function heldBy(node) {
 function patchNode(node, before, wanted) {
     if (typeof wanted === 'string' && node.nodeType === Node.TEXT_NODE) {
         patchText(node, wanted);
-    } else if (isSameKind(before, wanted) && node.localName === wanted.name) {
+    } else if (isAlike(before, wanted) && node.localName === wanted.name) {
         hold(node, wanted);
         patch(node, before.children, wanted.children);
     } else {
@@ -68,8 +74,11 @@ function patchText(node, wanted) {
     }
 }
 
-function isSameKind(before, wanted) {
+function isAlike(before, wanted) {
     if (before === undefined || before.name === undefined || before.name !== wanted.name) {
+        return false;
+    }
+    if (Math.abs(before.children.length - wanted.children.length) > CHANGED_MAX) {
         return false;
     }
     const keys = Object.keys(wanted.attributes);
