@@ -7,10 +7,12 @@
 
 import { call } from './api.js';
 
-/** Messages asked for at once: 50 turns. */
+/** Messages asked for at the beginning: 50 turns. */
 const PAGE = 100;
+/** Messages asked for while somebody scrolls. */
+const STEP = 40;
 /** The window has no more messages than this: what is far from what the user reads is forgotten, and read again. */
-const WINDOW_MAX = 300;
+const WINDOW_MAX = 240;
 
 /** A session as this page knows it. Calls `changed()` after everything that changes what is to be shown. */
 export class Conversation {
@@ -74,7 +76,7 @@ export class Conversation {
     /** Reads what comes before the window. */
     async loadOlder() {
         if (!this.hasOlder) return;
-        await this.#load(`before=${this.first}&limit=${PAGE}`, (page) => {
+        await this.#load(`before=${this.first}&limit=${STEP}`, (page) => {
             this.hasOlder = page.has_more;
             this.#merge(page.messages);
             this.#forget('newer');
@@ -84,7 +86,7 @@ export class Conversation {
     /** Reads what comes behind the window. */
     async loadNewer() {
         if (this.atEnd) return;
-        await this.#load(`after=${this.last}&limit=${PAGE}`, (page) => {
+        await this.#load(`after=${this.last}&limit=${STEP}`, (page) => {
             this.#merge(page.messages);
             this.atEnd = !page.has_more;
             this.#forget('older');

@@ -11,6 +11,8 @@ import { looks, row, update, words } from './message.js';
 const NEAR_END = 64;
 /** Older and newer messages are asked for when their end is this near, pixels. */
 const NEAR_EDGE = 800;
+/** As many new rows are made in one frame. */
+const ROWS_A_FRAME = 20;
 
 /** The log's part of the page. */
 export class Log {
@@ -41,12 +43,12 @@ export class Log {
         this.#items = items;
         if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#draw());
         // A hidden tab has no frames; it must not be found empty when somebody looks.
-        if (document.hidden) this.#draw();
+        if (document.hidden) this.flush();
     }
 
     /** Draws what is waiting to be drawn, now. */
     flush() {
-        if (this.#frame !== 0) this.#draw();
+        if (this.#frame !== 0) this.#draw(Infinity);
     }
 
     /** Goes to the end of the log, and stays with it. */
@@ -78,7 +80,8 @@ export class Log {
         this.#follows = true;
     }
 
-    #draw() {
+    /** Draws from the end upwards, a part in each frame: whoever scrolls must not wait for many rows at once. */
+    #draw(rowsMax = ROWS_A_FRAME) {
         cancelAnimationFrame(this.#frame);
         this.#frame = 0;
         const anchor = this.#follows ? null : this.#anchor();
@@ -88,16 +91,21 @@ export class Log {
             shown.node.remove();
             this.#rows.delete(key);
         }
-        let next = this.rows.firstChild;
-        for (const item of wanted.values()) {
+        let follower = null;
+        let made = 0;
+        for (const item of [...wanted.values()].reverse()) {
+            if (!this.#rows.has(item.key)) {
+                if (made === rowsMax) continue;
+                made += 1;
+            }
             const node = this.#row(item);
-            if (node === next) next = next.nextSibling;
-            else this.rows.insertBefore(node, next);
+            if (node.nextSibling !== follower || !node.isConnected) this.rows.insertBefore(node, follower);
+            follower = node;
         }
         if (this.#follows) this.#scrollToEnd();
         else if (anchor) this.#hold(anchor);
-        this.#tellPlace();
-        this.#moved();
+        if (made === rowsMax) this.#frame = requestAnimationFrame(() => this.#draw());
+        else this.#moved();
     }
 
     /** The item's row: what it was, brought up to date, or a new one. */
@@ -152,9 +160,10 @@ export class Log {
         if (scrollTop < this.#scrolled - 1 && toEnd > NEAR_END) this.#follows = false;
         else if (toEnd <= NEAR_END && this.more?.atEnd) this.#follows = true;
         this.#scrolled = scrollTop;
+        if (this.#frame !== 0) return this.#tellPlace();
         if (scrollTop < NEAR_EDGE && this.more?.hasOlder) this.#listeners.older();
         if (toEnd < NEAR_EDGE && this.more?.atEnd === false) this.#listeners.newer();
-        this.#tellPlace();
+        return this.#tellPlace();
     }
 
     #tellPlace() {
