@@ -72,6 +72,27 @@ async fn a_search_that_has_no_time_or_no_place_to_wait_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_cleared_and_waits_to_be_removed_is_not_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = DataConfig { dir: dir.path().join("data"), ..DataConfig::default() };
+    let (store, _) = Store::open(&config, &CacheConfig::default(), Clock::System).unwrap();
+    let (user, session, enough) = (user(&store).await, SessionId::new(), Duration::from_mins(1));
+    let message = NewMessage { user, session, create: true, content: "first".to_owned(), key: None };
+    store.append(message).unwrap().await.unwrap();
+    let index = &store.shared.index;
+    let record = index.message(session, Seq(1)).unwrap().unwrap();
+    store.clear_sessions(user).await.unwrap();
+    while index.has_removals() {
+        tokio::task::yield_now().await;
+    }
+    index.put_message(session, Seq(1), &record).unwrap(); // As it was before it was removed.
+    assert_eq!(store.find(user, "first", 1, enough).await.unwrap(), Hits { hits: Vec::new(), total: 0 });
+    let old = store.search(user, "first", 1, enough).await.unwrap();
+    assert!(old.body.starts_with(b"{\"messages\":[],\"total\":0"), "{old:?}");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_message_is_one_write_and_one_sync_of_the_journal() {
     let dir = tempfile::tempdir().unwrap();
     let config = DataConfig { dir: dir.path().join("data"), ..DataConfig::default() };

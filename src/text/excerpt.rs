@@ -203,6 +203,9 @@ mod tests {
             let from = all.ceil_char_boundary(all.len() / 3);
             let needle = &all[from..all.ceil_char_boundary(from + 6)];
             let found = find(&text, needle).unwrap();
+            let first = all.find(needle).unwrap();
+            let begun = found.start + first_part(&text[found.start..]).len();
+            assert!((folded(&text[..found.start]).len()..folded(&text[..begun]).len()).contains(&first), "{text:?}");
             let sigmas = |text: &str| text.replace('ς', "σ");
             let there = folded(&text[found.clone()]);
             assert!(sigmas(&there).contains(&sigmas(needle)), "{needle:?} in {text:?} is not {there:?}");

@@ -44,6 +44,8 @@ fn p8_no_secret_is_in_the_log_on_the_command_line_or_in_a_file() {
         let said = json!({"content": "canary-message: my name is Canaria"});
         let reply = client.json("POST", &path, &[("idempotency-key", "canary-key")], &said).expect(201).json();
         client.get("/api/v1/chat/search?q=canary-needle").expect(200);
+        client.post("/api/v1/search", &json!({"text": "canary-message"})).expect(200);
+        client.post("/api/v1/search", &json!({"text": "canary-needle", "limit": 0})).expect(422);
         client.get("/canary-path?canary-query=1").expect(404);
         client.get("/api/v1/auth/export").expect(200);
         let change = json!({"current": OLD_PASSWORD, "new": NEW_PASSWORD});
