@@ -32,6 +32,7 @@ mod odd_requests;
 mod operator;
 mod outcomes;
 mod outcomes_anew;
+mod page;
 mod pages;
 mod power;
 mod races;

@@ -55,7 +55,10 @@ const NAMES_BESIDE: [(&str, &str); 3] = [
 
 /// Crates, and the only places that may name them.
 const CRATES: [(&[&str], &[&str]); 3] = [
-    (&["hyper", "hyper_util", "http_body_util"], &["src/http/", "src/client.rs", "src/client/", "benches/"]),
+    (
+        &["hyper", "hyper_util", "http_body_util"],
+        &["src/http/", "src/client.rs", "src/client/", "benches/", "tests/it/support/browser/"],
+    ),
     (&["hyper_rustls", "rustls", "rustls_native_certs", "tower_service"], &["src/client/"]),
     (&["sled", "bincode"], &["src/store/", "benches/"]),
 ];

@@ -1,5 +1,6 @@
 //! What tests share: the real binary as a child process, and a small blocking HTTP client.
 
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod data;
@@ -13,6 +14,7 @@ pub(crate) mod model;
 pub(crate) mod random;
 pub(crate) mod raw;
 pub(crate) mod server;
+pub(crate) mod site;
 pub(crate) mod strace;
 pub(crate) mod stub;
 pub(crate) mod tab;

@@ -1,0 +1,3 @@
+//! The page, in a real Chromium, as people use it.
+
+mod harness;
