@@ -3,6 +3,7 @@
 mod console;
 mod device;
 mod hands;
+mod network;
 mod windows;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

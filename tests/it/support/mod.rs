@@ -3,6 +3,7 @@
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod command;
+pub(crate) mod cut;
 pub(crate) mod data;
 pub(crate) mod disk;
 pub(crate) mod events;
