@@ -319,7 +319,12 @@ fn files() -> Vec<String> {
                 waiting.extend(
                     (!matches!(
                         name.as_str(),
-                        "target" | "data" | ".git" | "tests/fuzz/target" | "tests/fuzz/artifacts"
+                        "target"
+                            | "data"
+                            | ".git"
+                            | "tests/fuzz/target"
+                            | "tests/fuzz/artifacts"
+                            | "tests/it/page/node_modules"
                     ))
                     .then_some(path),
                 );

@@ -4,6 +4,7 @@ mod console;
 mod device;
 mod hands;
 mod network;
+mod rules;
 mod windows;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

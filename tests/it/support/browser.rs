@@ -4,6 +4,8 @@
 //! windows. All calls block, and what they wait for has the tests' patience. Traffic is kept to loopback. Cookies do not
 //! know ports: two servers that are open in one browser share them, as they do for people.
 
+#[path = "browser/axe.rs"]
+mod axe;
 #[path = "browser/device.rs"]
 mod device;
 #[path = "browser/driver.rs"]
