@@ -1,3 +1,6 @@
 //! The page, in a real Chromium, as people use it.
 
 mod harness;
+mod journeys;
+mod person;
+mod replies;

@@ -53,7 +53,8 @@ export class Chat {
             this.composer.text = text;
             this.composer.focus();
         });
-        this.node = element('div', { class: 'talk' }, this.welcome, this.log.node, this.log.latest, this.notice, this.composer.node);
+        const heading = element('h2', { class: 'unseen' }, say('conversation'));
+        this.node = element('div', { class: 'talk' }, heading, this.welcome, this.log.node, this.log.latest, this.notice, this.composer.node);
     }
 
     /** Where messages wait until they are acknowledged; set once, before a session is opened. */
