@@ -90,7 +90,7 @@ fn a_click_waits_until_a_person_could_make_it() {
 #[test]
 fn what_does_not_come_is_reported_with_what_there_is() {
     let (site, browser) = (site(), Browser::start());
-    let tab = browser.open(&format!("{}/button", site.origin())).with_patience(Duration::from_millis(300));
+    let tab = browser.open(&format!("{}/button", site.origin())).with_patience(Duration::from_millis(100));
     tab.evaluate("console.error('a line of the console')", &[]);
     let picture = "failed-page-harness-hands-what_does_not_come_is_reported_with_what_there_is.png";
     for said in [
