@@ -31,6 +31,11 @@ export function fullTime(time) {
     return format(new Date(time), { dateStyle: 'full', timeStyle: 'short' });
 }
 
+/** The date, in full. */
+export function fullDate(time) {
+    return format(new Date(time), { dateStyle: 'long' });
+}
+
 /** Day and time, short: for lists. */
 export function shortTime(time) {
     return dayOf(time) === dayOf(Date.now()) ? timeOf(time) : dayName(time);

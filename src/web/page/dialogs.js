@@ -1,5 +1,6 @@
 // The dialogs: help, keys, a session's menu, and questions before something is gone for good.
 
+import { fullDate } from './dates.js';
 import { element } from './element.js';
 import { current, say } from './language.js';
 
@@ -70,7 +71,7 @@ export function help(about) {
     open(say('get_help'), [
         element('p', {}, say('help_text')),
         element('ul', { class: 'helplines' }, lines),
-        checked ? element('p', { class: 'hint' }, say('help_checked', { date: checked })) : null,
+        checked ? element('p', { class: 'hint' }, say('help_checked', { date: fullDate(checked) })) : null,
         element('p', { class: 'hint' }, say('fact_program')),
     ], { id: 'help-dialog' });
 }

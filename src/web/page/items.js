@@ -39,6 +39,7 @@ function stored(conversation, message, above, mayRepeat) {
     const isReply = role === 'assistant';
     const actions = ['copy'];
     if (['failed', 'stopped', 'interrupted'].includes(state) && !isReply) actions.push('retry');
+    if (state === 'superseded') actions.push('unfold');
     if (isReply && mayRepeat && state !== 'superseded') actions.push('again');
     const detail = state === 'failed' ? conversation.details.get(seq) : undefined;
     const quote = isReply && above !== of ? quoteOf(conversation, of) : undefined;

@@ -16,7 +16,7 @@ import { draw } from './markdown.js';
  * @property {string | number} [at]
  * @property {string} [detail]
  * @property {string} [quote] the beginning of the message that it answers, where that is not right above it
- * @property {string[]} actions 'copy', 'retry', 'again', 'resend', 'edit', 'drop'
+ * @property {string[]} actions 'copy', 'unfold', 'retry', 'again', 'resend', 'edit', 'drop'
  */
 
 /** What makes a row look different, in one string. */
@@ -85,7 +85,12 @@ function actions(item, act) {
         type: 'button',
         class: `action ${action}`,
         'data-action': action,
-        onclick: (event) => (action === 'copy' ? copy(event.currentTarget, item) : act(action, item)),
+        'aria-expanded': action === 'unfold' ? 'false' : undefined,
+        onclick: (event) => {
+            if (action === 'copy') copy(event.currentTarget, item);
+            else if (action === 'unfold') unfold(event.currentTarget);
+            else act(action, item);
+        },
     }, say(`action_${action}`)));
     return element('span', { class: 'actions' }, buttons);
 }
@@ -94,6 +99,12 @@ async function copy(button, item) {
     const worked = await copyText(item.content);
     button.textContent = say(worked ? 'copied' : 'not_copied');
     setTimeout(() => { button.textContent = say('action_copy'); }, 2000);
+}
+
+/** A reply that was replaced shows its beginning only, until somebody asks for all of it. */
+function unfold(button) {
+    const isUnfolded = button.closest('.message').classList.toggle('unfolded');
+    button.setAttribute('aria-expanded', String(isUnfolded));
 }
 
 /** What is drawn anew takes the keyboard's place with it: the same button, or the row. */

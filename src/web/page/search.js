@@ -20,7 +20,7 @@ export function search(go) {
     const status = element('p', { class: 'hint', role: 'status' });
     const list = element('ul', { class: 'hits' });
     const field = element('input', {
-        id: 'search-text', type: 'search', name: 'search', 'aria-label': say('search'), placeholder: say('search_placeholder'),
+        id: 'search-text', type: 'text', role: 'searchbox', enterkeyhint: 'search', name: 'search', 'aria-label': say('search'), placeholder: say('search_placeholder'),
         autocomplete: 'off', dir: 'auto', maxlength: 500,
         oninput: () => {
             clearTimeout(timer);

@@ -2,7 +2,7 @@
 
 import { call } from './api.js';
 import { fullTime } from './dates.js';
-import { confirm } from './dialogs.js';
+import { confirm, keys } from './dialogs.js';
 import { element } from './element.js';
 import { preference } from './kept.js';
 import { LANGUAGES, say } from './language.js';
@@ -26,6 +26,7 @@ export function settings(user, about, acts) {
         section('this_browser', [
             choice('language', 'language', { '': say('as_browser'), ...LANGUAGES }, acts.language),
             choice('theme', 'theme', { '': say('as_system'), light: say('light'), dark: say('dark') }, acts.theme),
+            element('button', { type: 'button', id: 'show-keys', onclick: keys }, say('keys')),
         ]),
         section('account', [
             element('p', {}, say('signed_in_as', { name: user.username })),

@@ -30,9 +30,9 @@ export class Shell {
         this.edit = element('button', { type: 'button', id: 'edit-session', hidden: true, 'aria-label': say('session'), onclick: edit }, '⋯');
         this.place = element('div', { class: 'place' });
         this.toggle = element('button', {
-            type: 'button', id: 'toggle-sessions', 'aria-expanded': 'false', 'aria-controls': 'sidebar',
+            type: 'button', id: 'toggle-sessions', 'aria-label': say('sessions'), 'aria-expanded': 'false', 'aria-controls': 'sidebar',
             onclick: () => this.showSidebar(!this.isSidebarShown),
-        }, say('sessions'));
+        }, '☰');
         this.sidebar = element('nav', { id: 'sidebar', 'aria-label': say('sessions') },
             element('div', { class: 'sidebar-head' },
                 element('a', { href: '/', id: 'new-session', class: 'button primary', onclick: fresh }, say('new_session')),
@@ -40,7 +40,7 @@ export class Shell {
             sessions,
             element('a', { href: '/settings', id: 'open-settings', dir: 'auto' }, say('settings_of', { name: user.display_name || user.username })));
         this.shade = element('div', { class: 'shade', onclick: () => this.showSidebar(false) });
-        this.main = element('main', { id: 'main' },
+        this.main = element('main', { id: 'main', tabindex: -1 },
             element('header', { class: 'head' },
                 this.toggle,
                 element('div', { class: 'head-words' }, this.title,
@@ -50,7 +50,7 @@ export class Shell {
             this.connection,
             this.place);
         this.node = element('div', { class: 'shell' },
-            element('a', { class: 'skip', href: '#text', onclick: skip }, say('skip')), this.sidebar, this.shade, this.main);
+            element('a', { class: 'skip', href: '#main', onclick: skip }, say('skip')), this.sidebar, this.shade, this.main);
     }
 
     /** Puts `node` into the middle, under `title`. */
@@ -81,5 +81,5 @@ export class Shell {
 
 function skip(event) {
     event.preventDefault();
-    document.getElementById('text')?.focus();
+    (document.getElementById('text') ?? document.getElementById('main')).focus();
 }
