@@ -1,5 +1,6 @@
 //! The page, in a real Chromium, as people use it.
 
+mod connection;
 mod harness;
 mod journeys;
 mod person;

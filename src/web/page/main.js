@@ -30,7 +30,10 @@ class Home {
         });
         this.outbox = new Outbox(user.id, {
             changed: (session) => { if (session === this.chat.conversation?.id) this.chat.changed(); },
-            stored: (session, message) => this.chat.stored(session, message),
+            stored: (session, message) => {
+                this.stream.nudge();
+                this.chat.stored(session, message);
+            },
             told: (entry) => announcer.announce([say(`spoken_${entry.state}`), entry.detail].filter(Boolean).join(' ')),
             expired: (entry) => setDraft(user.id, entry.session, [entry.content, draft(user.id, entry.session)].filter(Boolean).join('\n')),
         });

@@ -10,7 +10,7 @@ const SILENCE_MS = 45000;
 /** A hidden tab keeps its stream for so long. */
 const HIDDEN_MS = 30000;
 /** The waits between tries grow up to this. */
-const WAIT_MAX_MS = 15000;
+const WAIT_MAX_MS = 5000;
 
 /** Splits what comes into frames, and frames into name and data. */
 export class Frames {
@@ -85,9 +85,13 @@ export class Stream {
         this.#drop('down');
     }
 
+    /** Tries at once, where there is no stream: something else has just reached the server. */
+    nudge() {
+        this.#now();
+    }
+
     #watch = 0;
 
-    /** Tries at once, where there is no stream. */
     #now = () => {
         if (!this.#wanted || this.state === 'live') return;
         this.#drop(this.state);
