@@ -68,17 +68,21 @@ function row(hit, text, go) {
     },
     element('span', { class: 'title', dir: 'auto' }, hit.title ?? say('untitled')),
     element('span', { class: 'when' }, `${say(hit.role === 'user' ? 'you' : 'bondhu')} · ${shortTime(hit.created_at)}`),
-    element('span', { class: 'excerpt', dir: 'auto' }, marked(hit.excerpt, text)));
+    element('span', { class: 'excerpt', dir: 'auto' }, marked(hit.excerpt ?? '', text)));
     return element('li', {}, link);
 }
 
-/** The excerpt with the places marked that have the text, as far as simple letters go. */
+/**
+ * The excerpt with the places marked that have the text, as far as simple letters go. Places are those of the excerpt as it
+ * was written: its line breaks show as spaces because nothing in the style keeps them.
+ */
 function marked(excerpt, text) {
     const parts = [];
     const lower = excerpt.toLowerCase();
     const sought = text.trim().toLowerCase();
-    // Where lower case has another length, places can't be told apart: the excerpt then stands there unmarked.
-    if (lower.length !== excerpt.length) return [excerpt];
+    // Nothing is found everywhere, without end. Where lower case has another length, places can't be told apart. The
+    // excerpt then stands there unmarked.
+    if (sought === '' || lower.length !== excerpt.length) return [excerpt];
     let from = 0;
     for (let at = lower.indexOf(sought); at >= 0; at = lower.indexOf(sought, from)) {
         parts.push(excerpt.slice(from, at), element('mark', {}, excerpt.slice(at, at + sought.length)));
