@@ -53,3 +53,4 @@ mod tidy;
 mod upstream;
 mod upstream_failures;
 mod wire;
+mod words;
