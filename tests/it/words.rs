@@ -11,7 +11,7 @@ const LANGUAGES: [(&str, RangeInclusive<char>); 2] = [("bn", '\u{980}'..='\u{9FF
 const PLURALS: [&str; 6] = ["zero", "one", "two", "few", "many", "other"];
 /// The keys that the page puts together: how they begin, and how they may end.
 const BUILT: [(&str, &[&str]); 4] = [
-    ("action_", &["again", "copy", "drop", "edit", "resend", "retry"]),
+    ("action_", &["again", "copy", "drop", "edit", "resend", "retry", "unfold"]),
     ("spoken_", &["answering", "failed", "interrupted", "refused", "stopped", "stored", "unconfirmed"]),
     ("state_assistant_", &["answering", "stopped", "superseded"]),
     (

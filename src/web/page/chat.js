@@ -125,7 +125,11 @@ export class Chat {
     #made(id) {
         return new Conversation(id, {
             changed: () => { if (this.conversation?.id === id) this.changed(); },
-            heard: (kind, message) => { if (this.conversation?.id === id) speak(kind, message); },
+            heard: (kind, message) => {
+                if (this.conversation?.id !== id) return;
+                if (kind === 'kept') this.#tell([say('kept_reply'), message.detail].filter(Boolean).join(' '));
+                else speak(kind, message);
+            },
         });
     }
 

@@ -79,7 +79,8 @@ export class Composer {
         this.sendButton.hidden = stops && !isSayable;
         this.stopButton.hidden = !stops;
         this.count.hidden = length < this.#max - COUNT_NEAR;
-        this.count.textContent = this.count.hidden ? '' : say('characters_left', { n: this.#max - length });
+        const left = this.#max - length;
+        this.count.textContent = this.count.hidden ? '' : say(left < 0 ? 'characters_over' : 'characters_left', { n: Math.abs(left) });
         this.count.classList.toggle('over', length > this.#max);
         if (hadFocus && (document.activeElement === document.body || document.activeElement?.hidden)) this.focus();
     }

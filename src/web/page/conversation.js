@@ -38,7 +38,8 @@ export class Conversation {
     /**
      * @param {string} id
      * @param {{changed: Function, heard: Function}} listeners `changed()`; `heard(kind, message)` for what happens while we
-     *     listen: 'stored', 'answering', 'answered', 'failed', 'stopped', 'interrupted'
+     *     listen: 'stored', 'answering', 'answered', 'failed',
+     *     'stopped', 'interrupted', and 'kept' where no new reply could be made in the place of one that there is
      */
     constructor(id, { changed, heard }) {
         this.id = id;
@@ -231,10 +232,13 @@ export class Conversation {
 
     #ended({ reply_to: seq, status, detail, seq: reply }) {
         this.running.delete(seq);
-        if (detail) this.details.set(seq, detail);
+        if (detail && status !== 'answered') this.details.set(seq, detail);
         else this.details.delete(seq);
         this.#set(seq, { status });
-        if (reply === undefined || status === 'stopped') this.#heard(status, { seq, detail });
+        // A retry that failed leaves the reply that there was: then the status is what it had been.
+        const isKept = reply === undefined && status === 'answered';
+        if (isKept) this.#heard('kept', { seq, detail });
+        else if (reply === undefined || status === 'stopped') this.#heard(status, { seq, detail });
         return true;
     }
 

@@ -22,7 +22,7 @@ export function locale() {
 /** Loads the words: of the language that was chosen, else of the first that the browser asks for and that there is. */
 export async function load() {
     const asked = [preference('language'), ...navigator.languages].filter(Boolean);
-    const chosen = asked.map((tag) => tag.split('-')[0]).find((tag) => tag in LANGUAGES) ?? 'en';
+    const chosen = asked.map((tag) => tag.split('-')[0]).find((tag) => Object.hasOwn(LANGUAGES, tag)) ?? 'en';
     const response = await fetch(new URL(`words.${chosen}.json`, import.meta.url));
     if (!response.ok) throw new Error(`no words for ${chosen}`);
     words = await response.json();
