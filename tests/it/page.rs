@@ -3,5 +3,6 @@
 mod connection;
 mod harness;
 mod journeys;
+mod looks;
 mod person;
 mod replies;

@@ -37,9 +37,8 @@ function stored(conversation, message, above, mayRepeat) {
     const { seq, role, content, created_at: at, reply_to: of } = message;
     const state = conversation.stateOf(message);
     const isReply = role === 'assistant';
-    const actions = ['copy'];
+    const actions = state === 'superseded' ? ['unfold', 'copy'] : ['copy'];
     if (['failed', 'stopped', 'interrupted'].includes(state) && !isReply) actions.push('retry');
-    if (state === 'superseded') actions.push('unfold');
     if (isReply && mayRepeat && state !== 'superseded') actions.push('again');
     const detail = state === 'failed' ? conversation.details.get(seq) : undefined;
     const quote = isReply && above !== of ? quoteOf(conversation, of) : undefined;
