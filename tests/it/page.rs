@@ -5,4 +5,5 @@ mod harness;
 mod journeys;
 mod looks;
 mod person;
+mod pictures;
 mod replies;

@@ -14,6 +14,8 @@ import { welcome } from './welcome.js';
 
 /** A new session is called by the beginning of its first message, characters. */
 const TITLE_MAX = 60;
+/** After a reading that failed, milliseconds. */
+const REST_MS = 1000;
 /** The key of the draft for a session that is not there yet. */
 const NEW = 'new';
 
@@ -24,7 +26,8 @@ export class Chat {
     #user;
     #outbox;
     #listeners;
-    #reading = false;
+    #isStepping = false;
+    #restsUntil = 0;
 
     /**
      * @param {object} user
@@ -37,8 +40,8 @@ export class Chat {
         this.#listeners = listeners;
         this.log = new Log({
             act: (action, item) => this.#act(action, item),
-            older: () => this.#read((conversation) => conversation.loadOlder()),
-            newer: () => this.#read((conversation) => conversation.loadNewer()),
+            older: () => this.#step((conversation) => conversation.loadOlder()),
+            newer: () => this.#step((conversation) => conversation.loadNewer()),
             latest: () => this.#read((conversation) => conversation.loadNewest()),
         });
         this.composer = new Composer({
@@ -152,24 +155,39 @@ export class Chat {
         this.log.toMessage(seq);
     }
 
-    /** Reads a part of the log, one at a time; says why where that can't be. */
+    /**
+     * Reads what somebody scrolls to, one part at a time. After a reading that failed it rests: who scrolls on must not ask
+     * again with every turn of the wheel.
+     */
+    async #step(load) {
+        if (this.#isStepping || Date.now() < this.#restsUntil) return;
+        this.#isStepping = true;
+        await this.#read(load);
+        this.#isStepping = false;
+    }
+
+    /** Reads a part of the log; says why where that can't be. */
     async #read(load) {
         const { conversation } = this;
-        if (this.#reading === conversation || conversation === null) return;
-        this.#reading = conversation;
+        if (conversation === null) return;
         try {
             await load(conversation);
             this.#tell('');
         } catch (error) {
+            this.#rest(error);
             if (conversation !== this.conversation) return;
             const isGone = error instanceof Problem && error.kind === 'not-owner';
             // A session of which the first message is still on its way is not there yet.
             if (isGone && this.#outbox.of(conversation.id).length > 0) return;
             if (isGone) this.#listeners.gone();
             else if (!conversation.isLoaded) this.#tell(error instanceof Problem ? error.detail : say('unreachable'));
-        } finally {
-            if (this.#reading === conversation) this.#reading = null;
         }
+    }
+
+    #rest({ retryAfter }) {
+        const ms = Math.max((retryAfter ?? 0) * 1000, REST_MS);
+        this.#restsUntil = Date.now() + ms;
+        setTimeout(() => this.changed(), ms + 1);
     }
 
     async #act(action, item) {

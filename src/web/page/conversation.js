@@ -78,6 +78,8 @@ export class Conversation {
     async loadOlder() {
         if (!this.hasOlder) return;
         await this.#load(`before=${this.first}&limit=${STEP}`, (page) => {
+            // The window may have been read anew meanwhile; then this piece does not touch it.
+            if (page.messages.length > 0 && page.messages.at(-1).seq !== this.first - 1) return;
             this.hasOlder = page.has_more;
             this.#merge(page.messages);
             this.#forget('newer');
@@ -88,6 +90,7 @@ export class Conversation {
     async loadNewer() {
         if (this.atEnd) return;
         await this.#load(`after=${this.last}&limit=${STEP}`, (page) => {
+            if (page.messages.length > 0 && page.messages[0].seq !== this.last + 1) return;
             this.#merge(page.messages);
             this.atEnd = !page.has_more;
             this.#forget('older');

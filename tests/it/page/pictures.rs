@@ -1,0 +1,62 @@
+//! The pictures of the README: run with `--ignored`, look at them in `target/page/`, and copy them to `src/web/pictures/`.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::{
+    Server,
+    browser::{Browser, Media, Tab},
+};
+
+/// Writes `target/page/readme-NAME.png` with few colours: small, and as sharp as before.
+fn picture(tab: &Tab, name: &str, (width, height): (u32, u32), dark: bool) {
+    tab.media(Media { dark, still: true, ..Media::default() });
+    tab.viewport(width, height);
+    let shot = tab.shot("readme");
+    let small = shot.with_file_name(format!("readme-{name}.png"));
+    let made = Command::new("convert").arg(&shot).args(["+dither", "-colors", "64", "-strip"]).arg(&small).status();
+    assert!(made.unwrap().success(), "ImageMagick makes it small");
+}
+
+#[test]
+#[ignore = "makes the pictures of the README; needs ImageMagick"]
+fn the_readme_is_shown_what_there_is() {
+    let server = Server::start(&[]);
+    let origin = format!("http://{}", server.address);
+    let browser = Browser::start();
+    let tab = browser.tab();
+    tab.register(&origin, "amina");
+    picture(&tab, "first-visit", (768, 620), false);
+    for text in ["I have an exam tomorrow and I am nervous.", "My mother says I should sleep more."] {
+        tab.say(text);
+    }
+    tab.wait_answered(2);
+    picture(&tab, "conversation", (1100, 640), false);
+    picture(&tab, "phone", (360, 640), true);
+    tab.viewport(768, 620);
+    tab.press("Ctrl+K");
+    tab.write("#search-text", "sleep");
+    tab.wait_for(".hits li");
+    picture(&tab, "search", (768, 620), true);
+    tab.press("Escape");
+    tab.wait_gone("#search-dialog");
+    tab.press_button("Get help now");
+    picture(&tab, "help", (360, 640), false);
+
+    let bengali = Browser::speaking("bn-BD,bn");
+    let tab = bengali.open(&origin);
+    tab.wait_for("#sign-in");
+    let sign_in = "const ask = (path, body) => fetch(path, { method: 'POST', body: JSON.stringify(body),
+            headers: { 'Content-Type': 'application/json' } });
+        return ask('/api/v1/auth/register', arguments[0]).then(() => ask('/api/v1/auth/login', arguments[1]))
+            .then((answer) => answer.status);";
+    let account = json!({"username": "rahim", "password": "river-stone-lamp-42", "display_name": "রহিম"});
+    let login = json!({"username": "rahim", "password": "river-stone-lamp-42"});
+    assert_eq!(tab.evaluate(sign_in, &[account, login]), 200);
+    tab.reload();
+    tab.wait_for("#text");
+    tab.say("আজ আমার মন ভালো নেই");
+    tab.wait_answered(1);
+    picture(&tab, "bengali", (360, 640), false);
+}
