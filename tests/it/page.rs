@@ -7,3 +7,4 @@ mod looks;
 mod person;
 mod pictures;
 mod replies;
+mod visits;

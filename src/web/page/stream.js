@@ -67,6 +67,7 @@ export class Stream {
         document.addEventListener('visibilitychange', this.#looked);
         window.addEventListener('online', this.#now);
         window.addEventListener('offline', this.#lost);
+        window.addEventListener('pagehide', this.#left);
         window.addEventListener('pageshow', this.#now);
         this.#watch = setInterval(() => this.#check(), 5000);
         if (document.hidden) this.#looked();
@@ -79,6 +80,7 @@ export class Stream {
         document.removeEventListener('visibilitychange', this.#looked);
         window.removeEventListener('online', this.#now);
         window.removeEventListener('offline', this.#lost);
+        window.removeEventListener('pagehide', this.#left);
         window.removeEventListener('pageshow', this.#now);
         clearInterval(this.#watch);
         clearTimeout(this.#hiddenTimer);
@@ -103,6 +105,9 @@ export class Stream {
         this.#drop('down');
         this.#again(WAIT_MAX_MS);
     };
+
+    /** A page that was left is kept for the way back: with their streams, a few would take all connections. */
+    #left = () => this.#drop('resting');
 
     #looked = () => {
         clearTimeout(this.#hiddenTimer);
