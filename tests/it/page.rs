@@ -2,6 +2,7 @@
 
 mod connection;
 mod harness;
+mod hostile;
 mod journeys;
 mod looks;
 mod person;

@@ -272,6 +272,9 @@ fn a_directive_with_once_holds_once_and_a_default_for_plain_messages() {
     assert_eq!(ask(&stub, "hello", true).said(), "echo: hello");
     stub.behave("tokens 3 0");
     assert_eq!(ask(&stub, "hello", true).said(), "echo: hello");
+    stub.behave("mirror pieces 1");
+    assert_eq!(ask(&stub, "hello", true).said(), "hello");
+    assert_eq!(ask(&stub, "[[say]] hello", true).said(), "hello");
     stub.behave("once status 500");
     assert_eq!([0; 3].map(|_| ask(&stub, "hello", true).status()), [500, 200, 200]);
     assert_eq!(ask(&stub, "[[once reset]] back", true).ended, Ended::Reset);

@@ -16,6 +16,8 @@ pub(super) struct Directive {
     pub(super) once: bool,
     /// `slow MS`: the wait before the first byte.
     pub(super) slow: Duration,
+    /// `mirror`: a message that brings no directive is answered with itself, without `echo: `.
+    pub(super) mirror: bool,
     pub(super) behaviour: Behaviour,
 }
 
@@ -109,7 +111,8 @@ pub(super) struct Order {
 
 impl Default for Directive {
     fn default() -> Self {
-        Self { once: false, slow: Duration::ZERO, behaviour: Behaviour::Script(Shape::Say, Frame::Plain) }
+        let behaviour = Behaviour::Script(Shape::Say, Frame::Plain);
+        Self { once: false, slow: Duration::ZERO, mirror: false, behaviour }
     }
 }
 
@@ -123,6 +126,7 @@ impl Directive {
             match words {
                 ["once", rest @ ..] => (directive.once, words) = (true, rest),
                 ["slow", wait, rest @ ..] => (directive.slow, words) = (millis(wait)?, rest),
+                ["mirror", rest @ ..] => (directive.mirror, words) = (true, rest),
                 [] => return Ok(directive),
                 words => {
                     let behaviour = streamed(words).or_else(|| plain(words)).or_else(|| paced(words));
@@ -143,6 +147,7 @@ impl Order {
         let message = content(&last["content"]).ok_or("content: neither a text nor parts")?;
         let (directive, text) = match message.strip_prefix("[[").and_then(|rest| rest.split_once("]]")) {
             Some((words, text)) => (Directive::parse(words)?, text.strip_prefix(' ').unwrap_or(text).to_owned()),
+            None if default.mirror => (default.clone(), message.clone()),
             None => (default.clone(), format!("echo: {message}")),
         };
         let (stream, usage) = (body["stream"] == true, body["stream_options"]["include_usage"] == true);
