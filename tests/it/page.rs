@@ -5,6 +5,7 @@ mod harness;
 mod hostile;
 mod journeys;
 mod looks;
+mod markdown;
 mod person;
 mod pictures;
 mod replies;
