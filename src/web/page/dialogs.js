@@ -26,7 +26,11 @@ export function open(title, content, { id, close = say('close') } = {}) {
         id,
         'aria-labelledby': heading.id,
         onclick: (event) => { if (event.target === dialog) dialog.close(); },
-        onclose: () => dialog.remove(),
+        onclose: () => {
+            dialog.remove();
+            // Where the keyboard was may be gone with what was deleted.
+            if (document.activeElement === document.body) (document.getElementById('text') ?? document.getElementById('title'))?.focus();
+        },
     }, body);
     document.body.append(dialog);
     dialog.showModal();
@@ -38,7 +42,7 @@ export function open(title, content, { id, close = say('close') } = {}) {
  * @param {{title: string, text: string, action: string, fields?: Node[], act: Function}} question
  */
 export function confirm({ title, text, action, fields = [], act }) {
-    const fault = element('p', { class: 'fault', role: 'alert', hidden: true });
+    const fault = element('p', { class: 'fault', role: 'alert', hidden: true, tabindex: -1 });
     const button = element('button', { type: 'submit', class: 'danger' }, action);
     const form = element('form', {
         onsubmit: async (event) => {
@@ -50,6 +54,7 @@ export function confirm({ title, text, action, fields = [], act }) {
             } catch (error) {
                 fault.textContent = error.detail || say('unreachable');
                 fault.hidden = false;
+                (form.querySelector('input') ?? fault).focus();
             }
             button.disabled = false;
         },

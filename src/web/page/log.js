@@ -31,7 +31,7 @@ export class Log {
         this.#listeners = listeners;
         this.rows = element('div', { class: 'rows' });
         this.node = element('div', { id: 'log', role: 'log', 'aria-live': 'off', tabindex: 0, 'aria-label': say('conversation') }, this.rows);
-        this.latest = element('button', { id: 'latest', type: 'button', hidden: true, onclick: () => this.toEnd() }, say('jump_to_latest'));
+        this.latest = element('button', { id: 'latest', type: 'button', hidden: true, onclick: () => this.#jump() }, say('jump_to_latest'));
         this.node.addEventListener('scroll', () => this.#moved(), { passive: true });
         new ResizeObserver(() => { if (this.#follows) this.#scrollToEnd(); }).observe(this.node);
     }
@@ -58,6 +58,12 @@ export class Log {
         this.flush();
         this.#scrollToEnd();
         this.#tellPlace();
+    }
+
+    /** The button goes once the reader is there, and must not take the keyboard with it. */
+    #jump() {
+        this.node.focus({ preventScroll: true });
+        this.toEnd();
     }
 
     /** Brings a message into view, and marks it. */

@@ -135,7 +135,8 @@ class Home {
         this.sessions.current = session ?? null;
         this.chat.open(session ?? null, Number.parseInt(location.hash.slice(1), 10) || undefined);
         this.retitle();
-        if (!location.hash && matchMedia('(hover: hover)').matches) this.chat.composer.focus();
+        // On a touch screen the box would bring its keyboard up.
+        if (!location.hash) (matchMedia('(hover: hover)').matches ? this.chat.composer : this.shell.title).focus();
         return undefined;
     };
 
@@ -209,12 +210,18 @@ function leave(note) {
     home?.end();
     home = null;
     if (note !== undefined && user) forget(user.id);
-    const language = element('select', { id: 'language', 'aria-label': say('language'), onchange: () => choose(language.value).then(() => leave()) },
+    const chosen = async () => {
+        await choose(language.value);
+        leave();
+        document.getElementById('language').focus();
+    };
+    const language = element('select', { id: 'language', 'aria-label': say('language'), onchange: chosen },
         Object.entries(LANGUAGES).map(([tag, name]) => element('option', { value: tag, selected: document.documentElement.lang === tag }, name)));
     const foot = element('footer', { class: 'gate-foot' }, element('p', {}, say('fact_program')), language);
     document.body.replaceChildren(signIn(about, enter, { note, foot }));
     document.title = 'bondhu';
     announcer.mount(document.body);
+    document.querySelector('.gate input').focus();
 }
 
 function enter(user) {

@@ -21,6 +21,7 @@ export function settings(user, about, acts) {
         done.textContent = text;
         done.hidden = false;
     };
+    const known = logins(tell);
     return element('div', { class: 'settings' },
         done,
         section('this_browser', [
@@ -32,8 +33,11 @@ export function settings(user, about, acts) {
             element('p', {}, say('signed_in_as', { name: user.username })),
             element('button', { type: 'button', id: 'sign-out', onclick: acts.signOut }, say('sign_out')),
         ]),
-        section('change_password', [passwordForm(user, about, tell)]),
-        section('logins', [element('p', { class: 'hint' }, say('logins_about')), logins(tell)]),
+        section('change_password', [passwordForm(user, about, () => {
+            tell(say('password_changed'));
+            known.refresh();
+        })]),
+        section('logins', [element('p', { class: 'hint' }, say('logins_about')), known.list]),
         section('your_data', [
             element('p', {}, say('export_about')),
             element('a', { class: 'button', id: 'export', href: '/api/v1/auth/export', download: `bondhu-${user.username}.jsonl` }, say('export')),
@@ -55,7 +59,7 @@ function choice(id, label, options, chosen) {
     return element('div', { class: 'field' }, element('label', { for: id }, say(label)), select);
 }
 
-function passwordForm(user, about, tell) {
+function passwordForm(user, about, changed) {
     const made = form('password-form', [
         // Password managers look for the name beside a new password.
         element('input', { type: 'text', name: 'username', autocomplete: 'username', value: user.username, readonly: true, hidden: true, 'aria-hidden': 'true', tabindex: -1 }),
@@ -64,14 +68,15 @@ function passwordForm(user, about, tell) {
     ], say('change_password'), async ({ current, new: wanted }) => {
         await call('POST', '/api/v1/auth/password', { current, new: wanted });
         made.reset();
-        tell(say('password_changed'));
+        changed();
     });
     return made;
 }
 
 function logins(tell) {
-    const list = element('ul', { id: 'logins' });
-    const refresh = async () => {
+    const list = element('ul', { id: 'logins', tabindex: -1, 'aria-labelledby': 'logins-title' });
+    const told = (error) => tell(error.detail || say('unreachable'));
+    const read = async () => {
         const { tokens } = await call('GET', '/api/v1/auth/tokens');
         list.replaceChildren(...tokens.map((token) => element('li', {},
             element('span', { class: 'title', dir: 'auto' }, token.label ?? say('unnamed_login')),
@@ -79,12 +84,14 @@ function logins(tell) {
             token.current ? null : element('button', {
                 type: 'button',
                 'aria-label': say('end_login_of', { name: token.label ?? say('unnamed_login') }),
-                onclick: () => end(token).then(refresh).catch((error) => tell(error.detail || say('unreachable'))),
+                // The button goes with its login; the keyboard stays at the list.
+                onclick: () => end(token).then(read).then(() => list.focus()).catch(told),
             }, say('end_login')))));
     };
     const end = (token) => call('DELETE', `/api/v1/auth/tokens/${token.id}`);
-    refresh().catch((error) => tell(error.detail || say('unreachable')));
-    return list;
+    const refresh = () => read().catch(told);
+    refresh();
+    return { list, refresh };
 }
 
 function deleteAccount(gone) {

@@ -23,20 +23,31 @@ export function form(id, fields, action, act, { danger = false } = {}) {
             fault.hidden = true;
             button.disabled = true;
             const inputs = [...node.querySelectorAll('input')];
-            const wrong = inputs.find((input) => !input.checkValidity());
-            inputs.forEach((input) => input.setAttribute('aria-invalid', String(input === wrong)));
+            let wrong = inputs.find((input) => !input.checkValidity());
             try {
                 if (wrong) throw new Problem(422, { detail: wrong.validationMessage }, null);
                 await act(Object.fromEntries(inputs.map((input) => [input.name, input.value])));
             } catch (error) {
                 fault.textContent = error instanceof Problem ? error.detail : say('unreachable');
                 fault.hidden = false;
-                wrong?.focus();
+                wrong ??= inputs.find((input) => input.name === blamed(error));
             }
+            inputs.forEach((input) => input.setAttribute('aria-invalid', String(input === wrong)));
             button.disabled = false;
+            wrong?.focus();
+            // A button loses the keyboard while it is disabled.
+            if (node.isConnected && document.activeElement === document.body) button.focus();
         },
     }, fields, fault, button);
     return node;
+}
+
+/** The field that the server's refusal is about: it names it, or there is only one that it can be. */
+function blamed({ kind, detail }) {
+    const fields = { 'name-taken': 'username', 'registration-closed': 'invitation' };
+    // Where the password is changed, the current one was wrong.
+    if (kind === 'wrong-credentials') return document.getElementById('current') ? 'current' : 'password';
+    return fields[kind] ?? /^(\w+): /.exec(detail ?? '')?.[1];
 }
 
 /**
