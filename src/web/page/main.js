@@ -87,9 +87,10 @@ class Home {
         if (document.hidden && (name === 'done' || name === 'failed') && !document.title.startsWith('● ')) document.title = `● ${document.title}`;
     }
 
-    /** Opens an address of the page; with a note on why. */
+    /** Opens an address of the page; with a note, in the place of one that leads nowhere. */
     go(path, note = '') {
-        history.pushState(null, '', path);
+        if (note) history.replaceState(null, '', path);
+        else history.pushState(null, '', path);
         this.#route();
         if (note) announcer.announce(note);
         this.shell.connection.textContent = note;
@@ -153,7 +154,10 @@ class Home {
                 applyTheme();
             },
             signOut: () => signOut(this),
-            gone: () => leave(say('account_deleted')),
+            gone: () => {
+                history.replaceState(null, '', '/');
+                leave(say('account_deleted'));
+            },
         }), say('settings'));
         this.shell.title.focus();
     }
@@ -201,6 +205,7 @@ async function signOut(from) {
         if (!(error instanceof Problem)) return void (from.shell.connection.textContent = say('unreachable'));
     }
     forget(from.user.id);
+    history.replaceState(null, '', '/');
     return leave();
 }
 
