@@ -36,7 +36,7 @@ const STRANGE: &str = "
     const ELEMENTS = new Set(['a', 'article', 'blockquote', 'br', 'button', 'code', 'del', 'div', 'em', 'footer', 'h1',
         'h2', 'header', 'hr', 'input', 'label', 'li', 'mark', 'ol', 'p', 'pre', 'span', 'strong', 'table', 'tbody',
         'td', 'th', 'thead', 'time', 'tr', 'ul']);
-    const ATTRIBUTES = new Set(['align', 'autocomplete', 'class', 'datetime', 'dir', 'for', 'hidden', 'href', 'id',
+    const ATTRIBUTES = new Set(['align', 'autocomplete', 'class', 'datetime', 'dir', 'enterkeyhint', 'for', 'hidden', 'href', 'id',
         'maxlength', 'name', 'placeholder', 'rel', 'required', 'role', 'scope', 'start', 'tabindex', 'target', 'title',
         'type', 'value']);
     const isOwn = (element) => ELEMENTS.has(element.localName)
@@ -178,7 +178,7 @@ fn nothing_ran(tab: &Tab) {
 }
 
 #[test]
-fn p10_nothing_that_is_said_or_answered_or_a_name_runs_or_loads() {
+fn nothing_that_is_said_or_answered_or_a_name_runs_or_loads() {
     let stub = Stub::start();
     stub.behave("mirror say");
     let server = replies::start(&stub, &["concurrency.min=32"]);
@@ -216,7 +216,7 @@ fn p10_nothing_that_is_said_or_answered_or_a_name_runs_or_loads() {
 }
 
 #[test]
-fn p10_nothing_runs_or_loads_while_a_reply_grows() {
+fn nothing_runs_or_loads_while_a_reply_grows() {
     let stub = Stub::start();
     let server = replies::start(&stub, &[]);
     let origin = format!("http://{}", server.address);

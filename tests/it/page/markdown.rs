@@ -100,7 +100,7 @@ fn beside(tab: &Tab, js: &str, arguments: &[Value]) -> Value {
 }
 
 #[test]
-fn p12_each_text_looks_as_it_should() {
+fn each_text_looks_as_it_should() {
     let (server, browser) = (Server::start(&[]), Browser::start());
     let tab = entrance(&server, &browser);
     let cases = cases();
@@ -113,7 +113,7 @@ fn p12_each_text_looks_as_it_should() {
 }
 
 #[test]
-fn p12_a_text_that_grows_looks_the_same_and_keeps_its_blocks() {
+fn a_text_that_grows_looks_the_same_and_keeps_its_blocks() {
     let (server, browser) = (Server::start(&[]), Browser::start());
     let tab = entrance(&server, &browser);
     let cases = cases();
@@ -127,7 +127,7 @@ fn p12_a_text_that_grows_looks_the_same_and_keeps_its_blocks() {
 }
 
 #[test]
-fn p12_no_text_makes_more_of_itself_than_a_page_can_bear() {
+fn no_text_makes_more_of_itself_than_a_page_can_bear() {
     let (server, browser) = (Server::start(&[]), Browser::start());
     let tab = entrance(&server, &browser);
     let pieces = [

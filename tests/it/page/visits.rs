@@ -3,7 +3,7 @@
 use crate::support::{Server, browser::Browser};
 
 #[test]
-fn p9_pages_that_were_left_hold_no_connection() {
+fn pages_that_were_left_hold_no_connection() {
     let server = Server::start(&[]);
     let origin = format!("http://{}", server.address);
     let browser = Browser::start();
