@@ -3,6 +3,7 @@
 mod console;
 mod device;
 mod hands;
+mod journey;
 mod network;
 mod rules;
 mod windows;

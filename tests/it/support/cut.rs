@@ -55,6 +55,7 @@ pub(crate) struct Relay {
 struct Counts {
     open: AtomicUsize,
     taken: AtomicUsize,
+    heard: AtomicUsize,
 }
 
 impl Relay {
@@ -109,6 +110,11 @@ impl Relay {
         self.counts.open.load(Ordering::SeqCst)
     }
 
+    /// How many bytes have come from clients, whatever became of them.
+    pub(crate) fn heard(&self) -> usize {
+        self.counts.heard.load(Ordering::SeqCst)
+    }
+
     /// How many connections it was asked for, also while it was cut.
     pub(crate) fn taken(&self) -> usize {
         self.counts.taken.load(Ordering::SeqCst)
@@ -117,41 +123,56 @@ impl Relay {
 
 async fn accept(listener: TcpListener, ruled: watch::Receiver<Rule>, counts: Arc<Counts>) {
     while let Ok((client, _)) = listener.accept().await {
+        let born = *ruled.borrow();
         counts.taken.fetch_add(1, Ordering::SeqCst);
-        if ruled.borrow().way == Way::Cut {
+        if born.way == Way::Cut {
             continue;
         }
         let (ruled, counts) = (ruled.clone(), Arc::clone(&counts));
         tokio::spawn(async move {
             counts.open.fetch_add(1, Ordering::SeqCst);
-            let _ = relay(client, ruled).await; // Either end may break it off.
+            let _ = relay(client, born, ruled, &counts.heard).await; // Either end may break it off.
             counts.open.fetch_sub(1, Ordering::SeqCst);
         });
     }
 }
 
 /// Passes bytes both ways until one end closes, or until it is cut.
-async fn relay(client: TcpStream, mut ruled: watch::Receiver<Rule>) -> io::Result<()> {
-    let Rule { server, cuts, .. } = *ruled.borrow();
-    let server = TcpStream::connect(server).await?;
+async fn relay(client: TcpStream, born: Rule, mut ruled: watch::Receiver<Rule>, heard: &AtomicUsize) -> io::Result<()> {
+    let server = TcpStream::connect(born.server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let (there, back) = (ruled.clone(), ruled.clone());
+    let count = |bytes| {
+        heard.fetch_add(bytes, Ordering::SeqCst);
+    };
+    let there_and_back = async {
+        tokio::join!(
+            pass(from_client, to_server, born, there, count),
+            pass(from_server, to_client, born, back, |_| ())
+        );
+    };
     tokio::select! {
-        _ = async { tokio::join!(pass(from_client, to_server, there), pass(from_server, to_client, back)) } => {}
-        _ = ruled.wait_for(|rule| rule.cuts > cuts) => {}
+        () = there_and_back => {}
+        _ = ruled.wait_for(|rule| rule.cuts > born.cuts) => {}
     }
     Ok(())
 }
 
 /// Passes bytes one way, as the rule of the moment says; the end of what comes is passed on too.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut ruled: watch::Receiver<Rule>) {
-    let born = *ruled.borrow();
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    born: Rule,
+    mut ruled: watch::Receiver<Rule>,
+    count: impl Fn(usize),
+) {
     let mut bytes = vec![0; 16 * 1024];
     loop {
         let read = from.read(&mut bytes).await.unwrap_or(0);
+        count(read);
         let Ok(rule) = ruled.wait_for(|rule| rule.way != Way::Held).await.map(|rule| *rule) else { return };
         let is_lost = born.way == Way::Lost || rule.losses > born.losses;
         if is_lost && read == 0 {

@@ -13,6 +13,8 @@ use crate::support::{
 const POLICY: &str =
     "content-security-policy: default-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'";
 
+const REPORTED: &str = "content-security-policy-report-only: img-src 'none'; report-uri /report";
+
 /// The ways in which a page's script can ask an address for something.
 const WAYS: [&str; 6] = [
     "document.body.append(Object.assign(new Image(), {src: arguments[0]}))",
@@ -26,6 +28,7 @@ const WAYS: [&str; 6] = [
 fn site() -> Site {
     Site::start(|path| match path.split('?').next().unwrap() {
         "/missing" => Page::html("no").status(404),
+        "/told" => Page::html("<!doctype html><title>Told</title><p>1</p>").with(REPORTED),
         "/strict" => Page::html("<!doctype html><title>Strict</title><button id=one>1</button>").with(POLICY),
         _ => Page::html("<!doctype html><title>Page</title><p>1</p>"),
     })
@@ -107,6 +110,11 @@ fn a_console_is_clean_or_its_lines_are_named() {
         assert!(said.contains(words), "{js}: {said}");
         expected.push(words);
     }
+    tab.goto(&format!("{}/told", site.origin()));
+    tab.evaluate("document.body.append(Object.assign(new Image(), {src: 'x.png'}))", &[]);
+    tab.frame();
+    let is_told = |line: &Line| line.is_bad() && line.text.contains("x.png");
+    assert!(browser.console().iter().any(is_told), "what is only reported counts too: {:?}", browser.console());
     let Line { level, source, text } = browser.console().remove(0);
     assert_eq!((level.as_str(), source.as_str(), text.contains("fine")), ("INFO", "console-api", true));
 }

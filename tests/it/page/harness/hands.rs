@@ -36,7 +36,7 @@ const BUTTON: &str = "<!doctype html><html lang=en><title>Button</title><body st
         button.style = 'margin-top: 2000px; color: rgb(1, 2, 3)';
         document.body.append(button);
         setTimeout(() => button.disabled = false, 60);
-        setTimeout(() => document.getElementById('cover').remove(), 120);
+        setTimeout(() => document.getElementById('cover').remove(), 400);
     }, 60);
     </script>";
 

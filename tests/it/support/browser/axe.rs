@@ -11,12 +11,11 @@ use super::tab::Tab;
 /// Installed by `tests/run`.
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/page/node_modules/axe-core/axe.min.js");
 
-/// What is judged, and what is said of each violation. The size of targets is a rule that has to be asked for.
+/// What is judged, and what is said of each violation.
 const RUN: &str = "(async () => {
     const values = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22a', 'wcag22aa', 'best-practice'];
     const options = {
         runOnly: {type: 'tag', values},
-        rules: {'target-size': {enabled: true}},
         resultTypes: ['violations'],
         preload: false,
     };

@@ -9,7 +9,6 @@ use std::{
     io::{BufRead, BufReader},
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc,
-    thread::JoinHandle,
     time::Instant,
 };
 
@@ -23,7 +22,6 @@ pub(super) struct Process {
     keeper: Child,
     /// Open as long as they are to live.
     input: Option<ChildStdin>,
-    reader: Option<JoinHandle<()>>,
     /// Where chromedriver listens.
     pub(super) port: u16,
 }
@@ -41,7 +39,8 @@ impl Process {
         let input = keeper.stdin.take();
         let output = BufReader::new(keeper.stdout.take().unwrap());
         let (tell, told) = mpsc::channel();
-        let reader = std::thread::spawn(move || {
+        // Reads on, so that chromedriver never waits for it; it ends with chromedriver.
+        std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 if let Some(port) = port_in(&line) {
                     let _ = tell.send(port);
@@ -49,7 +48,7 @@ impl Process {
             }
         });
         let port = told.recv_timeout(PATIENCE).expect("chromedriver starts: tests/run installs it");
-        Self { keeper, input, reader: Some(reader), port }
+        Self { keeper, input, port }
     }
 
     /// The id of their session: the keeper's process id.
@@ -66,9 +65,6 @@ impl Drop for Process {
         let begun = Instant::now();
         while !alive(self.group()).is_empty() && begun.elapsed() < PATIENCE {
             std::thread::yield_now();
-        }
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
         }
     }
 }

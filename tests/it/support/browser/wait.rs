@@ -14,24 +14,23 @@ use super::tab::{PICTURES, Tab, VISIBLE};
 /// Looks in every frame, or after 50 ms where no frames are drawn, for a while; then whoever waits asks again. A condition
 /// that throws is not yet true: what it asks about may not be there.
 const LOOK: &str = "
-    const args = [...arguments];
-    const done = args.pop();
+    const args = arguments;
     const condition = async function () { CONDITION };
     const end = performance.now() + WHILE;
     const next = () => new Promise(resolve => { requestAnimationFrame(resolve); setTimeout(resolve, 50); });
-    (async () => {
+    return (async () => {
         let trouble = null;
         do {
             try {
                 const value = await condition.apply(null, args);
-                if (value) return done({value});
+                if (value) return {value};
                 trouble = null;
             } catch (error) {
                 trouble = String(error);
             }
             await next();
         } while (performance.now() < end);
-        done({trouble});
+        return {trouble};
     })();";
 
 /// One look into a page takes as long at most, so that another window can be asked between two.
@@ -49,8 +48,7 @@ impl Tab {
         let begun = Instant::now();
         let mut trouble = "it was not so".to_owned();
         while begun.elapsed() < self.patience {
-            let looked =
-                self.driver.on(&self.window, async |client| client.execute_async(&script, args.to_vec()).await);
+            let looked = self.driver.on(&self.window, async |client| client.execute(&script, args.to_vec()).await);
             match looked {
                 Ok(looked) if !looked["value"].is_null() => return looked["value"].clone(),
                 Ok(looked) => looked["trouble"].as_str().unwrap_or("it was not so").clone_into(&mut trouble),
