@@ -137,10 +137,10 @@ export class Log {
         return known.node;
     }
 
-    /** The first row that is in view, and where it is. */
+    /** The first message that is in view, and where it is. The heading of a day moves up to what comes before. */
     #anchor() {
         const top = this.node.getBoundingClientRect().top;
-        for (const node of this.rows.children) {
+        for (const node of this.rows.querySelectorAll('.message')) {
             const box = node.getBoundingClientRect();
             if (box.bottom > top) return { node, top: box.top };
         }
