@@ -86,7 +86,7 @@ export class Log {
         this.#follows = true;
     }
 
-    /** Draws from the end upwards, a part in each frame: whoever scrolls must not wait for many rows at once. */
+    /** Draws a part in each frame: whoever scrolls must not wait for many rows at once. */
     #draw(rowsMax = ROWS_A_FRAME) {
         cancelAnimationFrame(this.#frame);
         this.#frame = 0;
@@ -97,21 +97,27 @@ export class Log {
             shown.node.remove();
             this.#rows.delete(key);
         }
+        const next = this.#next(rowsMax);
         let follower = null;
-        let made = 0;
         for (const item of [...wanted.values()].reverse()) {
-            if (!this.#rows.has(item.key)) {
-                if (made === rowsMax) continue;
-                made += 1;
-            }
+            if (!this.#rows.has(item.key) && !next.has(item)) continue;
             const node = this.#row(item);
             if (node.nextSibling !== follower || !node.isConnected) this.rows.insertBefore(node, follower);
             follower = node;
         }
         if (this.#follows) this.#scrollToEnd();
         else if (anchor) this.#hold(anchor);
-        if (made === rowsMax) this.#frame = requestAnimationFrame(() => this.#draw());
+        if (next.size === rowsMax) this.#frame = requestAnimationFrame(() => this.#draw());
         else this.#moved();
+    }
+
+    /** The items that get their row now: from the end upwards, or what is next to the rows of who reads further up. */
+    #next(rowsMax) {
+        const isNew = (item) => !this.#rows.has(item.key);
+        const known = this.#follows ? -1 : this.#items.findLastIndex((item) => !isNew(item));
+        const below = known < 0 ? [] : this.#items.slice(known + 1);
+        const above = this.#items.slice(0, this.#items.length - below.length).reverse();
+        return new Set([...below, ...above].filter(isNew).slice(0, rowsMax));
     }
 
     /** The item's row: what it was, brought up to date, or a new one. */
