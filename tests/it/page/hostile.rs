@@ -36,8 +36,8 @@ const STRANGE: &str = "
     const ELEMENTS = new Set(['a', 'article', 'blockquote', 'br', 'button', 'code', 'del', 'div', 'em', 'footer', 'h1',
         'h2', 'header', 'hr', 'input', 'label', 'li', 'mark', 'ol', 'p', 'pre', 'span', 'strong', 'table', 'tbody',
         'td', 'th', 'thead', 'time', 'tr', 'ul']);
-    const ATTRIBUTES = new Set(['align', 'autocomplete', 'class', 'datetime', 'dir', 'enterkeyhint', 'for', 'hidden', 'href', 'id',
-        'maxlength', 'name', 'placeholder', 'rel', 'required', 'role', 'scope', 'start', 'tabindex', 'target', 'title',
+    const ATTRIBUTES = new Set(['align', 'autocomplete', 'class', 'datetime', 'dir', 'enterkeyhint', 'for', 'hidden', 'href',
+        'id', 'maxlength', 'name', 'placeholder', 'rel', 'required', 'role', 'scope', 'start', 'tabindex', 'target', 'title',
         'type', 'value']);
     const isOwn = (element) => ELEMENTS.has(element.localName)
         || (element.localName === 'form' && element.closest('dialog') && element.attributes.length === 0)
