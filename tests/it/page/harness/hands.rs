@@ -109,6 +109,8 @@ fn what_does_not_come_is_reported_with_what_there_is() {
     tab.goto(&format!("{}/button", site.origin()));
     let said = failure(|| tab.wait_count("p", 2));
     assert!(said.contains("find p 2 times") && said.contains("/button") && said.contains("the page says:\n    0"));
+    let said = failure(|| tab.wait("have a script", "return (", &[]));
+    assert!(said.contains("can't have a script: "), "it does not try again what can't become right: {said}");
     let said = failure(|| tab.wait("be null", "return document.querySelector('b').value", &[]));
     assert!(said.contains("TypeError"), "what the condition threw is told: {said}");
 }

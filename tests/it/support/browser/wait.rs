@@ -135,6 +135,7 @@ impl Tab {
 /// True where asking again would not help: the script is no script, or there is no browser.
 fn is_for_good(error: &CmdError) -> bool {
     let CmdError::Standard(error) = error else { return true };
-    error.message.contains("SyntaxError")
-        || matches!(error.error, ErrorStatus::InvalidSessionId | ErrorStatus::NoSuchWindow)
+    // What a condition throws is caught, so this is no script; or the page was left while it was asked.
+    let is_no_script = error.error == ErrorStatus::JavascriptError && !error.message.contains("navigat");
+    is_no_script || matches!(error.error, ErrorStatus::InvalidSessionId | ErrorStatus::NoSuchWindow)
 }
