@@ -19,6 +19,8 @@ export class Log {
     #rows = new Map();
     #listeners;
     #follows = true;
+    /** The last message of the log has its row: where the rows end, the log ends. */
+    #hasEnd = true;
     #frame = 0;
     #items = [];
     #scrolled = 0;
@@ -39,6 +41,7 @@ export class Log {
     /** Shows these places, and whether there is more above and below. */
     show(items, { hasOlder, atEnd, isBusy }) {
         this.more = { hasOlder, atEnd };
+        this.#hasEnd &&= atEnd;
         this.node.setAttribute('aria-busy', String(isBusy));
         this.#items = items;
         if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#draw());
@@ -107,8 +110,12 @@ export class Log {
         }
         if (this.#follows) this.#scrollToEnd();
         else if (anchor) this.#hold(anchor);
-        if (next.size === rowsMax) this.#frame = requestAnimationFrame(() => this.#draw());
-        else this.#moved();
+        if (next.size === rowsMax) {
+            this.#frame = requestAnimationFrame(() => this.#draw());
+        } else {
+            this.#hasEnd = this.more.atEnd;
+            this.#moved();
+        }
     }
 
     /** The items that get their row now: from the end upwards, or what is next to the rows of who reads further up. */
@@ -170,7 +177,7 @@ export class Log {
         const toEnd = scrollHeight - clientHeight - scrollTop;
         // Only who scrolls up leaves the end: text that grows under the reader must not be taken for that.
         if (scrollTop < this.#scrolled - 1 && toEnd > NEAR_END) this.#follows = false;
-        else if (toEnd <= NEAR_END && this.more?.atEnd) this.#follows = true;
+        else if (toEnd <= NEAR_END && this.#hasEnd) this.#follows = true;
         this.#scrolled = scrollTop;
         if (this.#frame !== 0) return this.#tellPlace();
         if (scrollTop < NEAR_EDGE && this.more?.hasOlder) this.#listeners.older();
