@@ -4,6 +4,7 @@ mod connection;
 mod harness;
 mod hostile;
 mod journeys;
+mod long;
 mod looks;
 mod markdown;
 mod person;
