@@ -210,20 +210,22 @@ async function signOut(from) {
 }
 
 /** Shows the entrance, after whoever was signed in has left or their login has ended. */
-function leave(note) {
+function leave(note, isNew = false) {
     const { user } = home ?? {};
     home?.end();
     home = null;
     if (note !== undefined && user) forget(user.id);
     const chosen = async () => {
+        const written = [...document.querySelectorAll('.gate input')].map(({ id, value }) => [id, value]);
         await choose(language.value);
-        leave();
+        leave(undefined, document.getElementById('register') !== null);
+        for (const [id, value] of written) document.getElementById(id).value = value;
         document.getElementById('language').focus();
     };
     const language = element('select', { id: 'language', 'aria-label': say('language'), onchange: chosen },
         Object.entries(LANGUAGES).map(([tag, name]) => element('option', { value: tag, selected: document.documentElement.lang === tag }, name)));
     const foot = element('footer', { class: 'gate-foot' }, element('p', {}, say('fact_program')), language);
-    document.body.replaceChildren(signIn(about, enter, { note, foot }));
+    document.body.replaceChildren(signIn(about, enter, { note, foot, isNew }));
     document.title = 'bondhu';
     announcer.mount(document.body);
     document.querySelector('.gate input').focus();

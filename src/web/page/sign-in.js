@@ -54,15 +54,15 @@ function blamed({ kind, detail }) {
  * The page of who is not signed in.
  * @param {object} about what the server says of itself
  * @param {(user: object) => void} signedIn
- * @param {{note?: string, foot: Node}} options
+ * @param {{note?: string, foot: Node, isNew?: boolean}} options `isNew`: begins with making an account
  */
-export function signIn(about, signedIn, { note, foot }) {
+export function signIn(about, signedIn, { note, foot, isNew = false }) {
     const main = element('main', { class: 'gate' });
-    const show = (isNew) => {
-        const form = isNew ? registration(about, signedIn) : entrance(signedIn);
-        const other = element('button', { type: 'button', class: 'link', onclick: () => show(!isNew) }, say(isNew ? 'have_account' : 'no_account'));
+    const show = (makes) => {
+        const form = makes ? registration(about, signedIn) : entrance(signedIn);
+        const other = element('button', { type: 'button', class: 'link', onclick: () => show(!makes) }, say(makes ? 'have_account' : 'no_account'));
         main.replaceChildren(...[
-            element('h1', {}, say(isNew ? 'create_account' : 'sign_in')),
+            element('h1', {}, say(makes ? 'create_account' : 'sign_in')),
             element('p', { class: 'lead' }, say('lead')),
             note && element('p', { class: 'note', role: 'status' }, note),
             form,
@@ -71,7 +71,7 @@ export function signIn(about, signedIn, { note, foot }) {
         ].filter(Boolean));
         form.querySelector('input').focus();
     };
-    show(false);
+    show(isNew);
     return main;
 }
 
