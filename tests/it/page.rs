@@ -1,9 +1,11 @@
 //! The page, in a real Chromium, as people use it.
 
+mod account;
 mod connection;
 mod harness;
 mod hostile;
 mod journeys;
+mod labels;
 mod long;
 mod looks;
 mod markdown;
