@@ -12,4 +12,5 @@ mod markdown;
 mod person;
 mod pictures;
 mod replies;
+mod sessions;
 mod visits;
