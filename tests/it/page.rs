@@ -5,6 +5,7 @@ mod connection;
 mod harness;
 mod hostile;
 mod journeys;
+mod keyboard;
 mod labels;
 mod long;
 mod looks;
