@@ -7,6 +7,7 @@ mod hostile;
 mod journeys;
 mod keyboard;
 mod labels;
+mod languages;
 mod long;
 mod looks;
 mod markdown;
