@@ -29,7 +29,8 @@ export function open(title, content, { id, close = say('close') } = {}) {
         onclose: () => {
             dialog.remove();
             // Where the keyboard was may be gone with what was deleted.
-            if (document.activeElement === document.body) (document.getElementById('text') ?? document.getElementById('title'))?.focus();
+            const near = document.getElementById('text') ?? document.getElementById('title');
+            if (document.activeElement === document.body) near?.focus();
         },
     }, body);
     document.body.append(dialog);

@@ -33,7 +33,9 @@ export class Log {
         this.#listeners = listeners;
         this.rows = element('div', { class: 'rows' });
         this.node = element('div', { id: 'log', role: 'log', 'aria-live': 'off', tabindex: 0, 'aria-label': say('conversation') }, this.rows);
-        this.latest = element('button', { id: 'latest', type: 'button', hidden: true, onclick: () => this.#jump() }, say('jump_to_latest'));
+        this.latest = element('button', {
+            id: 'latest', type: 'button', hidden: true, onclick: () => this.#jump(),
+        }, say('jump_to_latest'));
         this.node.addEventListener('scroll', () => this.#moved(), { passive: true });
         new ResizeObserver(() => { if (this.#follows) this.#scrollToEnd(); }).observe(this.node);
     }

@@ -60,7 +60,9 @@ export function signIn(about, signedIn, { note, foot, isNew = false }) {
     const main = element('main', { class: 'gate' });
     const show = (makes) => {
         const form = makes ? registration(about, signedIn) : entrance(signedIn);
-        const other = element('button', { type: 'button', class: 'link', onclick: () => show(!makes) }, say(makes ? 'have_account' : 'no_account'));
+        const other = element('button', {
+            type: 'button', class: 'link', onclick: () => show(!makes),
+        }, say(makes ? 'have_account' : 'no_account'));
         main.replaceChildren(...[
             element('h1', {}, say(makes ? 'create_account' : 'sign_in')),
             element('p', { class: 'lead' }, say('lead')),

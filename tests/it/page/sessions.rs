@@ -1,4 +1,5 @@
-//! Conversations: their titles and addresses, the list of them, search over all, and what is kept of a text in the browser.
+//! Conversations: their titles and addresses, the list of them, search over all, and what of a text is kept in the
+//! browser.
 
 use serde_json::{Value, json};
 
