@@ -86,6 +86,7 @@ function entrance(signedIn) {
 
 function registration(about, signedIn) {
     const min = about.password_min;
+    const register = registrar(signedIn);
     return form('register', [
         field(say('username'), { id: 'username', type: 'text', required: true, maxlength: 64, autocomplete: 'username', autocapitalize: 'none', spellcheck: 'false' }, say('username_about')),
         field(say('display_name'), { id: 'display_name', type: 'text', maxlength: 64, autocomplete: 'nickname', dir: 'auto' }),
@@ -95,9 +96,30 @@ function registration(about, signedIn) {
         const account = { username, password };
         if (name?.trim()) account.display_name = name;
         if (invitation) account.invitation = invitation;
-        await call('POST', '/api/v1/auth/register', account);
-        await enter(username, password, signedIn);
+        await register(account);
     });
+}
+
+/** Makes an account and signs in; where the answer to one of the two was lost, doing it again goes on from there. */
+function registrar(signedIn) {
+    let unanswered = null;
+    return async (account) => {
+        const { username, password } = account;
+        let taken = null;
+        try {
+            await call('POST', '/api/v1/auth/register', account);
+            unanswered = username;
+        } catch (error) {
+            if (!(error instanceof Problem)) unanswered = username;
+            if (error.kind !== 'name-taken' || unanswered !== username) throw error;
+            taken = error;
+        }
+        try {
+            await enter(username, password, signedIn);
+        } catch (error) {
+            throw taken !== null && error.kind === 'wrong-credentials' ? taken : error;
+        }
+    };
 }
 
 async function enter(username, password, signedIn) {

@@ -76,6 +76,44 @@ fn each_refusal_of_a_registration_is_said_where_it_can_be_mended() {
 }
 
 #[test]
+fn a_registration_whose_answer_was_lost_is_only_to_be_asked_for_again() {
+    let server = Server::start(&[]);
+    server.user("bela");
+    let browser = Browser::start();
+    let tab = browser.open(&origin(&server));
+    let lose = "const real = window.fetch;
+        let lost = false;
+        window.fetch = async (path, options) => {
+            const answer = await real(path, options);
+            if (lost || !path.endsWith(arguments[0])) return answer;
+            lost = true;
+            throw new TypeError('lost');
+        };";
+    for (name, path, password) in
+        [("amina", "/auth/register", PASSWORD), ("chandra", "/auth/login", PASSWORD), ("bela", "/auth/register", OTHER)]
+    {
+        tab.goto(&origin(&server));
+        tab.wait_entrance();
+        tab.evaluate(lose, &[json!(path)]);
+        tab.press_button("Create an account");
+        tab.wait_text("h1", "Create an account");
+        tab.fill("User name", name);
+        tab.fill("Password", password);
+        tab.press_button("Create an account");
+        tab.wait_fault("The server can’t be reached. Please try again in a moment.", "Create an account");
+        tab.press_button("Create an account");
+        if name == "bela" {
+            tab.wait_fault("Someone has this user name already", "User name");
+            break;
+        }
+        tab.wait_text(".welcome", name);
+        settings(&tab);
+        tab.press_button("Sign out");
+        tab.wait_entrance();
+    }
+}
+
+#[test]
 fn a_wrong_password_is_said_and_the_right_one_lets_in() {
     let server = Server::start(&[]);
     server.user("amina");
