@@ -1,29 +1,35 @@
-// Calls of the HTTP API. Every refusal becomes a Problem with the server's own sentence; where there is no answer at all,
-// or one that says nothing about what happened, it is Unreachable: what was asked may or may not have been done.
+// Calls of the HTTP API, and what is said where they fail.
+
+import { Problem, Unreachable } from './failure.js';
+import { say } from './language.js';
+
+export { Problem, Unreachable };
 
 /** A call takes at most this long where its caller says nothing else, milliseconds. */
 const PATIENCE_MS = 30000;
 
-let whenSignedOut = () => {};
+/** Problems that leave open what was done. */
+const UNKNOWN = ['outcome-unknown', 'timed-out', 'internal'];
 
-/** The server refused, and nothing happened. `detail` is a sentence for the user. */
-export class Problem extends Error {
-    constructor(status, body, retryAfter) {
-        super(body.detail ?? `HTTP ${status}`);
-        this.status = status;
-        this.kind = (body.type ?? '').split(':').pop();
-        this.detail = body.detail ?? '';
-        /** Seconds until it may be worth while to ask again; null where the server does not say. */
-        this.retryAfter = retryAfter;
-    }
+let whenLoginEnds = () => {};
+/** Whose login the page means; requests say it, so that none of them is done for who signed in in the meantime. */
+let user = null;
+
+/** Has `listener` called whenever the server says that nobody is signed in, or somebody else (`'other-login'`). */
+export function onLoginEnd(listener) {
+    whenLoginEnds = listener;
 }
 
-/** No answer, or none that says whether anything was done: ask again, with the same key. */
-export class Unreachable extends Error {}
+/** Says in whose name the page asks from now on; null: in nobody's. */
+export function askFor(id) {
+    user = id;
+}
 
-/** Has `listener` called whenever the server says that nobody is signed in. */
-export function onSignedOut(listener) {
-    whenSignedOut = listener;
+/** What is to be said of a call that failed. */
+export function wordsOf(error) {
+    if (error instanceof Problem) return error.detail || say('refused_on_the_way', { status: error.status });
+    if (error instanceof Unreachable) return say('unreachable');
+    throw error;
 }
 
 /**
@@ -40,7 +46,11 @@ export async function ask(method, path, { body, headers = {}, signal } = {}) {
         response = await fetch(path, {
             method,
             signal,
-            headers: body === undefined ? headers : { 'Content-Type': 'application/json', ...headers },
+            headers: {
+                ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+                ...(user === null ? {} : { 'X-Bondhu-User': user }),
+                ...headers,
+            },
             body: body === undefined ? undefined : JSON.stringify(body),
             credentials: 'same-origin',
         });
@@ -71,14 +81,15 @@ export async function call(method, path, body, { patience = PATIENCE_MS } = {}) 
 
 /** What a response that is no success means. */
 async function refusal(response) {
+    const { status } = response;
     const isOurs = (response.headers.get('content-type') ?? '').startsWith('application/problem+json');
     const body = isOurs ? await response.json().catch(() => ({})) : {};
-    const problem = new Problem(response.status, body, seconds(response.headers.get('retry-after')));
-    // A proxy in front of us may answer while we can't; only our own words say that nothing was done.
-    if (!isOurs || problem.kind === 'outcome-unknown' || problem.kind === 'timed-out' || problem.kind === 'internal') {
-        return new Unreachable(problem.detail || `HTTP ${response.status}`);
-    }
-    if (problem.kind === 'no-identity' || problem.kind === 'invalid-token') whenSignedOut();
+    const problem = new Problem(status, body, seconds(response.headers.get('retry-after')));
+    // A proxy in front of us may answer while we can't. What it says of a request itself stands; of all else only our own
+    // words say that nothing was done.
+    const isJudged = isOurs ? !UNKNOWN.includes(problem.kind) : status < 500 && ![408, 425, 429].includes(status);
+    if (!isJudged) return new Unreachable(problem.detail || `HTTP ${status}`);
+    if (problem.isOfLogin && user !== null) whenLoginEnds(problem.kind);
     return problem;
 }
 

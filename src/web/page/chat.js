@@ -1,21 +1,23 @@
 // The conversation that is open: joins what is known of it, what is on its way, the log and the box.
 
 import { announce } from './announce.js';
-import { call, Problem } from './api.js';
+import { call, Problem, wordsOf } from './api.js';
 import { Composer } from './composer.js';
 import { Conversation } from './conversation.js';
 import { element } from './element.js';
 import { itemsOf } from './items.js';
-import { draft, setDraft } from './kept.js';
+import { draft, forgetSession, setDraft } from './kept.js';
 import { say } from './language.js';
 import { Log } from './log.js';
 import { newId } from './outbox.js';
+import { RunningReplies } from './running.js';
 import { welcome } from './welcome.js';
 
 /** A new session is called by the beginning of its first message, characters. */
 const TITLE_MAX = 60;
-/** After a reading that failed, milliseconds. */
+/** After a reading that failed, milliseconds; each time twice as long, up to the second. */
 const REST_MS = 1000;
+const REST_MAX_MS = 15000;
 /** The key of the draft for a session that is not there yet. */
 const NEW = 'new';
 
@@ -28,15 +30,21 @@ export class Chat {
     #listeners;
     #isStepping = false;
     #restsUntil = 0;
+    #timer = 0;
+    #running = new RunningReplies();
+    /** Sessions of which the server has acknowledged nothing yet: they are made with their first message. */
+    #fresh = new Set();
 
     /**
      * @param {object} user
      * @param {object} about what the server says of itself
+     * @param {import('./outbox.js').Outbox} outbox where messages wait until they are acknowledged
      * @param {{opened: Function, gone: Function}} listeners `opened(id)` when a new session gets its address; `gone()` when
      *     the session is not there
      */
-    constructor(user, about, listeners) {
+    constructor(user, about, outbox, listeners) {
         this.#user = user;
+        this.#outbox = outbox;
         this.#listeners = listeners;
         this.log = new Log({
             act: (action, item) => this.#act(action, item),
@@ -51,18 +59,14 @@ export class Chat {
             typed: (text) => setDraft(user.id, this.conversation?.id ?? NEW, text),
             last: () => this.#lastSaid(),
         });
-        this.notice = element('p', { class: 'notice', role: 'status', hidden: true });
+        this.notice = element('p', { class: 'notice', role: 'status' });
         this.welcome = welcome(user, (text) => {
-            this.composer.text = text;
+            this.composer.text = [this.composer.text, text].filter(Boolean).join('\n');
             this.composer.focus();
         });
         const heading = element('h2', { class: 'unseen' }, say('conversation'));
-        this.node = element('div', { class: 'talk' }, heading, this.welcome, this.log.node, this.log.latest, this.notice, this.composer.node);
-    }
-
-    /** Where messages wait until they are acknowledged; set once, before a session is opened. */
-    set outbox(outbox) {
-        this.#outbox = outbox;
+        this.node = element('div', { class: 'talk' }, heading, this.welcome, this.log.node,
+            element('div', { class: 'latest-place' }, this.log.latest), this.notice, this.composer.node);
     }
 
     /** Shows a session, or the beginning of a new one; with `seq`, that message. */
@@ -71,31 +75,53 @@ export class Chat {
             if (seq) await this.#show(seq);
             return;
         }
+        this.#leave();
         this.log.clear();
         this.conversation = id === null ? null : this.#made(id);
         this.#tell('');
         this.composer.text = draft(this.#user.id, id ?? NEW);
         this.changed();
         if (id === null) return;
-        await (seq ? this.#show(seq) : this.#read((conversation) => conversation.loadNewest()));
+        await (seq ? this.#show(seq) : this.#readNewest());
     }
 
-    /** The stream is open (again): reads what it did not tell. */
+    /** The stream is open (again): it tells running replies anew, and what it did not tell is read. */
     async resync() {
-        if (this.conversation?.atEnd) await this.#read((conversation) => conversation.loadNewest());
+        this.#running.restart(this.conversation?.id);
+        await this.#readNewest((conversation) => conversation.resync());
+    }
+
+    /** A session is gone, here or elsewhere: what was begun in it goes into the next one, not away. */
+    forget(id) {
+        if (this.conversation?.id === id) {
+            const begun = this.composer.text;
+            this.conversation = null;
+            this.log.clear();
+            if (begun) setDraft(this.#user.id, NEW, [draft(this.#user.id, NEW), begun].filter(Boolean).join('\n'));
+        }
+        for (const entry of this.#outbox.of(id)) this.#outbox.remove(entry);
+        forgetSession(this.#user.id, id);
+    }
+
+    /** Ends what it does; nothing is shown any more. */
+    end() {
+        clearTimeout(this.#timer);
+        this.conversation = null;
     }
 
     /** An event of any of the user's sessions. */
     event(name, data) {
         if (data.session_id === this.conversation?.id) this.conversation.event(name, data);
+        else this.#running.event(name, data);
     }
 
     /** The server has a message. */
     stored(session, message) {
+        this.#fresh.delete(session);
         for (const entry of this.#outbox.of(session)) entry.after = Math.max(entry.after ?? 0, message.seq);
         if (session !== this.conversation?.id) return;
         if (this.conversation.isLoaded) this.conversation.adopt(message);
-        else this.#read((conversation) => conversation.loadNewest());
+        else this.#readNewest();
     }
 
     /** Something of what is shown has changed. */
@@ -122,11 +148,11 @@ export class Chat {
     /** Ends the reply that is being made with what there is. */
     async stop() {
         const open = this.conversation?.open;
-        if (open) await this.#ask('POST', `/api/v1/sessions/${this.conversation.id}/messages/${open.seq}/stop`);
+        if (open) await this.#ask(this.conversation, `/api/v1/sessions/${this.conversation.id}/messages/${open.seq}/stop`);
     }
 
     #made(id) {
-        return new Conversation(id, {
+        return new Conversation(id, this.#running.of(id), {
             changed: () => { if (this.conversation?.id === id) this.changed(); },
             heard: (kind, message) => {
                 if (this.conversation?.id !== id) return;
@@ -136,23 +162,40 @@ export class Chat {
         });
     }
 
-    #send(text) {
-        let title = null;
+    #send(content) {
         if (this.conversation === null) {
-            title = titleOf(text);
             setDraft(this.#user.id, NEW, '');
             this.conversation = this.#made(newId());
             this.conversation.isLoaded = true;
+            this.#fresh.add(this.conversation.id);
             this.#listeners.opened(this.conversation.id);
         }
         this.#tell('');
-        this.#outbox.send(this.conversation.id, text, { title, after: this.conversation.head });
+        const { id, head, isLoaded } = this.conversation;
+        const makes = this.#fresh.has(id);
+        this.#outbox.send({ session: id, content, makes, title: makes ? titleOf(content) : null, after: isLoaded ? head : null });
         this.log.toEnd();
     }
 
+    /** A session that was never made can't be found again: what was refused in it goes back to the box of a new one. */
+    #leave() {
+        clearTimeout(this.#timer);
+        const id = this.conversation?.id;
+        if (!this.#fresh.has(id)) return;
+        const entries = this.#outbox.of(id);
+        if (entries.length === 0 || entries.some(({ state }) => state !== 'refused')) return;
+        const begun = [...entries.map(({ content }) => content), this.composer.text].filter(Boolean).join('\n');
+        for (const entry of entries) this.#outbox.remove(entry);
+        setDraft(this.#user.id, id, '');
+        setDraft(this.#user.id, NEW, begun);
+        this.#fresh.delete(id);
+    }
+
     async #show(seq) {
-        await this.#read((conversation) => conversation.loadAround(seq));
-        this.log.toMessage(seq);
+        const { conversation } = this;
+        await this.#read((shown) => shown.loadAround(seq));
+        if (conversation !== this.conversation || !conversation?.isLoaded) return;
+        if (!this.log.toMessage(seq)) this.#tell(say('message_gone'));
     }
 
     /**
@@ -160,39 +203,51 @@ export class Chat {
      * again with every turn of the wheel.
      */
     async #step(load) {
-        if (this.#isStepping || Date.now() < this.#restsUntil) return;
+        if (this.#isStepping || performance.now() < this.#restsUntil) return;
         this.#isStepping = true;
-        await this.#read(load);
+        const failed = await this.#read(load);
         this.#isStepping = false;
-    }
-
-    /** Reads a part of the log; says why where that can't be. */
-    async #read(load) {
-        const { conversation } = this;
-        if (conversation === null) return;
-        try {
-            await load(conversation);
-            this.#tell('');
-        } catch (error) {
-            this.#rest(error);
-            if (conversation !== this.conversation) return;
-            const isGone = error instanceof Problem && error.kind === 'not-owner';
-            // A session of which the first message is still on its way is not there yet.
-            if (isGone && this.#outbox.of(conversation.id).length > 0) return;
-            if (isGone) this.#listeners.gone();
-            else if (!conversation.isLoaded) this.#tell(error instanceof Problem ? error.detail : say('unreachable'));
-        }
-    }
-
-    #rest({ retryAfter }) {
-        const ms = Math.max((retryAfter ?? 0) * 1000, REST_MS);
-        this.#restsUntil = Date.now() + ms;
+        if (!failed) return;
+        const ms = Math.max((failed.retryAfter ?? 0) * 1000, REST_MS);
+        this.#restsUntil = performance.now() + ms;
         setTimeout(() => this.changed(), ms + 1);
     }
 
-    async #act(action, item) {
+    /** Reads the end of the log until that has worked: what is shown must not stay behind what is there. */
+    async #readNewest(load = (conversation) => conversation.loadNewest(), rest = REST_MS) {
+        clearTimeout(this.#timer);
+        const { conversation } = this;
+        const failed = await this.#read(load);
+        if (!failed || conversation !== this.conversation || conversation === null) return;
+        const ms = Math.max((failed.retryAfter ?? 0) * 1000, rest);
+        this.#timer = setTimeout(() => this.#readNewest(load, Math.min(rest * 2, REST_MAX_MS)), ms);
+    }
+
+    /** Reads a part of the log; says why where that can't be, and gives the error where it may work later. */
+    async #read(load) {
+        const { conversation } = this;
+        if (conversation === null) return null;
+        try {
+            await load(conversation);
+            if (conversation === this.conversation) this.#tell('');
+            return null;
+        } catch (error) {
+            if (conversation !== this.conversation) return null;
+            const isGone = error instanceof Problem && error.kind === 'not-owner';
+            // A session of which the first message is still on its way is not there yet.
+            if (isGone && (this.#fresh.has(conversation.id) || this.#outbox.of(conversation.id).length > 0)) return null;
+            if (isGone) {
+                this.#listeners.gone();
+                return null;
+            }
+            if (!conversation.isLoaded) this.#tell(wordsOf(error));
+            return error;
+        }
+    }
+
+    #act(action, item) {
         const { seq, of, entry } = item;
-        if (action === 'retry' || action === 'again') await this.#retry(action === 'again' ? of : seq);
+        if (action === 'retry' || action === 'again') this.#retry(action === 'again' ? of : seq);
         else if (action === 'resend') this.#outbox.again(entry);
         else if (action === 'drop' || action === 'edit') {
             this.#outbox.remove(entry);
@@ -205,24 +260,24 @@ export class Chat {
         const { conversation } = this;
         conversation.awaitRetry(seq);
         this.log.toEnd();
-        await this.#ask('POST', `/api/v1/sessions/${conversation.id}/messages/${seq}/retry`);
+        await this.#ask(conversation, `/api/v1/sessions/${conversation.id}/messages/${seq}/retry`);
         conversation.endRetry(seq);
     }
 
     /** Asks for something whose outcome comes by the stream; says why where it is refused. */
-    async #ask(method, path) {
+    async #ask(conversation, path) {
+        let words = '';
         try {
-            await call(method, path, undefined, { patience: 0 });
-            this.#tell('');
+            await call('POST', path, undefined, { patience: 0 });
         } catch (error) {
-            const isOutcome = error instanceof Problem && (error.status === 502 || error.status === 504 || error.status === 409);
-            if (!isOutcome) this.#tell(error instanceof Problem ? error.detail : say('unreachable'));
+            const isOutcome = error instanceof Problem && [409, 502, 504].includes(error.status);
+            words = isOutcome ? '' : wordsOf(error);
         }
+        if (conversation === this.conversation) this.#tell(words);
     }
 
     #tell(text) {
-        this.notice.textContent = text;
-        this.notice.hidden = text === '';
+        if (this.notice.textContent !== text) this.notice.textContent = text;
     }
 
     #lastSaid() {
@@ -231,9 +286,11 @@ export class Chat {
     }
 }
 
-/** The beginning of a text, cut between words. */
+/** The beginning of a text, cut between words; null where it has nothing that can be read. */
 function titleOf(text) {
-    const line = text.trim().split('\n')[0].replace(/\s+/gu, ' ').trim() || text.trim().replace(/\s+/gu, ' ');
+    const lines = text.split('\n').map((line) => line.replace(/[\p{Cc}\s]+/gu, ' ').trim());
+    const line = lines.find((words) => /[\p{L}\p{N}\p{P}\p{S}]/u.test(words));
+    if (line === undefined) return null;
     const chars = [...line];
     if (chars.length <= TITLE_MAX) return line;
     const cut = chars.slice(0, TITLE_MAX).join('');

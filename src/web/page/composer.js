@@ -8,6 +8,9 @@ const HEIGHT_PART = 0.4;
 /** How near to the longest message the count is shown, characters. */
 const COUNT_NEAR = 200;
 
+/** Screen keyboards have no Shift+Enter: there, Enter makes a line and the button sends. */
+const isTouched = () => matchMedia('(pointer: coarse)').matches;
+
 /** The form at the bottom of a conversation. */
 export class Composer {
     #listeners;
@@ -23,7 +26,7 @@ export class Composer {
         this.#max = max;
         this.#listeners = listeners;
         this.box = element('textarea', {
-            id: 'text', name: 'text', rows: 1, dir: 'auto', enterkeyhint: 'send', autocomplete: 'off',
+            id: 'text', name: 'text', rows: 1, dir: 'auto', enterkeyhint: isTouched() ? 'enter' : 'send', autocomplete: 'off',
             placeholder: say('message_placeholder'), 'aria-label': say('message'), 'aria-describedby': 'count',
             oninput: () => this.#typed(),
             onkeydown: (event) => this.#key(event),
@@ -35,7 +38,11 @@ export class Composer {
         this.stopButton = element('button', { id: 'stop', type: 'button', hidden: true, onclick: () => this.#stop() }, say('stop'));
         this.node = element('form', { id: 'composer', onsubmit: (event) => this.#submit(event) },
             this.box, this.count, this.sendButton, this.stopButton);
-        window.addEventListener('resize', () => this.#grow());
+        let width = 0;
+        new ResizeObserver(([{ contentRect }]) => {
+            if (contentRect.width !== width) this.#grow();
+            ({ width } = contentRect);
+        }).observe(this.node);
     }
 
     get text() {
@@ -103,7 +110,7 @@ export class Composer {
     #key(event) {
         // 229: a key that the input method took (Safari ends the composition before it tells of Enter).
         if (event.isComposing || this.#isComposing || event.keyCode === 229) return;
-        if (event.key === 'Enter' && !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey) {
+        if (event.key === 'Enter' && !isTouched() && !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey) {
             event.preventDefault();
             this.node.requestSubmit();
         } else if (event.key === 'ArrowUp' && this.text === '') {

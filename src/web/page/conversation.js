@@ -6,11 +6,14 @@
 // page has seen already changes nothing.
 
 import { call } from './api.js';
+import { grow } from './running.js';
 
 /** Messages asked for at the beginning: 50 turns. */
 const PAGE = 100;
 /** Messages asked for while somebody scrolls. */
 const STEP = 40;
+/** Messages of the window that are read anew at once: as many as the server gives. */
+const RELOAD = 200;
 /** The window has no more messages than this: what is far from what the user reads is forgotten, and read again. */
 const WINDOW_MAX = 240;
 
@@ -18,8 +21,8 @@ const WINDOW_MAX = 240;
 export class Conversation {
     /** Messages by sequence, ascending and without gaps. @type {Map<number, object>} */
     messages = new Map();
-    /** Replies that are being made, by the sequence that they answer. @type {Map<number, Running>} */
-    running = new Map();
+    /** Replies that are being made, by the sequence that they answer. @type {Map<number, import('./running.js').Running>} */
+    running;
     /** Why a turn failed, where the server said so while we listened. @type {Map<number, string>} */
     details = new Map();
     /** The last sequence of the log. */
@@ -37,12 +40,14 @@ export class Conversation {
 
     /**
      * @param {string} id
+     * @param {Map<number, import('./running.js').Running>} running what is being made in it now
      * @param {{changed: Function, heard: Function}} listeners `changed()`; `heard(kind, message)` for what happens while we
      *     listen: 'stored', 'answering', 'answered', 'failed',
      *     'stopped', 'interrupted', and 'kept' where no new reply could be made in the place of one that there is
      */
-    constructor(id, { changed, heard }) {
+    constructor(id, running, { changed, heard }) {
         this.id = id;
+        this.running = running;
         this.#changed = changed;
         this.#heard = heard;
     }
@@ -52,9 +57,7 @@ export class Conversation {
     }
 
     get last() {
-        let last = 0;
-        for (last of this.messages.keys());
-        return last;
+        return [...this.messages.keys()].at(-1) ?? 0;
     }
 
     /** Reads the newest messages: at the beginning, after every reconnection, and for the way back to the end. */
@@ -62,16 +65,37 @@ export class Conversation {
         await this.#load(`limit=${PAGE}`, (page) => {
             const seqs = page.messages.map((message) => message.seq);
             const touches = seqs.length > 0 && this.messages.size > 0 && this.atEnd && seqs[0] <= this.last + 1;
-            if (!touches) {
-                this.messages = new Map();
-                this.hasOlder = page.has_more;
-            } else if (seqs[0] <= this.first) {
-                this.hasOlder = page.has_more;
+            if (!touches) this.messages = new Map();
+            // What the page would have and does not is gone: the history was cleared while nobody listened.
+            for (const seq of this.messages.keys()) {
+                if (!page.has_more && seq < seqs[0]) this.messages.delete(seq);
             }
+            if (!touches || seqs[0] <= this.first) this.hasOlder = page.has_more;
             this.atEnd = true;
             this.#merge(page.messages);
             this.#forget('older');
         });
+    }
+
+    /** Reads the window anew where it stands, after a time without events. */
+    async reload() {
+        if (this.atEnd) return this.loadNewest();
+        return this.#load(`after=${this.first - 1}&limit=${RELOAD}`, (page) => {
+            this.messages = new Map();
+            this.#merge(page.messages);
+            this.hasOlder = this.first > 1;
+            this.atEnd = !page.has_more;
+        });
+    }
+
+    /** A new stream tells all running replies from their first word; what it does not tell has ended meanwhile. */
+    async resync() {
+        for (const reply of this.running.values()) reply.isStale = true;
+        await this.reload();
+        for (const [seq, reply] of this.running) {
+            if (reply.isStale) this.running.delete(seq);
+        }
+        this.#changed();
     }
 
     /** Reads what comes before the window. */
@@ -169,7 +193,7 @@ export class Conversation {
         const all = new Map([...this.messages, ...messages.map((message) => [message.seq, message])]);
         this.messages = new Map([...all].sort(([a], [b]) => a - b));
         for (const message of messages) {
-            if (message.role === 'assistant') this.running.delete(message.reply_to);
+            if (message.role === 'assistant') this.#replaces(message);
         }
     }
 
@@ -201,10 +225,7 @@ export class Conversation {
         this.head = Math.max(this.head, message.seq);
         if (message.role === 'assistant') {
             this.running.delete(message.reply_to);
-            for (const other of this.messages.values()) {
-                const isEarlier = other.role === 'assistant' && other.seq < message.seq;
-                if (isEarlier && other.reply_to === message.reply_to) this.#set(other.seq, { status: 'superseded' });
-            }
+            this.#replaces(message);
         }
         const last = this.last;
         const isKnown = this.messages.has(message.seq);
@@ -216,21 +237,15 @@ export class Conversation {
         } else if (this.atEnd && this.isLoaded && message.seq > last) {
             this.loadNewest().catch(() => {}); // The stream comes back and reads again where this fails.
         }
-        if (!isKnown) this.#heard(message.role === 'user' ? 'stored' : 'answered', message);
+        // Of a reply that was stopped the turn's end tells.
+        if (!isKnown && message.status !== 'stopped') this.#heard(message.role === 'user' ? 'stored' : 'answered', message);
         return true;
     }
 
-    #delta({ reply_to: seq, attempt, offset, text }) {
-        const before = this.running.get(seq);
-        const isNew = before === undefined || attempt > before.attempt;
-        const running = isNew ? { attempt, text: '', chars: 0 } : before;
-        if (attempt < running.attempt || offset > running.chars) return false;
-        const kept = offset === running.chars ? running.text : [...running.text].slice(0, offset).join('');
-        running.text = kept + text;
-        running.chars = offset + [...text].length;
-        this.running.set(seq, running);
-        if (isNew) this.#heard('answering', this.messages.get(seq) ?? { seq });
-        return true;
+    #delta(data) {
+        const grown = grow(this.running, data);
+        if (grown === 'new') this.#heard('answering', this.messages.get(data.reply_to) ?? { seq: data.reply_to });
+        return grown !== null;
     }
 
     #ended({ reply_to: seq, status, detail, seq: reply }) {
@@ -245,12 +260,11 @@ export class Conversation {
         return true;
     }
 
-    /** How the newest turns stood when the stream began; what has ended meanwhile is no longer being made. */
+    /** How the newest turns stood when the stream began. */
     #state({ head, turns }) {
         this.head = Math.max(this.head, head);
         for (const [seq, status] of Object.entries(turns)) {
             this.#set(Number(seq), { status });
-            if (status !== 'pending') this.running.delete(Number(seq));
         }
         return true;
     }
@@ -266,6 +280,14 @@ export class Conversation {
         this.hasOlder = false;
         this.atEnd = true;
         return true;
+    }
+
+    /** A reply stands in the place of an earlier one to the same message. */
+    #replaces(reply) {
+        for (const other of this.messages.values()) {
+            const isEarlier = other.role === 'assistant' && other.seq < reply.seq;
+            if (isEarlier && other.reply_to === reply.reply_to) this.#set(other.seq, { status: 'superseded' });
+        }
     }
 
     #set(seq, values) {

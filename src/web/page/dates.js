@@ -31,9 +31,9 @@ export function fullTime(time) {
     return format(new Date(time), { dateStyle: 'full', timeStyle: 'short' });
 }
 
-/** The date, in full. */
+/** A plain date (`2026-11-24`), in full; it is that date everywhere. */
 export function fullDate(time) {
-    return format(new Date(time), { dateStyle: 'long' });
+    return format(new Date(time), { dateStyle: 'long', timeZone: 'UTC' });
 }
 
 /** Day and time, short: for lists. */

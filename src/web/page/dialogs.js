@@ -1,5 +1,6 @@
 // The dialogs: help, keys, a session's menu, and questions before something is gone for good.
 
+import { wordsOf } from './api.js';
 import { fullDate } from './dates.js';
 import { element } from './element.js';
 import { current, say } from './language.js';
@@ -21,11 +22,14 @@ export function open(title, content, { id, close = say('close') } = {}) {
     count += 1;
     const heading = element('h2', { id: `dialog-${count}` }, title);
     const button = element('button', { type: 'button', class: 'close', onclick: () => dialog.close() }, close);
+    let isBeside = false;
     const body = element('div', { class: 'dialog-body' }, heading, content, element('div', { class: 'dialog-end' }, button));
     const dialog = element('dialog', {
         id,
         'aria-labelledby': heading.id,
-        onclick: (event) => { if (event.target === dialog) dialog.close(); },
+        // Beside from the beginning: text that is marked past the edge is no click beside it.
+        onpointerdown: (event) => { isBeside = event.target === dialog; },
+        onclick: (event) => { if (isBeside && event.target === dialog) dialog.close(); },
         onclose: () => {
             dialog.remove();
             // Where the keyboard was may be gone with what was deleted.
@@ -53,7 +57,7 @@ export function confirm({ title, text, action, fields = [], act }) {
                 await act(form);
                 dialog.close();
             } catch (error) {
-                fault.textContent = error.detail || say('unreachable');
+                fault.textContent = wordsOf(error);
                 fault.hidden = false;
                 (form.querySelector('input') ?? fault).focus();
             }
@@ -61,6 +65,8 @@ export function confirm({ title, text, action, fields = [], act }) {
         },
     }, element('p', {}, text), fields, fault, button);
     const dialog = open(title, [form], { id: 'confirm', close: say('cancel') });
+    // The first key must not be the one that deletes.
+    if (fields.length === 0) dialog.querySelector('.close').focus();
 }
 
 /** Where people in danger find people who help; one tap away from everywhere. */
@@ -99,7 +105,7 @@ export function session({ title, rename, remove }) {
                 await rename(field.value);
                 dialog.close();
             } catch (error) {
-                fault.textContent = error.detail || say('unreachable');
+                fault.textContent = wordsOf(error);
                 fault.hidden = false;
             }
         },

@@ -25,8 +25,7 @@ export function itemsOf(conversation, entries) {
         items.push(stored(conversation, message, above, message.reply_to === lastTurn && !isOpen));
         above = message.role === 'user' ? message.seq : message.reply_to;
     }
-    if (!conversation.atEnd) return items;
-    for (const [seq, { text }] of conversation.running) {
+    for (const [seq, { text }] of conversation.atEnd ? conversation.running : []) {
         const quote = above === seq ? undefined : quoteOf(conversation, seq);
         items.push({ key: `reply ${seq}`, role: 'assistant', content: text, state: 'answering', quote, actions: [] });
     }
@@ -68,6 +67,6 @@ function waiting(conversation, entries) {
 function quoteOf(conversation, seq) {
     const content = conversation.messages.get(seq)?.content;
     if (content === undefined) return undefined;
-    const line = content.trim().split('\n')[0];
-    return line.length > QUOTE_MAX ? `${line.slice(0, QUOTE_MAX)}…` : line;
+    const chars = [...content.trim().split('\n')[0]];
+    return chars.length > QUOTE_MAX ? `${chars.slice(0, QUOTE_MAX).join('')}…` : chars.join('');
 }

@@ -6,10 +6,11 @@ const PREFIX = 'bondhu.';
 const memory = new Map();
 
 function read(name) {
+    if (memory.has(name)) return memory.get(name);
     try {
-        return localStorage.getItem(PREFIX + name) ?? memory.get(name) ?? null;
+        return localStorage.getItem(PREFIX + name);
     } catch {
-        return memory.get(name) ?? null;
+        return null;
     }
 }
 
@@ -62,6 +63,23 @@ export function setUnsent(user, entry) {
 /** The server has it, or the user does not want it any more. */
 export function dropUnsent(user, entry) {
     write(`unsent.${user}.${entry.key}`, null);
+}
+
+/** Calls `listener` when another tab changed what of `user` is unacknowledged. Gives the way to stop that. */
+export function onUnsentElsewhere(user, listener) {
+    const heard = ({ key }) => {
+        if (key === null || key.startsWith(`${PREFIX}unsent.${user}.`)) listener();
+    };
+    window.addEventListener('storage', heard);
+    return () => window.removeEventListener('storage', heard);
+}
+
+/** Forgets what `user` wrote in a session that is gone. */
+export function forgetSession(user, session) {
+    write(`draft.${user}.${session}`, null);
+    for (const entry of unsent(user)) {
+        if (entry.session === session) dropUnsent(user, entry);
+    }
 }
 
 /** Forgets all that `user` wrote: they have signed out. */

@@ -1,5 +1,6 @@
 // The words of the interface, in the user's language. They are data: `words.LANGUAGE.json`, one file a language.
 
+import { Unreachable } from './failure.js';
 import { preference, setPreference } from './kept.js';
 
 /** The languages that there are, each by its own name. */
@@ -20,21 +21,32 @@ export function locale() {
 }
 
 /** Loads the words: of the language that was chosen, else of the first that the browser asks for and that there is. */
-export async function load() {
-    const asked = [preference('language'), ...navigator.languages].filter(Boolean);
-    const chosen = asked.map((tag) => tag.split('-')[0]).find((tag) => Object.hasOwn(LANGUAGES, tag)) ?? 'en';
-    const response = await fetch(new URL(`words.${chosen}.json`, import.meta.url));
-    if (!response.ok) throw new Error(`no words for ${chosen}`);
-    words = await response.json();
-    language = chosen;
-    plural = new Intl.PluralRules(chosen);
-    document.documentElement.lang = chosen;
+export async function load(chosen = preference('language')) {
+    const asked = [chosen, ...navigator.languages].filter(Boolean).map((tag) => tag.split('-')[0]);
+    const tag = asked.find((known) => Object.hasOwn(LANGUAGES, known)) ?? 'en';
+    words = await read(tag);
+    language = tag;
+    plural = new Intl.PluralRules(tag);
+    document.documentElement.lang = tag;
 }
 
-/** Chooses a language; null: the browser's. */
+/** Chooses a language; null: the browser's. Where its words can't be had, all stays as it was. */
 export async function choose(tag) {
+    await load(tag);
     setPreference('language', tag);
-    await load();
+}
+
+async function read(tag) {
+    let response;
+    try {
+        response = await fetch(new URL(`words.${tag}.json`, import.meta.url));
+    } catch (error) {
+        throw new Unreachable(error.message);
+    }
+    // The files of an older page are gone with the server that had them.
+    if (response.status === 404) location.reload();
+    if (!response.ok) throw new Unreachable(`no words for ${tag}`);
+    return response.json();
 }
 
 /**

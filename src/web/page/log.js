@@ -47,8 +47,6 @@ export class Log {
         this.node.setAttribute('aria-busy', String(isBusy));
         this.#items = items;
         if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#draw());
-        // A hidden tab has no frames; it must not be found empty when somebody looks.
-        if (document.hidden) this.flush();
     }
 
     /** Draws what is waiting to be drawn, now. */
@@ -71,17 +69,19 @@ export class Log {
         this.toEnd();
     }
 
-    /** Brings a message into view, and marks it. */
+    /** Brings a message into view, and marks it; false where it is not there. */
     toMessage(seq) {
         this.flush();
+        this.rows.querySelector('.found')?.classList.remove('found');
         const node = this.rows.querySelector(`[data-seq="${seq}"]`);
-        if (!node) return;
+        if (!node) return false;
         this.#follows = false;
         node.tabIndex = -1;
         node.classList.add('found');
         node.scrollIntoView({ block: 'center' });
         node.focus({ preventScroll: true });
         this.#tellPlace();
+        return true;
     }
 
     /** Forgets all rows: another session is to be shown. */

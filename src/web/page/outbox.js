@@ -2,8 +2,8 @@
 // asked for, it is stored once. A message leaves the outbox when the server has acknowledged it, and not before: it survives
 // a reload, a crash and a lost connection.
 
-import { ask, call, Problem, Unreachable } from './api.js';
-import { dropUnsent, setUnsent, unsent } from './kept.js';
+import { ask, call, Problem, Unreachable, wordsOf } from './api.js';
+import { dropUnsent, onUnsentElsewhere, setUnsent, unsent } from './kept.js';
 import { Frames } from './stream.js';
 
 /** The server remembers a key for 24 hours; after that a repeat would be a second message. */
@@ -18,9 +18,10 @@ const BUSY_TRIES = 3;
  * @typedef {object} Entry
  * @property {string} key the idempotency key
  * @property {string} session
- * @property {string | null} title for a session that has to be made first
+ * @property {boolean} makes true where the session has to be made first; that it is there already is no harm
+ * @property {string | null} title what it is then called
  * @property {string} content
- * @property {number} after the last sequence of the log that was known when it was written
+ * @property {number | null} after the last sequence of the log that was known when it was written; null: none was
  * @property {number} at when it was written
  * @property {'sending' | 'unconfirmed' | 'refused'} state
  * @property {string} [detail] why it was refused
@@ -38,32 +39,29 @@ export function newId() {
 /** The outbox of one user. */
 export class Outbox {
     /** @type {Entry[]} */
-    entries;
+    entries = [];
     #user;
     #listeners;
     #busy = new Set();
     #wakers = new Set();
-    #ended = false;
+    #ended = new AbortController();
+    #forgetListener;
 
     /**
      * @param {string} user
      * @param {{changed: Function, stored: Function, told: Function, expired: Function}} listeners `changed(session)`;
      *     `stored(session, message)` once a message is acknowledged; `told(entry)` where one is unconfirmed or refused;
-     *     `expired(entry)` for one from a day ago, whose key the server may have forgotten
+     *     `expired(entry)` for one that is so old that the server may have forgotten its key
      */
     constructor(user, listeners) {
         this.#user = user;
         this.#listeners = listeners;
-        this.entries = [];
-        for (const kept of unsent(user)) {
-            if (kept.state !== 'refused' && Date.now() - kept.at > KEY_MS) {
-                dropUnsent(user, kept);
-                listeners.expired(kept);
-            } else {
-                this.entries.push({ ...kept, state: kept.state === 'refused' ? 'refused' : 'sending' });
-            }
-        }
-        for (const session of new Set(this.entries.map((entry) => entry.session))) this.#work(session);
+        this.#forgetListener = onUnsentElsewhere(user, () => this.#read());
+    }
+
+    /** Begins with what the browser kept. */
+    start() {
+        this.#read();
     }
 
     /** What of a session is not acknowledged yet, in its order. */
@@ -71,9 +69,9 @@ export class Outbox {
         return this.entries.filter((entry) => entry.session === session);
     }
 
-    /** Sends a message; `title` makes its session first; `after`: the end of the log as far as it is known. */
-    send(session, content, { title = null, after = 0 } = {}) {
-        const entry = { key: newId(), session, title, content, after, at: Date.now(), state: 'sending' };
+    /** Sends a message: the parts of an entry that are not the outbox's own. */
+    send({ session, content, makes = false, title = null, after = null }) {
+        const entry = { key: newId(), session, makes, title, content, after, at: Date.now(), state: 'sending' };
         this.entries.push(entry);
         setUnsent(this.#user, entry);
         this.#listeners.changed(session);
@@ -83,7 +81,7 @@ export class Outbox {
     /** Sends a refused message again: as a new one, at the end, since nothing of it was stored. */
     again(entry) {
         this.remove(entry);
-        this.send(entry.session, entry.content, entry);
+        this.send(entry);
     }
 
     /** Takes a refused message out. */
@@ -99,8 +97,22 @@ export class Outbox {
 
     /** Ends all work; what is unacknowledged stays with the browser. */
     end() {
-        this.#ended = true;
+        this.#forgetListener();
+        this.#ended.abort();
         this.wake();
+    }
+
+    /** Brings the entries to what the browser keeps: this tab's, and what other tabs added or took out. */
+    #read() {
+        const kept = unsent(this.#user);
+        const known = new Map(this.entries.map((entry) => [entry.key, entry]));
+        const sessions = new Set(this.entries.map((entry) => entry.session));
+        this.entries = kept.map((entry) => known.get(entry.key) ?? { ...entry, state: entry.state === 'refused' ? 'refused' : 'sending' });
+        for (const entry of this.entries) sessions.add(entry.session);
+        for (const session of sessions) {
+            this.#listeners.changed(session);
+            this.#work(session);
+        }
     }
 
     #drop(entry) {
@@ -112,38 +124,45 @@ export class Outbox {
     async #work(session) {
         if (this.#busy.has(session)) return;
         this.#busy.add(session);
-        for (;;) {
-            const entry = this.of(session).find((waiting) => waiting.state !== 'refused');
-            if (entry === undefined || this.#ended) break;
-            await this.#deliver(entry);
+        try {
+            for (;;) {
+                const entry = this.of(session).find((waiting) => waiting.state !== 'refused');
+                if (entry === undefined || this.#ended.signal.aborted) break;
+                await this.#deliver(entry);
+            }
+        } finally {
+            this.#busy.delete(session);
         }
-        this.#busy.delete(session);
     }
 
     /** Tries until the server has said what became of it. */
     async #deliver(entry) {
         let busy = 0;
-        for (let tries = 0; !this.#ended; tries += 1) {
-            try {
-                const message = await post(entry);
+        for (let tries = 0; this.entries.includes(entry); tries += 1) {
+            if (isExpired(entry)) {
                 this.#drop(entry);
-                this.#listeners.stored(entry.session, message);
+                this.#listeners.expired(entry);
+                return;
+            }
+            try {
+                const message = await post(entry, this.#ended.signal);
+                this.#drop(entry);
+                if (!this.#ended.signal.aborted) this.#listeners.stored(entry.session, message);
                 return;
             } catch (error) {
+                if (this.#ended.signal.aborted) return;
                 const isRefused = error instanceof Problem;
                 if (!isRefused && !(error instanceof Unreachable)) throw error;
-                if (isRefused && error.status === 401) {
-                    this.#ended = true; // It is kept, and sent once the user has signed in.
-                    return;
-                }
+                if (isRefused && error.isOfLogin) return this.end(); // It is kept, and sent once its user is back.
                 if (isRefused && (error.status !== 503 || busy >= BUSY_TRIES)) {
-                    this.#note(entry, 'refused', error.detail);
+                    this.#note(entry, 'refused', wordsOf(error));
                     return;
                 }
                 if (isRefused) busy += 1;
                 else if (entry.state !== 'unconfirmed') this.#note(entry, 'unconfirmed');
                 const backoff = Math.min(500 * 2 ** tries, WAIT_MAX_MS) * (0.5 + Math.random() / 2);
                 await this.#wait(Math.max(backoff, (error.retryAfter ?? 0) * 1000));
+                if (this.#ended.signal.aborted) return;
             }
         }
     }
@@ -169,16 +188,22 @@ export class Outbox {
     }
 }
 
+/** True where the server may no longer know the key: a repeat could be a second message. */
+function isExpired({ at }) {
+    const age = Date.now() - at;
+    return age > KEY_MS || age < -KEY_MS;
+}
+
 /** Asks for the message to be stored; gives it once it is. Its reply comes by the page's own stream. */
-async function post({ key, session, title, content }) {
-    if (title !== null) await call('POST', '/api/v1/sessions', { id: session, title });
+async function post({ key, session, makes, title, content }, ended) {
+    if (makes) await call('POST', '/api/v1/sessions', title === null ? { id: session } : { id: session, title });
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(), ACK_MS);
     try {
         const response = await ask('POST', `/api/v1/sessions/${session}/messages`, {
             body: { content, stream: true },
             headers: { 'Idempotency-Key': key },
-            signal: abort.signal,
+            signal: AbortSignal.any([abort.signal, ended]),
         });
         return await acknowledged(response);
     } finally {

@@ -1,6 +1,6 @@
 // Search over everything that was said, in all sessions.
 
-import { call, Problem } from './api.js';
+import { call, wordsOf } from './api.js';
 import { shortTime } from './dates.js';
 import { open } from './dialogs.js';
 import { element } from './element.js';
@@ -8,7 +8,8 @@ import { say } from './language.js';
 
 /** The search begins when nothing was typed for so long, milliseconds. */
 const PAUSE_MS = 250;
-const LIMIT = 30;
+/** The newest so many are shown. */
+const LIMIT = 100;
 
 /**
  * Opens the search. `go(path)` opens what was found.
@@ -32,7 +33,12 @@ export function search(go) {
         asked += 1;
         const mine = asked;
         const text = field.value;
-        if (text.trim() === '') return list.replaceChildren(), void (status.textContent = '');
+        if (text.trim() === '') {
+            list.replaceChildren();
+            status.textContent = '';
+            return;
+        }
+        status.textContent = say('searching');
         try {
             const { hits, total } = await call('POST', '/api/v1/search', { text, limit: LIMIT });
             if (mine !== asked) return;
@@ -40,9 +46,9 @@ export function search(go) {
                 dialog.close();
                 go(path);
             })));
-            status.textContent = say('found', { n: total });
+            status.textContent = say(hits.length < total ? 'found_newest' : 'found', { n: total, shown: hits.length });
         } catch (error) {
-            if (mine === asked) status.textContent = error instanceof Problem ? error.detail : say('unreachable');
+            if (mine === asked) status.textContent = wordsOf(error);
         }
     };
     const form = element('form', {

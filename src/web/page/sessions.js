@@ -1,6 +1,6 @@
 // The list of sessions: newest activity first, kept up to date by events, with more on demand.
 
-import { call } from './api.js';
+import { call, wordsOf } from './api.js';
 import { shortTime } from './dates.js';
 import { element } from './element.js';
 import { say } from './language.js';
@@ -21,6 +21,8 @@ export class Sessions {
     #unread = new Set();
     #listeners;
     #rows = new Map();
+    /** Events that came while the list was being read. @type {object[] | null} */
+    #waiting = null;
 
     /** @param {{edit: Function, changed: Function}} listeners `edit(session)` opens a session's menu; `changed()` */
     constructor(listeners) {
@@ -43,41 +45,76 @@ export class Sessions {
         this.#draw();
     }
 
-    /** Reads the newest sessions; at the beginning, and after every reconnection. */
+    /** Reads the newest sessions; at the beginning, and after every reconnection. Events that come meanwhile are newer. */
     async refresh() {
-        const { sessions, next } = await call('GET', `/api/v1/sessions?limit=${PAGE}`);
+        this.#waiting ??= [];
+        const { sessions, next } = await call('GET', `/api/v1/sessions?limit=${PAGE}`).catch((error) => {
+            this.#settle();
+            throw error;
+        });
         const isFirst = this.#known.size === 0;
         const oldest = sessions.at(-1)?.updated_at ?? '';
         // What is newer than the page's end and not in it has been deleted.
         for (const session of this.#known.values()) {
-            if (session.updated_at >= oldest) this.#known.delete(session.id);
+            if (next === null || session.updated_at >= oldest) this.#known.delete(session.id);
         }
-        if (next === null) this.#known.clear();
         for (const session of sessions) this.#known.set(session.id, session);
         if (isFirst || next === null) this.#next = next;
+        this.#settle();
+    }
+
+    /** Reads a session that is not listed yet: an old one, opened by its address. */
+    async find(id) {
+        if (this.#known.has(id)) return;
+        const session = await call('GET', `/api/v1/sessions/${id}`).catch(() => null); // Whoever opens it says why.
+        if (session === null) return;
+        this.#known.set(id, session);
         this.#draw();
     }
 
     /** Takes in an event of the stream. */
-    event({ session_id: id, change, session }) {
+    event(event) {
+        if (this.#waiting) this.#waiting.push(event);
+        this.#apply(event);
+        this.#draw();
+    }
+
+    /** Brings what is shown up to date: a new day has begun. */
+    redraw() {
+        this.#draw();
+    }
+
+    #settle() {
+        for (const event of this.#waiting ?? []) this.#apply(event);
+        this.#waiting = null;
+        this.#draw();
+    }
+
+    #apply({ session_id: id, change, session }) {
         if (change === 'deleted') this.#known.delete(id);
         else if (session) {
             if (change === 'activity' && id !== this.#current) this.#unread.add(id);
             this.#known.set(id, { ...this.#known.get(id), ...session });
         }
-        this.#draw();
     }
 
     async #loadMore() {
-        const { sessions, next } = await call('GET', `/api/v1/sessions?limit=${PAGE}&cursor=${encodeURIComponent(this.#next)}`);
-        for (const session of sessions) this.#known.set(session.id, session);
-        this.#next = next;
-        const first = sessions[0];
-        this.#draw();
-        if (first) this.#rows.get(first.id)?.link.focus();
+        this.more.disabled = true;
+        try {
+            const path = `/api/v1/sessions?limit=${PAGE}&cursor=${encodeURIComponent(this.#next)}`;
+            const { sessions, next } = await call('GET', path);
+            for (const session of sessions) this.#known.set(session.id, session);
+            this.#next = next;
+            this.#draw();
+            if (sessions.length > 0) this.#rows.get(sessions[0].id)?.link.focus();
+        } catch (error) {
+            this.more.title = wordsOf(error);
+        }
+        this.more.disabled = false;
     }
 
     #draw() {
+        const focused = this.list.contains(document.activeElement) ? document.activeElement : null;
         const sorted = [...this.#known.values()].sort((a, b) => (a.updated_at < b.updated_at ? 1 : -1));
         let next = this.list.firstChild;
         for (const session of sorted) {
@@ -90,6 +127,7 @@ export class Sessions {
             node.remove();
             this.#rows.delete(id);
         }
+        focused?.focus(); // A row that was moved has lost the keyboard.
         this.empty.hidden = sorted.length > 0;
         this.more.hidden = this.#next === null;
         this.#listeners.changed();
@@ -99,12 +137,13 @@ export class Sessions {
         const row = this.#rows.get(session.id) ?? this.#made(session.id);
         const isCurrent = session.id === this.#current;
         const isUnread = this.#unread.has(session.id);
-        const look = [session.title, session.updated_at, isCurrent, isUnread].join('\n');
+        const when = shortTime(session.updated_at);
+        const look = [session.title, when, isCurrent, isUnread].join('\n');
         if (row.look === look) return row;
         row.look = look;
         row.link.replaceChildren(
             element('span', { class: 'title', dir: 'auto' }, titleOf(session)),
-            element('time', { datetime: session.updated_at }, shortTime(session.updated_at)));
+            element('time', { datetime: session.updated_at }, when));
         if (isUnread) row.link.append(element('span', { class: 'unread' }, element('span', { class: 'unseen' }, say('unread'))));
         if (isCurrent) row.link.setAttribute('aria-current', 'page');
         else row.link.removeAttribute('aria-current');

@@ -1,6 +1,6 @@
 // The account: language and look of this browser, password, logins, export, and the way out.
 
-import { call } from './api.js';
+import { call, wordsOf } from './api.js';
 import { fullTime } from './dates.js';
 import { confirm, keys } from './dialogs.js';
 import { element } from './element.js';
@@ -75,7 +75,7 @@ function passwordForm(user, about, changed) {
 
 function logins(tell) {
     const list = element('ul', { id: 'logins', tabindex: -1, 'aria-labelledby': 'logins-title' });
-    const told = (error) => tell(error.detail || say('unreachable'));
+    const told = (error) => tell(wordsOf(error));
     const read = async () => {
         const { tokens } = await call('GET', '/api/v1/auth/tokens');
         list.replaceChildren(...tokens.map((token) => element('li', {},

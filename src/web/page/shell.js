@@ -3,6 +3,7 @@
 import { help } from './dialogs.js';
 import { element } from './element.js';
 import { say } from './language.js';
+import { titleOf } from './sessions.js';
 
 /** How long a lost connection is repaired in silence, milliseconds. */
 const SILENT_MS = 2000;
@@ -18,17 +19,20 @@ export function whoSees({ backend, servers }) {
 /** The frame. */
 export class Shell {
     #timer = 0;
+    #chat;
 
     /**
-     * @param {{user: object, about: object, sessions: Node, search: Function, fresh: Function, edit: Function}} parts
+     * @param {{user: object, about: object, chat: Node, sessions: Node, search: Function, fresh: Function, edit: Function}} parts
      *     `search()`, `fresh()` and `edit()`: what the buttons do
      */
-    constructor({ user, about, sessions, search, fresh, edit }) {
+    constructor({ user, about, chat, sessions, search, fresh, edit }) {
+        this.#chat = chat;
         this.connection = element('p', { id: 'connection', role: 'status' });
+        this.note = element('p', { id: 'note', role: 'status' });
         this.title = element('h1', { id: 'title', dir: 'auto', tabindex: -1 });
         this.seen = element('span', { id: 'who-sees' });
         this.edit = element('button', { type: 'button', id: 'edit-session', hidden: true, 'aria-label': say('session'), onclick: edit }, '⋯');
-        this.place = element('div', { class: 'place' });
+        this.place = element('div', { class: 'place' }, chat);
         this.toggle = element('button', {
             type: 'button', id: 'toggle-sessions', 'aria-label': say('sessions'), 'aria-expanded': 'false', 'aria-controls': 'sidebar',
             onclick: () => this.showSidebar(!this.isSidebarShown),
@@ -48,16 +52,36 @@ export class Shell {
                 this.edit,
                 element('button', { type: 'button', id: 'get-help', onclick: () => help(about) }, say('get_help'))),
             this.connection,
+            this.note,
             this.place);
         this.node = element('div', { class: 'shell' },
             element('a', { class: 'skip', href: '#main', onclick: skip }, say('skip')), this.sidebar, this.shade, this.main);
     }
 
-    /** Puts `node` into the middle, under `title`. */
-    show(node, title) {
-        if (this.place.firstChild !== node) this.place.replaceChildren(node);
+    /** Shows the conversation, under `title`. It stays in the page while the settings are shown, and so does its place. */
+    showChat(title) {
+        this.#chat.hidden = false;
+        this.place.querySelector('.settings')?.remove();
         this.title.textContent = title;
-        document.title = title === 'bondhu' ? title : `${title} – bondhu`;
+    }
+
+    /** Shows the settings in the place of the conversation. */
+    showSettings(node, title) {
+        this.#chat.hidden = true;
+        this.place.querySelector('.settings')?.remove();
+        this.place.append(node);
+        this.title.textContent = title;
+    }
+
+    /** The session that the head is about; nothing where there is none that can be renamed or deleted. */
+    setSession(session) {
+        this.edit.hidden = session === undefined;
+        if (session) this.edit.setAttribute('aria-label', say('session_menu', { title: titleOf(session) }));
+    }
+
+    /** Says something once, above the conversation; empty: nothing any more. */
+    tell(note) {
+        if (this.note.textContent !== note) this.note.textContent = note;
     }
 
     get isSidebarShown() {
@@ -68,6 +92,7 @@ export class Shell {
     showSidebar(isShown) {
         this.node.classList.toggle('with-sidebar', isShown);
         this.toggle.setAttribute('aria-expanded', String(isShown));
+        this.main.inert = isShown;
         if (isShown) this.sidebar.querySelector('a')?.focus();
     }
 

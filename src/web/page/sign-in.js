@@ -1,6 +1,6 @@
 // Signing in, and making an account.
 
-import { call, Problem } from './api.js';
+import { call, Problem, wordsOf } from './api.js';
 import { element } from './element.js';
 import { say } from './language.js';
 
@@ -28,7 +28,7 @@ export function form(id, fields, action, act, { danger = false } = {}) {
                 if (wrong) throw new Problem(422, { detail: wrong.validationMessage }, null);
                 await act(Object.fromEntries(inputs.map((input) => [input.name, input.value])));
             } catch (error) {
-                fault.textContent = error instanceof Problem ? error.detail : say('unreachable');
+                fault.textContent = wordsOf(error);
                 fault.hidden = false;
                 wrong ??= inputs.find((input) => input.name === blamed(error));
             }

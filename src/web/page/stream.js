@@ -9,6 +9,10 @@ import { ask, Problem } from './api.js';
 const SILENCE_MS = 45000;
 /** A hidden tab keeps its stream for so long. */
 const HIDDEN_MS = 30000;
+/** A connection is made within this, or it is tried again. */
+const CONNECT_MS = 15000;
+/** A stream that lived for so long was a good one: the next wait is short again. */
+const GOOD_MS = 10000;
 /** The waits between tries grow up to this. */
 const WAIT_MAX_MS = 5000;
 
@@ -70,6 +74,7 @@ export class Stream {
         window.addEventListener('pagehide', this.#left);
         window.addEventListener('pageshow', this.#now);
         this.#watch = setInterval(() => this.#check(), 5000);
+        this.#listeners.changed(this.state);
         if (document.hidden) this.#looked();
         else this.#connect();
     }
@@ -127,7 +132,7 @@ export class Stream {
 
     /** Finds a stream that died without a word: the network was switched, or the machine slept. */
     #check() {
-        if (this.state === 'live' && Date.now() - this.#heardAt > SILENCE_MS) {
+        if (this.state === 'live' && performance.now() - this.#heardAt > SILENCE_MS) {
             this.#drop('down');
             this.#connect();
         }
@@ -161,7 +166,7 @@ export class Stream {
         try {
             await this.#read(abort);
         } catch (error) {
-            if (error instanceof Problem && error.status === 401) return; // Whoever listens for that goes on.
+            if (error instanceof Problem && error.isOfLogin) return; // Whoever listens for that goes on.
             wait = error instanceof Problem && error.retryAfter !== null ? error.retryAfter * 1000 : 0;
         }
         if (this.#abort !== abort) return; // Dropped, and perhaps begun anew.
@@ -173,18 +178,20 @@ export class Stream {
     }
 
     async #read(abort) {
-        const response = await ask('GET', '/api/v1/events', { signal: abort.signal });
+        const timer = setTimeout(() => abort.abort(), CONNECT_MS);
+        const response = await ask('GET', '/api/v1/events', { signal: abort.signal }).finally(() => clearTimeout(timer));
         const reader = response.body.getReader();
         const frames = new Frames();
-        this.#heardAt = Date.now();
+        this.#heardAt = performance.now();
         if (this.#abort !== abort) return;
-        this.#tries = 0;
+        const openedAt = this.#heardAt;
         this.#tell('live');
         this.#listeners.opened();
         for (;;) {
             const { value, done } = await reader.read();
             if (done || this.#abort !== abort) return;
-            this.#heardAt = Date.now();
+            this.#heardAt = performance.now();
+            if (this.#heardAt - openedAt > GOOD_MS) this.#tries = 0;
             for (const { name, data } of frames.take(value)) this.#listeners.event(name, data);
         }
     }
