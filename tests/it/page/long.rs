@@ -182,6 +182,8 @@ fn p12_a_conversation_of_thousands_is_read_to_its_beginning_and_back() {
     let newest: Vec<_> = (messages - FIRST + 1..=messages).map(|seq| json!(seq)).collect();
     assert_eq!(run(&tab, "return seqs();", &[]), json!(newest));
     stands_at_end(&tab, messages);
+    let over = run(&tab, "return document.scrollingElement.scrollHeight - innerHeight;", &[]);
+    assert_eq!(over, 0, "only the log scrolls, not the window around it");
     let before = tab.counters();
 
     walk(&tab, -1, 1);
