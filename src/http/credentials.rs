@@ -1,13 +1,18 @@
-//! Tokens on the wire: the `Authorization` header and the cookie. Whose token it is, `auth` says.
+//! Tokens on the wire: the `Authorization` header and the cookie. Whose token it is, `auth` says; whose the client means
+//! it to be, it may say itself.
 
 use std::time::Duration;
 
 use hyper::{
     HeaderMap,
-    header::{AUTHORIZATION, COOKIE, HeaderValue},
+    header::{AUTHORIZATION, COOKIE, HeaderName, HeaderValue},
 };
 
 use super::problem::Problem;
+use crate::id::UserId;
+
+/// The user whose login the client means to show.
+const MEANT: HeaderName = HeaderName::from_static("x-bondhu-user");
 
 /// The cookie on a connection that others might read; only for trying things out on one machine.
 const PLAIN: &str = "bondhu";
@@ -71,6 +76,21 @@ fn cookie<'r>(headers: &'r HeaderMap, name: &str) -> Result<Option<&'r str>, Pro
     Ok(Some(value).filter(|value| !value.is_empty()))
 }
 
+/// Refuses a request whose client means another user than `caller`, whom the token proved. A client need not say.
+///
+/// The cookie belongs to the browser: a tab that still shows one user may wake up after another has logged in, and what
+/// it sends would go into the other's account. This keeps an honest page from that mistake. It is no security boundary:
+/// who asks is decided by the token alone.
+///
+/// # Errors
+/// 409 where the header is not exactly the caller's id, once.
+pub(super) fn check_meant(headers: &HeaderMap, caller: UserId) -> Result<(), Problem> {
+    let mut all = headers.get_all(MEANT).iter();
+    let Some(meant) = all.next() else { return Ok(()) };
+    let id = meant.to_str().ok().and_then(|text| text.parse().ok());
+    if id == Some(caller) && all.next().is_none() { Ok(()) } else { Err(Problem::other_login()) }
+}
+
 /// The `Set-Cookie` that keeps `token` for as long as it holds.
 pub(super) fn set_cookie(token: &str, lifetime: Duration, secure: bool) -> HeaderValue {
     let (name, flag) = if secure { (SECURE, "; Secure") } else { (PLAIN, "") };
@@ -130,6 +150,29 @@ mod tests {
         for malformed in ["Bearer", "Bearer ", "Bearer  x y", "Bearer x y", "Basic dTpw", "Bearer \"x\"", "x"] {
             assert_eq!(by(&[("authorization", malformed)], false), Err(401), "{malformed:?}");
         }
+    }
+
+    #[test]
+    fn a_login_that_the_client_does_not_mean_is_409_and_saying_nothing_is_fine() {
+        let own = UserId::new();
+        let check = |lines: &[&[u8]]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(MEANT, HeaderValue::from_bytes(line).unwrap());
+            }
+            check_meant(&headers, own).map_err(|problem| problem.status().as_u16())
+        };
+        let text = own.to_string();
+        let (id, capitals) = (text.as_bytes(), text.to_uppercase());
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&[id]), Ok(()));
+        assert_eq!(check(&[capitals.as_bytes()]), Ok(()), "an id's case does not matter anywhere");
+        let (other, bare, list) = (UserId::new().to_string(), text.replace('-', ""), format!("{text}, {text}"));
+        for wrong in [other.as_bytes(), bare.as_bytes(), list.as_bytes(), b"", b"me", b"\xff"] {
+            assert_eq!(check(&[wrong]), Err(409), "{wrong:?}");
+            assert_eq!(check(&[id, wrong]), Err(409), "{wrong:?}");
+        }
+        assert_eq!(check(&[id, id]), Err(409));
     }
 
     #[test]

@@ -47,6 +47,7 @@ static NO_METHOD: Kind = kind(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowe
 static SLOW_BODY: Kind = kind(StatusCode::REQUEST_TIMEOUT, "slow-body", "The body came too slowly");
 static NAME_TAKEN: Kind = kind(StatusCode::CONFLICT, "name-taken", "The name is taken");
 static BEING_ANSWERED: Kind = kind(StatusCode::CONFLICT, "being-answered", "Being answered");
+static OTHER_LOGIN: Kind = kind(StatusCode::CONFLICT, "other-login", "Another account is signed in");
 static DELETED: Kind = kind(StatusCode::CONFLICT, "deleted-meanwhile", "Deleted meanwhile");
 static TOO_LARGE: Kind = kind(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large");
 static NOT_JSON: Kind = kind(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON");
@@ -142,6 +143,11 @@ impl Problem {
     /// 408, and the connection closes.
     pub(super) fn slow_body() -> Self {
         Self { close: true, ..Self::new(&SLOW_BODY, "The body did not arrive in time; please send the request again.") }
+    }
+
+    /// 409 where the client believes to show another user's login than it does.
+    pub(super) fn other_login() -> Self {
+        Self::new(&OTHER_LOGIN, "Another account is signed in here by now; please reload the page.")
     }
 
     /// 413, and the connection closes; `max` in bytes.

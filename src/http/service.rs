@@ -160,7 +160,7 @@ impl Front {
         let caller = match route.access {
             Access::User => {
                 let token = token(&request, client, host)?;
-                Some(self.identify(token, route, record).await?)
+                Some(self.identify(token, request.headers(), route, record).await?)
             }
             Access::Public => {
                 self.refuse_other_sites(&request, host)?;
@@ -216,10 +216,17 @@ impl Front {
         }
     }
 
-    /// Proves whose token it is, and charges the user's bucket.
-    async fn identify(&self, token: &str, route: &Route, record: &mut Record) -> Result<Identity, Problem> {
+    /// Proves whose token it is, and charges the user's bucket unless the client means another user.
+    async fn identify(
+        &self,
+        token: &str,
+        headers: &HeaderMap,
+        route: &Route,
+        record: &mut Record,
+    ) -> Result<Identity, Problem> {
         let caller = self.app.auth.identify(token).await?;
         record.user = Some(caller.id());
+        credentials::check_meant(headers, caller.id())?;
         if route.charged {
             self.app.rates.charge_request(caller.id(), caller.user().tier).map_err(Problem::over_limit)?;
         }

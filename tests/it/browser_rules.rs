@@ -73,6 +73,66 @@ fn with_the_cookie_only_a_page_of_ours_may_change_anything() {
     assert_eq!(sessions(&mut amina), wanted_sessions);
 }
 
+/// Calls that a page makes, each with its body and its status where all is well.
+const CALLS: [(&str, &str, u16); 6] = [
+    ("GET /api/v1/auth/me", "", 200),
+    ("GET /api/v1/events", "", 200),
+    ("GET /api/v1/sessions/{session}/messages", "", 200),
+    ("POST /api/v1/sessions", "{}", 201),
+    ("POST /api/v1/sessions/{session}/messages", "{\"content\":\"hello\"}", 201),
+    ("POST /api/v1/chat/send", "{\"message\":\"hello\"}", 200),
+];
+
+#[test]
+fn a_page_that_means_another_user_than_the_cookies_gets_409_and_stores_nothing() {
+    let server = Server::start(&[]);
+    let ((mut amina, own), (_, other)) = (server.user("amina"), server.user("bela"));
+    let (token, session) = (amina.token.clone().unwrap(), amina.session());
+    let host = server.address.to_string();
+    let (cookie, bearer) = (format!("bondhu={token}"), format!("Bearer {token}"));
+    let (capitals, bare, never) = (own.to_uppercase(), own.replace('-', ""), uuid::Uuid::now_v7().to_string());
+    let right: [&[&str]; 3] = [&[], &[&own], &[&capitals]];
+    let wrong: [&[&str]; 9] =
+        [&[&other], &[&never], &[""], &["me"], &["amina"], &[&bare], &[&own, &own], &[&own, &other], &[&other, &own]];
+    let state = |client: &mut Client| {
+        let page = client.page(&session, "?limit=200");
+        (client.get("/api/v1/sessions?limit=200").json(), page, client.history(""))
+    };
+    for credential in
+        [&[("cookie", cookie.as_str()), ("sec-fetch-site", "same-origin")][..], &[("authorization", &bearer)]]
+    {
+        let answer = |(line, body, _): (&str, &str, u16), meant: &[&str]| {
+            let mut headers = vec![("host", host.as_str()), ("content-type", "application/json")];
+            headers.extend(credential);
+            headers.extend(meant.iter().map(|meant| ("x-bondhu-user", *meant)));
+            ask(&server, &line.replace("{session}", &session), &headers, body)
+        };
+        let before = state(&mut amina);
+        for (call, meant) in CALLS.iter().flat_map(|call| wrong.map(|meant| (*call, meant))) {
+            let refused = answer(call, meant);
+            assert_eq!(refused.status, 409, "{call:?} as {meant:?}: {}", refused.text());
+            assert_eq!(refused.json()["type"], "urn:bondhu:problem:other-login", "{call:?} as {meant:?}");
+        }
+        assert_eq!(state(&mut amina), before);
+        for (call, meant) in CALLS.iter().flat_map(|call| right.map(|meant| (*call, meant))) {
+            let done = answer(call, meant);
+            assert_eq!(done.status, call.2, "{call:?} as {meant:?}: {}", done.text());
+        }
+        assert_ne!(state(&mut amina), before);
+    }
+}
+
+#[test]
+fn who_means_another_user_uses_up_nothing_of_the_one_who_is_logged_in() {
+    let server = Server::start(&["limits.free.requests_per_minute=5"]);
+    let (mut amina, own) = server.user("amina");
+    let mut me = |meant: &str| amina.send("GET", "/api/v1/auth/me", &[("x-bondhu-user", meant)], None).unwrap().status;
+    for _ in 0..20 {
+        assert_eq!(me("someone else"), 409);
+    }
+    assert_eq!(me(&own), 200);
+}
+
 #[test]
 fn another_sites_page_can_neither_register_nor_log_in() {
     let server = Server::start(&["server.cors_origins=https://app.example.org"]);

@@ -85,6 +85,7 @@ fn each_refusal_has_its_status_and_503_always_says_when_to_come_back() {
         (store(StoreError::Unknown), 500),
         (store(StoreError::KeyReused), 422),
         (store(StoreError::TurnGone), 409),
+        (Problem::other_login(), 409),
     ];
     for (problem, status) in cases {
         let response = problem.respond("");

@@ -84,6 +84,12 @@ fn nobodies(mut server: Server, owner: &mut Client) -> (Server, Vec<Nobody>) {
     (server, all)
 }
 
+/// True for a row of [`WANTED`] that anyone may call.
+fn is_open(method: &str, template: &str) -> bool {
+    let path = template.split('?').next().unwrap();
+    ROUTES.iter().any(|route| route.method.as_str() == method && route.path == path && route.access == Access::Public)
+}
+
 fn as_nobody(server: &Server, (_, (name, value), _): &Nobody, method: &str, path: &str, body: &str) -> Response {
     let headers = [("content-type", "application/json"), (*name, value.as_str())];
     let body = (!body.is_empty()).then_some(body.as_bytes());
@@ -96,12 +102,6 @@ fn p4_whoever_proves_nothing_gets_nothing_from_any_route_with_a_cold_and_a_warm_
     let mut world = World::new(&server, "amina");
     let before = world.state();
     let (mut server, nobodies) = nobodies(server, &mut world.owner);
-    let is_open = |method: &str, template: &str| {
-        let path = template.split('?').next().unwrap();
-        ROUTES
-            .iter()
-            .any(|route| route.method.as_str() == method && route.path == path && route.access == Access::Public)
-    };
     let (mut seen, mut cells) = (Vec::<(Vec<(String, String)>, Value)>::new(), 0);
     for warm in [false, true] {
         server = server.restart(&[]);
@@ -136,6 +136,26 @@ fn p4_whoever_proves_nothing_gets_nothing_from_any_route_with_a_cold_and_a_warm_
     }
     assert_eq!(seen.len(), 2, "no token has one answer, a dead one another, whatever it died of: {seen:?}");
     assert!(cells > 600, "{cells}");
+    server.is_calm();
+}
+
+#[test]
+fn a_login_that_the_client_does_not_mean_is_409_on_every_route_that_needs_one_and_the_others_do_not_ask() {
+    let server = Server::start(&[]);
+    let mut world = World::new(&server, "amina");
+    let (_, other) = server.user("bela");
+    for (method, path, body, [wanted, ..]) in WANTED {
+        let before = world.state();
+        let wanted = if is_open(method, path) { *wanted } else { 409 };
+        let (path, body) = (world.fill(path, "new"), world.fill(body, "new"));
+        let headers = [("content-type", "application/json"), ("x-bondhu-user", other.as_str())];
+        let body = (!body.is_empty()).then_some(body.as_bytes());
+        let answer = world.owner.send(method, &path, &headers, body).unwrap();
+        assert_eq!(answer.status, wanted, "{method} {path}: {}", answer.text());
+        if !path.ends_with("/login") {
+            assert_eq!(world.state(), before, "{method} {path}");
+        }
+    }
     server.is_calm();
 }
 
