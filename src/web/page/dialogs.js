@@ -7,7 +7,7 @@ import { current, say } from './language.js';
 
 const KEYS = [
     ['Enter', 'key_send'], ['Shift + Enter', 'key_line'], ['Esc', 'key_stop'], ['↑', 'key_last'],
-    ['Ctrl + K', 'key_search'], ['Ctrl + Shift + O', 'key_new'], ['?', 'key_keys'],
+    ['Ctrl + K, /', 'key_search'], ['Ctrl + Shift + O', 'key_new'], ['Ctrl + /, ?', 'key_keys'],
 ];
 let count = 0;
 

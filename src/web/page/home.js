@@ -269,6 +269,7 @@ export class Home {
     #keyed(key, control, shift, isWriting) {
         if (control && key === 'k') return () => this.search();
         if (control && shift && key === 'o') return () => this.go('/');
+        if (control && key === '/') return keys;
         if (key === 'escape') return () => this.#escape();
         if (control || isWriting) return null; // Both of these can begin a message.
         if (key === '/') return () => this.search();

@@ -138,7 +138,7 @@ export class Sessions {
         const isCurrent = session.id === this.#current;
         const isUnread = this.#unread.has(session.id);
         const when = shortTime(session.updated_at);
-        const look = [session.title, when, isCurrent, isUnread].join('\n');
+        const look = [session.title, session.updated_at, when, isCurrent, isUnread].join('\n');
         if (row.look === look) return row;
         row.look = look;
         row.link.replaceChildren(

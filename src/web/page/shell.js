@@ -44,7 +44,7 @@ export class Shell {
             sessions,
             element('a', { href: '/settings', id: 'open-settings', dir: 'auto' }, say('settings_of', { name: user.display_name || user.username })));
         this.shade = element('div', { class: 'shade', onclick: () => this.showSidebar(false) });
-        this.main = element('main', { id: 'main', tabindex: -1 },
+        this.main = element('main', { id: 'main', tabindex: -1, 'aria-labelledby': 'title' },
             element('header', { class: 'head' },
                 this.toggle,
                 element('div', { class: 'head-words' }, this.title,

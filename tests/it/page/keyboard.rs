@@ -127,12 +127,23 @@ fn the_last_message_comes_back_with_up(tab: &Tab) {
 }
 
 fn what_is_open_closes_with_escape(tab: &Tab) {
-    for chord in ["Ctrl+K", "/"] {
-        tab.press(chord);
-        tab.wait_focus("Search");
-        tab.escape_to("Message");
+    for keys in ["/", "?"] {
+        tab.keys(keys);
+        assert_eq!((tab.value("#text").as_str(), tab.shows("dialog")), (keys, false), "a message may begin with it");
+        tab.press("Backspace");
     }
+    tab.press("Ctrl+K");
+    tab.wait_focus("Search");
+    tab.escape_to("Message");
+    tab.tab_to("Get help now", "Shift+Tab");
+    tab.press("/");
+    tab.wait_focus("Search");
+    tab.escape_to("Get help now");
     tab.press("?");
+    tab.wait_text("dialog", "Shift + Enter");
+    tab.escape_to("Get help now");
+    tab.tab_to("Message", "Tab");
+    tab.press("Ctrl+/");
     tab.wait_text("dialog", "Shift + Enter");
     let keys = tab.text("dialog");
     for words in ["Keyboard", "Send", "New line", "Stop the answer", "Ctrl + K", "Search", "New conversation"] {
@@ -157,7 +168,7 @@ fn what_is_open_closes_with_escape(tab: &Tab) {
 }
 
 fn a_conversation_is_found_named_and_deleted(tab: &Tab) {
-    tab.press("/");
+    tab.press("Ctrl+K");
     tab.wait_focus("Search");
     tab.keys("message 3");
     tab.wait_text(".hits", "on two lines");
@@ -170,7 +181,7 @@ fn a_conversation_is_found_named_and_deleted(tab: &Tab) {
     tab.tab_to("Conversation", "Shift+Tab"); // The log itself.
     assert_eq!(tab.accessible(":focus").0, "log");
     tab.press("Home");
-    tab.tab_to("Conversation", "Shift+Tab");
+    tab.tab_to("Rename or delete “message 1”", "Shift+Tab");
     assert_eq!(tab.accessible(":focus").0, "button");
     tab.press("Enter");
     tab.wait_focus("Title");
@@ -178,14 +189,14 @@ fn a_conversation_is_found_named_and_deleted(tab: &Tab) {
     tab.keys("Ten of them");
     tab.press("Enter");
     tab.wait_gone("dialog");
-    tab.wait_focus("Conversation");
+    tab.wait_focus("Rename or delete “Ten of them”");
     assert_eq!(tab.text("#title"), "Ten of them");
     tab.press("Enter");
     tab.wait_focus("Title");
     tab.tab_to("Delete this conversation", "Tab");
     tab.press("Enter");
     tab.wait_text("dialog", "“Ten of them” will be gone for good");
-    tab.escape_to("Conversation");
+    tab.escape_to("Rename or delete “Ten of them”");
     tab.tab_to("Settings of amina", "Shift+Tab");
     tab.press("Enter");
     tab.wait_focus("Settings");
@@ -238,7 +249,7 @@ fn escape_stops_a_reply_but_first_closes_what_is_open() {
     tab.say("[[gate slow]] these words come one by one");
     stub.step("slow");
     tab.wait_growing("these");
-    tab.press("?");
+    tab.press("Ctrl+/");
     tab.wait_for("dialog");
     tab.escape_to("Message");
     stub.step("slow");
@@ -342,9 +353,9 @@ const CHAT: &[(&str, &str, &str)] = &[
     ("#sessions", "list", ""),
     ("#sessions .menu", "button", "Rename or delete “Good morning”"),
     ("#open-settings", "link", "Settings of amina"),
-    ("#main", "main", ""),
+    ("#main", "main", "Good morning"),
     ("#title", "heading", "Good morning"),
-    ("#edit-session", "button", "Conversation"),
+    ("#edit-session", "button", "Rename or delete “Good morning”"),
     ("#get-help", "button", "Get help now"),
     ("#connection", "status", ""),
     ("#log", "log", "Conversation"),
@@ -407,19 +418,17 @@ fn every_control_says_what_it_is() {
     assert!(role == "article" && name.starts_with("You, "), "{role} {name}");
     let (role, name) = tab.accessible("#sessions a");
     assert!(role == "link" && name.starts_with("Good morning"), "{role} {name}");
-    for (chord, name) in [("Ctrl+K", "Search"), ("?", "Keyboard")] {
+    for (chord, name) in [("Ctrl+K", "Search"), ("Ctrl+/", "Keyboard")] {
         tab.press(chord);
         tab.wait_for("dialog");
         have(&tab, &[("dialog", "dialog", name)]);
         tab.escape_to("Message");
     }
-    for (button, name, back) in
-        [("Get help now", "Get help now", "Get help now"), ("Conversation", "Conversation", "Conversation")]
-    {
+    for (button, name) in [("Get help now", "Get help now"), ("Rename or delete “Good morning”", "Conversation")] {
         tab.press_button(button);
         tab.wait_for("dialog");
         have(&tab, &[("dialog", "dialog", name)]);
-        tab.escape_to(back);
+        tab.escape_to(button);
     }
     tab.click("#open-settings");
     tab.wait_count("#logins li", 1);

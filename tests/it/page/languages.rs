@@ -79,7 +79,7 @@ fn all_of_it_stays_in_its_language(tab: &Tab, tag: &str) {
         let english: Vec<&str> = words.filter(|word| !known.contains(word)).collect();
         assert!(english.is_empty(), "{tag}: {english:?} in {shown}");
     };
-    for chord in ["?", "Ctrl+K"] {
+    for chord in ["Ctrl+/", "Ctrl+K"] {
         tab.press(chord);
         tab.wait_for("dialog");
         is_free(tab);

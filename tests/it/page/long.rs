@@ -169,7 +169,7 @@ fn measure(tab: &Tab, url: &str, messages: usize) {
 }
 
 #[test]
-fn p12_a_conversation_of_thousands_is_read_to_its_beginning_and_back() {
+fn a_conversation_of_thousands_is_read_to_its_beginning_and_back() {
     let messages = std::env::var("BONDHU_TEST_MESSAGES").map_or(MESSAGES, |messages| messages.parse().unwrap());
     let server = Server::start(&[]);
     let (mut client, _) = server.user("amina");
