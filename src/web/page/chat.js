@@ -65,8 +65,16 @@ export class Chat {
             this.composer.focus();
         });
         const heading = element('h2', { class: 'unseen' }, say('conversation'));
-        this.node = element('div', { class: 'talk' }, heading, this.welcome, this.log.node,
-            element('div', { class: 'latest-place' }, this.log.latest), this.notice, this.composer.node);
+        this.node = element(
+            'div',
+            { class: 'talk' },
+            heading,
+            this.welcome,
+            this.log.node,
+            element('div', { class: 'latest-place' }, this.log.latest),
+            this.notice,
+            this.composer.node,
+        );
     }
 
     /** Shows a session, or the beginning of a new one; with `seq`, that message. */
@@ -148,12 +156,15 @@ export class Chat {
     /** Ends the reply that is being made with what there is. */
     async stop() {
         const open = this.conversation?.open;
-        if (open) await this.#ask(this.conversation, `/api/v1/sessions/${this.conversation.id}/messages/${open.seq}/stop`);
+        if (open)
+            await this.#ask(this.conversation, `/api/v1/sessions/${this.conversation.id}/messages/${open.seq}/stop`);
     }
 
     #made(id) {
         return new Conversation(id, this.#running.of(id), {
-            changed: () => { if (this.conversation?.id === id) this.changed(); },
+            changed: () => {
+                if (this.conversation?.id === id) this.changed();
+            },
             heard: (kind, message) => {
                 if (this.conversation?.id !== id) return;
                 if (kind === 'kept') this.#tell([say('kept_reply'), message.detail].filter(Boolean).join(' '));
@@ -173,7 +184,13 @@ export class Chat {
         this.#tell('');
         const { id, head, isLoaded } = this.conversation;
         const makes = this.#fresh.has(id);
-        this.#outbox.send({ session: id, content, makes, title: makes ? titleOf(content) : null, after: isLoaded ? head : null });
+        this.#outbox.send({
+            session: id,
+            content,
+            makes,
+            title: makes ? titleOf(content) : null,
+            after: isLoaded ? head : null,
+        });
         this.log.toEnd();
     }
 
@@ -235,7 +252,8 @@ export class Chat {
             if (conversation !== this.conversation) return null;
             const isGone = error instanceof Problem && error.kind === 'not-owner';
             // A session of which the first message is still on its way is not there yet.
-            if (isGone && (this.#fresh.has(conversation.id) || this.#outbox.of(conversation.id).length > 0)) return null;
+            if (isGone && (this.#fresh.has(conversation.id) || this.#outbox.of(conversation.id).length > 0))
+                return null;
             if (isGone) {
                 this.#listeners.gone();
                 return null;

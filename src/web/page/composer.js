@@ -26,18 +26,43 @@ export class Composer {
         this.#max = max;
         this.#listeners = listeners;
         this.box = element('textarea', {
-            id: 'text', name: 'text', rows: 1, dir: 'auto', enterkeyhint: isTouched() ? 'enter' : 'send', autocomplete: 'off',
-            placeholder: say('message_placeholder'), 'aria-label': say('message'), 'aria-describedby': 'count',
+            id: 'text',
+            name: 'text',
+            rows: 1,
+            dir: 'auto',
+            enterkeyhint: isTouched() ? 'enter' : 'send',
+            autocomplete: 'off',
+            placeholder: say('message_placeholder'),
+            'aria-label': say('message'),
+            'aria-describedby': 'count',
             oninput: () => this.#typed(),
             onkeydown: (event) => this.#key(event),
-            oncompositionstart: () => { this.#isComposing = true; },
-            oncompositionend: () => { this.#isComposing = false; },
+            oncompositionstart: () => {
+                this.#isComposing = true;
+            },
+            oncompositionend: () => {
+                this.#isComposing = false;
+            },
         });
         this.count = element('span', { id: 'count', class: 'count', hidden: true });
-        this.sendButton = element('button', { id: 'send', type: 'submit', class: 'primary', disabled: true }, say('send'));
-        this.stopButton = element('button', { id: 'stop', type: 'button', hidden: true, onclick: () => this.#stop() }, say('stop'));
-        this.node = element('form', { id: 'composer', onsubmit: (event) => this.#submit(event) },
-            this.box, this.count, this.sendButton, this.stopButton);
+        this.sendButton = element(
+            'button',
+            { id: 'send', type: 'submit', class: 'primary', disabled: true },
+            say('send'),
+        );
+        this.stopButton = element(
+            'button',
+            { id: 'stop', type: 'button', hidden: true, onclick: () => this.#stop() },
+            say('stop'),
+        );
+        this.node = element(
+            'form',
+            { id: 'composer', onsubmit: (event) => this.#submit(event) },
+            this.box,
+            this.count,
+            this.sendButton,
+            this.stopButton,
+        );
         let width = 0;
         new ResizeObserver(([{ contentRect }]) => {
             if (contentRect.width !== width) this.#grow();
@@ -87,7 +112,9 @@ export class Composer {
         this.stopButton.hidden = !stops;
         this.count.hidden = length < this.#max - COUNT_NEAR;
         const left = this.#max - length;
-        this.count.textContent = this.count.hidden ? '' : say(left < 0 ? 'characters_over' : 'characters_left', { n: Math.abs(left) });
+        this.count.textContent = this.count.hidden
+            ? ''
+            : say(left < 0 ? 'characters_over' : 'characters_left', { n: Math.abs(left) });
         this.count.classList.toggle('over', length > this.#max);
         if (hadFocus && (document.activeElement === document.body || document.activeElement?.hidden)) this.focus();
     }
@@ -110,7 +137,14 @@ export class Composer {
     #key(event) {
         // 229: a key that the input method took (Safari ends the composition before it tells of Enter).
         if (event.isComposing || this.#isComposing || event.keyCode === 229) return;
-        if (event.key === 'Enter' && !isTouched() && !event.shiftKey && !event.altKey && !event.ctrlKey && !event.metaKey) {
+        if (
+            event.key === 'Enter' &&
+            !isTouched() &&
+            !event.shiftKey &&
+            !event.altKey &&
+            !event.ctrlKey &&
+            !event.metaKey
+        ) {
             event.preventDefault();
             this.node.requestSubmit();
         } else if (event.key === 'ArrowUp' && this.text === '') {

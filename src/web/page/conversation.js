@@ -210,14 +210,22 @@ export class Conversation {
     /** True where it changed anything. */
     #apply(name, data) {
         switch (name) {
-            case 'message': return this.#message(data);
-            case 'acknowledged': return this.messages.has(data.seq) || this.#message(data);
-            case 'delta': return this.#delta(data);
-            case 'done': return this.#ended(data);
-            case 'failed': return this.#ended(data);
-            case 'state': return this.#state(data);
-            case 'session': return this.#session(data);
-            default: return false;
+            case 'message':
+                return this.#message(data);
+            case 'acknowledged':
+                return this.messages.has(data.seq) || this.#message(data);
+            case 'delta':
+                return this.#delta(data);
+            case 'done':
+                return this.#ended(data);
+            case 'failed':
+                return this.#ended(data);
+            case 'state':
+                return this.#state(data);
+            case 'session':
+                return this.#session(data);
+            default:
+                return false;
         }
     }
 
@@ -238,7 +246,8 @@ export class Conversation {
             this.loadNewest().catch(() => {}); // The stream comes back and reads again where this fails.
         }
         // Of a reply that was stopped the turn's end tells.
-        if (!isKnown && message.status !== 'stopped') this.#heard(message.role === 'user' ? 'stored' : 'answered', message);
+        if (!isKnown && message.status !== 'stopped')
+            this.#heard(message.role === 'user' ? 'stored' : 'answered', message);
         return true;
     }
 

@@ -6,8 +6,13 @@ import { element } from './element.js';
 import { current, say } from './language.js';
 
 const KEYS = [
-    ['Enter', 'key_send'], ['Shift + Enter', 'key_line'], ['Esc', 'key_stop'], ['↑', 'key_last'],
-    ['Ctrl + K, /', 'key_search'], ['Ctrl + Shift + O', 'key_new'], ['Ctrl + /, ?', 'key_keys'],
+    ['Enter', 'key_send'],
+    ['Shift + Enter', 'key_line'],
+    ['Esc', 'key_stop'],
+    ['↑', 'key_last'],
+    ['Ctrl + K, /', 'key_search'],
+    ['Ctrl + Shift + O', 'key_new'],
+    ['Ctrl + /, ?', 'key_keys'],
 ];
 let count = 0;
 
@@ -23,20 +28,34 @@ export function open(title, content, { id, close = say('close') } = {}) {
     const heading = element('h2', { id: `dialog-${count}` }, title);
     const button = element('button', { type: 'button', class: 'close', onclick: () => dialog.close() }, close);
     let isBeside = false;
-    const body = element('div', { class: 'dialog-body' }, heading, content, element('div', { class: 'dialog-end' }, button));
-    const dialog = element('dialog', {
-        id,
-        'aria-labelledby': heading.id,
-        // Beside from the beginning: text that is marked past the edge is no click beside it.
-        onpointerdown: (event) => { isBeside = event.target === dialog; },
-        onclick: (event) => { if (isBeside && event.target === dialog) dialog.close(); },
-        onclose: () => {
-            dialog.remove();
-            // Where the keyboard was may be gone with what was deleted.
-            const near = document.getElementById('text') ?? document.getElementById('title');
-            if (document.activeElement === document.body) near?.focus();
+    const body = element(
+        'div',
+        { class: 'dialog-body' },
+        heading,
+        content,
+        element('div', { class: 'dialog-end' }, button),
+    );
+    const dialog = element(
+        'dialog',
+        {
+            id,
+            'aria-labelledby': heading.id,
+            // Beside from the beginning: text that is marked past the edge is no click beside it.
+            onpointerdown: (event) => {
+                isBeside = event.target === dialog;
+            },
+            onclick: (event) => {
+                if (isBeside && event.target === dialog) dialog.close();
+            },
+            onclose: () => {
+                dialog.remove();
+                // Where the keyboard was may be gone with what was deleted.
+                const near = document.getElementById('text') ?? document.getElementById('title');
+                if (document.activeElement === document.body) near?.focus();
+            },
         },
-    }, body);
+        body,
+    );
     document.body.append(dialog);
     dialog.showModal();
     return dialog;
@@ -49,21 +68,28 @@ export function open(title, content, { id, close = say('close') } = {}) {
 export function confirm({ title, text, action, fields = [], act }) {
     const fault = element('p', { class: 'fault', role: 'alert', hidden: true, tabindex: -1 });
     const button = element('button', { type: 'submit', class: 'danger' }, action);
-    const form = element('form', {
-        onsubmit: async (event) => {
-            event.preventDefault();
-            button.disabled = true;
-            try {
-                await act(form);
-                dialog.close();
-            } catch (error) {
-                fault.textContent = wordsOf(error);
-                fault.hidden = false;
-                (form.querySelector('input') ?? fault).focus();
-            }
-            button.disabled = false;
+    const form = element(
+        'form',
+        {
+            onsubmit: async (event) => {
+                event.preventDefault();
+                button.disabled = true;
+                try {
+                    await act(form);
+                    dialog.close();
+                } catch (error) {
+                    fault.textContent = wordsOf(error);
+                    fault.hidden = false;
+                    (form.querySelector('input') ?? fault).focus();
+                }
+                button.disabled = false;
+            },
         },
-    }, element('p', {}, text), fields, fault, button);
+        element('p', {}, text),
+        fields,
+        fault,
+        button,
+    );
     const dialog = open(title, [form], { id: 'confirm', close: say('cancel') });
     // The first key must not be the one that deletes.
     if (fields.length === 0) dialog.querySelector('.close').focus();
@@ -80,43 +106,69 @@ export function help(about) {
         return element('li', { 'data-helpline': id }, before, link, after ?? '');
     });
     const checked = about.helplines.map((line) => line.checked_on).sort()[0];
-    open(say('get_help'), [
-        element('p', {}, say('help_text')),
-        element('ul', { class: 'helplines' }, lines),
-        checked ? element('p', { class: 'hint' }, say('help_checked', { date: fullDate(checked) })) : null,
-        element('p', { class: 'hint' }, say('fact_program')),
-    ], { id: 'help-dialog' });
+    open(
+        say('get_help'),
+        [
+            element('p', {}, say('help_text')),
+            element('ul', { class: 'helplines' }, lines),
+            checked ? element('p', { class: 'hint' }, say('help_checked', { date: fullDate(checked) })) : null,
+            element('p', { class: 'hint' }, say('fact_program')),
+        ],
+        { id: 'help-dialog' },
+    );
 }
 
 /** The list of keys. */
 export function keys() {
-    const rows = KEYS.map(([key, words]) => element('div', {}, element('dt', {}, element('kbd', {}, key)), element('dd', {}, say(words))));
+    const rows = KEYS.map(([key, words]) =>
+        element('div', {}, element('dt', {}, element('kbd', {}, key)), element('dd', {}, say(words))),
+    );
     open(say('keys'), [element('dl', { class: 'keys' }, rows)], { id: 'keys-dialog' });
 }
 
 /** A session's menu: its title, and the way to delete it. */
 export function session({ title, rename, remove }) {
-    const field = element('input', { id: 'session-title', name: 'title', type: 'text', maxlength: 200, required: true, dir: 'auto', autocomplete: 'off', value: title ?? '' });
+    const field = element('input', {
+        id: 'session-title',
+        name: 'title',
+        type: 'text',
+        maxlength: 200,
+        required: true,
+        dir: 'auto',
+        autocomplete: 'off',
+        value: title ?? '',
+    });
     const fault = element('p', { class: 'fault', role: 'alert', hidden: true });
-    const form = element('form', {
-        onsubmit: async (event) => {
-            event.preventDefault();
-            try {
-                await rename(field.value);
+    const form = element(
+        'form',
+        {
+            onsubmit: async (event) => {
+                event.preventDefault();
+                try {
+                    await rename(field.value);
+                    dialog.close();
+                } catch (error) {
+                    fault.textContent = wordsOf(error);
+                    fault.hidden = false;
+                }
+            },
+        },
+        element('label', { for: field.id }, say('title')),
+        field,
+        fault,
+        element('button', { type: 'submit', class: 'primary' }, say('rename')),
+    );
+    const button = element(
+        'button',
+        {
+            type: 'button',
+            class: 'danger',
+            onclick: () => {
                 dialog.close();
-            } catch (error) {
-                fault.textContent = wordsOf(error);
-                fault.hidden = false;
-            }
+                remove();
+            },
         },
-    }, element('label', { for: field.id }, say('title')), field, fault, element('button', { type: 'submit', class: 'primary' }, say('rename')));
-    const button = element('button', {
-        type: 'button',
-        class: 'danger',
-        onclick: () => {
-            dialog.close();
-            remove();
-        },
-    }, say('delete_session'));
+        say('delete_session'),
+    );
     const dialog = open(say('session'), [form, button], { id: 'session-dialog' });
 }

@@ -2,7 +2,18 @@
 
 /** Elements that run, load or redirect something, or that change what an address means. */
 const REFUSED_NAMES = new Set([
-    'applet', 'base', 'embed', 'frame', 'frameset', 'iframe', 'link', 'meta', 'object', 'portal', 'script', 'style',
+    'applet',
+    'base',
+    'embed',
+    'frame',
+    'frameset',
+    'iframe',
+    'link',
+    'meta',
+    'object',
+    'portal',
+    'script',
+    'style',
 ]);
 
 /** Attributes that carry a document, a style sheet or the place that a form is sent to. */

@@ -36,7 +36,9 @@ export class Home {
         this.#acts = acts;
         this.sessions = new Sessions({ edit: (session) => this.edit(session), changed: () => this.retitle() });
         this.outbox = new Outbox(user.id, {
-            changed: (session) => { if (session === this.chat.conversation?.id) this.chat.changed(); },
+            changed: (session) => {
+                if (session === this.chat.conversation?.id) this.chat.changed();
+            },
             stored: (session, message) => {
                 this.stream.nudge();
                 this.chat.stored(session, message);
@@ -131,12 +133,13 @@ export class Home {
                 const renamed = await call('PATCH', path, { title });
                 this.sessions.event({ session_id: session.id, change: 'renamed', session: renamed });
             },
-            remove: () => confirm({
-                title: say('delete_session'),
-                text: say('delete_session_sure', { title: titleOf(session) }),
-                action: say('delete_session'),
-                act: () => this.#delete(session.id, path),
-            }),
+            remove: () =>
+                confirm({
+                    title: say('delete_session'),
+                    text: say('delete_session_sure', { title: titleOf(session) }),
+                    action: say('delete_session'),
+                    act: () => this.#delete(session.id, path),
+                }),
         });
     }
 
@@ -159,8 +162,13 @@ export class Home {
         this.outbox.wake();
         this.chat.resync();
         this.sessions.refresh().catch(() => {}); // The next stream asks again.
-        const told = (words) => { this.shell.seen.textContent = words; };
-        call('GET', '/api/v1/replies').then((replies) => told(whoSees(replies)), () => told(say('seen_unknown')));
+        const told = (words) => {
+            this.shell.seen.textContent = words;
+        };
+        call('GET', '/api/v1/replies').then(
+            (replies) => told(whoSees(replies)),
+            () => told(say('seen_unknown')),
+        );
     }
 
     async #delete(id, path) {

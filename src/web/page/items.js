@@ -50,18 +50,23 @@ function stored(conversation, message, above, mayRepeat) {
 /** The outbox. What is being sent may be stored already, and its event may overtake its acknowledgement. */
 function waiting(conversation, entries) {
     const own = [...conversation.messages.values()].filter((message) => message.role === 'user');
-    return entries.filter((entry, place) => {
-        const isFirst = entries.findIndex(({ state }) => state !== 'refused') === place;
-        return !(isFirst && own.some((message) => message.seq > (entry.after ?? Infinity) && message.content === entry.content));
-    }).map((entry) => ({
-        key: `unsent ${entry.key}`,
-        role: 'user',
-        content: entry.content,
-        state: entry.state,
-        detail: entry.detail,
-        entry,
-        actions: entry.state === 'refused' ? ['resend', 'edit', 'drop'] : [],
-    }));
+    return entries
+        .filter((entry, place) => {
+            const isFirst = entries.findIndex(({ state }) => state !== 'refused') === place;
+            return !(
+                isFirst &&
+                own.some((message) => message.seq > (entry.after ?? Infinity) && message.content === entry.content)
+            );
+        })
+        .map((entry) => ({
+            key: `unsent ${entry.key}`,
+            role: 'user',
+            content: entry.content,
+            state: entry.state,
+            detail: entry.detail,
+            entry,
+            actions: entry.state === 'refused' ? ['resend', 'edit', 'drop'] : [],
+        }));
 }
 
 function quoteOf(conversation, seq) {

@@ -51,7 +51,10 @@ export function setDraft(user, session, text) {
 /** The messages of `user` that the server has not acknowledged, oldest first; of all tabs. @returns {object[]} */
 export function unsent(user) {
     const prefix = `unsent.${user}.`;
-    return names().filter((name) => name.startsWith(prefix)).map((name) => parsed(read(name))).filter(Boolean)
+    return names()
+        .filter((name) => name.startsWith(prefix))
+        .map((name) => parsed(read(name)))
+        .filter(Boolean)
         .sort((a, b) => a.at - b.at);
 }
 

@@ -32,12 +32,25 @@ export class Log {
     constructor(listeners) {
         this.#listeners = listeners;
         this.rows = element('div', { class: 'rows' });
-        this.node = element('div', { id: 'log', role: 'log', 'aria-live': 'off', tabindex: 0, 'aria-label': say('conversation') }, this.rows);
-        this.latest = element('button', {
-            id: 'latest', type: 'button', hidden: true, onclick: () => this.#jump(),
-        }, say('jump_to_latest'));
+        this.node = element(
+            'div',
+            { id: 'log', role: 'log', 'aria-live': 'off', tabindex: 0, 'aria-label': say('conversation') },
+            this.rows,
+        );
+        this.latest = element(
+            'button',
+            {
+                id: 'latest',
+                type: 'button',
+                hidden: true,
+                onclick: () => this.#jump(),
+            },
+            say('jump_to_latest'),
+        );
         this.node.addEventListener('scroll', () => this.#moved(), { passive: true });
-        new ResizeObserver(() => { if (this.#follows) this.#scrollToEnd(); }).observe(this.node);
+        new ResizeObserver(() => {
+            if (this.#follows) this.#scrollToEnd();
+        }).observe(this.node);
     }
 
     /** Shows these places, and whether there is more above and below. */

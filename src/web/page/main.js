@@ -48,10 +48,13 @@ function leave({ note, forgets = false, isNew = false } = {}) {
         if (user) forget(user.id);
         history.replaceState(null, '', '/');
     }
-    const foot = element('footer', { class: 'gate-foot' },
+    const foot = element(
+        'footer',
+        { class: 'gate-foot' },
         element('p', {}, say('fact_program')),
         element('button', { type: 'button', id: 'get-help', onclick: () => help(about) }, say('get_help')),
-        languages());
+        languages(),
+    );
     document.body.replaceChildren(signIn(about, enter, { note, foot, isNew }));
     document.title = 'bondhu';
     announcer.mount(document.body);
@@ -74,7 +77,8 @@ function languages() {
         document.getElementById('language').focus();
     };
     const options = Object.entries(LANGUAGES).map(([tag, name]) =>
-        element('option', { value: tag, lang: tag, selected: document.documentElement.lang === tag }, name));
+        element('option', { value: tag, lang: tag, selected: document.documentElement.lang === tag }, name),
+    );
     const select = element('select', { id: 'language', 'aria-label': say('language'), onchange: chosen }, options);
     return select;
 }
@@ -87,10 +91,13 @@ function enter(user) {
 }
 
 async function begin() {
-    const user = await call('GET', '/api/v1/auth/me').then((answer) => answer.user, (error) => {
-        if (error instanceof Problem && error.isOfLogin) return null;
-        throw error;
-    });
+    const user = await call('GET', '/api/v1/auth/me').then(
+        (answer) => answer.user,
+        (error) => {
+            if (error instanceof Problem && error.isOfLogin) return null;
+            throw error;
+        },
+    );
     if (user) enter(user);
     else leave();
 }
@@ -118,8 +125,14 @@ async function start() {
         await begin();
     } catch (error) {
         if (!(error instanceof Problem) && !(error instanceof Unreachable)) throw error;
-        const words = say('unreachable') === 'unreachable' ? 'The server can’t be reached; trying again…' : wordsOf(error);
-        const main = element('main', { class: 'gate' }, element('h1', {}, 'bondhu'), element('p', { role: 'status' }, words));
+        const words =
+            say('unreachable') === 'unreachable' ? 'The server can’t be reached; trying again…' : wordsOf(error);
+        const main = element(
+            'main',
+            { class: 'gate' },
+            element('h1', {}, 'bondhu'),
+            element('p', { role: 'status' }, words),
+        );
         document.body.replaceChildren(main);
         setTimeout(start, AGAIN_MS);
     }

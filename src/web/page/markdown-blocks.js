@@ -80,13 +80,15 @@ function blocksOf(lines, bounds) {
 
 function blockAt(lines, at, bounds) {
     bounds.room.left -= 1;
-    return codeAt(lines, at, bounds)
-        ?? headingAt(lines, at)
-        ?? ruleAt(lines, at)
-        ?? quoteAt(lines, at, bounds)
-        ?? listAt(lines, at, bounds)
-        ?? tableAt(lines, at, bounds)
-        ?? paragraphAt(lines, at, bounds);
+    return (
+        codeAt(lines, at, bounds) ??
+        headingAt(lines, at) ??
+        ruleAt(lines, at) ??
+        quoteAt(lines, at, bounds) ??
+        listAt(lines, at, bounds) ??
+        tableAt(lines, at, bounds) ??
+        paragraphAt(lines, at, bounds)
+    );
 }
 
 /** Whether the line ends a paragraph that stands before it. Numbers do so only from 1: many sentences have one. */
@@ -95,8 +97,13 @@ function begins(lines, at, bounds) {
     const bare = line.trimStart();
     const mark = markerOf(line);
     const isNested = bare[0] === '>' || (mark !== null && (mark.number === null || mark.number === 1));
-    return fenceOf(line) !== null || HEADING.test(bare) || isRule(line)
-        || (isNested && bounds.depth < DEPTH_MAX) || alignmentsAt(lines, at) !== null;
+    return (
+        fenceOf(line) !== null ||
+        HEADING.test(bare) ||
+        isRule(line) ||
+        (isNested && bounds.depth < DEPTH_MAX) ||
+        alignmentsAt(lines, at) !== null
+    );
 }
 
 function plainFrom(lines, at) {
@@ -108,7 +115,10 @@ function paragraphAt(lines, at, bounds) {
     while (end < lines.length && !isBlank(lines[end]) && !begins(lines, end, bounds)) {
         end += 1;
     }
-    const source = lines.slice(at, end).map((line) => line.trim()).join('\n');
+    const source = lines
+        .slice(at, end)
+        .map((line) => line.trim())
+        .join('\n');
     return { block: { kind: 'paragraph', source }, end };
 }
 
@@ -162,7 +172,10 @@ function codeAt(lines, at, bounds) {
     while (close < lines.length && !isClosing(lines[close], fence)) {
         close += 1;
     }
-    const code = lines.slice(at + 1, close).map((line) => dedented(line, fence.indent)).join('\n');
+    const code = lines
+        .slice(at + 1, close)
+        .map((line) => dedented(line, fence.indent))
+        .join('\n');
     return { block: { kind: 'code', language: fence.language, code }, end: Math.min(close + 1, lines.length) };
 }
 
@@ -299,8 +312,10 @@ function alignmentsAt(lines, at) {
         return null;
     }
     const kinds = cellsOf(below).map((cell) => cell.replace(/-+/, '-'));
-    const isTable = kinds.length <= COLUMNS_MAX && kinds.every((kind) => kind in ALIGNMENTS)
-        && kinds.length === cellsOf(lines[at]).length;
+    const isTable =
+        kinds.length <= COLUMNS_MAX &&
+        kinds.every((kind) => kind in ALIGNMENTS) &&
+        kinds.length === cellsOf(lines[at]).length;
     return isTable ? kinds.map((kind) => ALIGNMENTS[kind]) : null;
 }
 

@@ -93,7 +93,13 @@ function tableShape(block, context) {
         withWords(name, { ...attributes, align: alignments[column] }, source, context);
     const parts = [shape('thead', {}, [shape('tr', {}, head.map(cell('th', { scope: 'col' })))])];
     if (rows.length > 0) {
-        parts.push(shape('tbody', {}, rows.map((row) => shape('tr', {}, row.map(cell('td', {}))))));
+        parts.push(
+            shape(
+                'tbody',
+                {},
+                rows.map((row) => shape('tr', {}, row.map(cell('td', {})))),
+            ),
+        );
     }
     const frame = { class: 'table-scroll', tabindex: 0, role: 'group', 'aria-label': context.say('table') };
     return shape('div', frame, [shape('table', {}, parts)]);

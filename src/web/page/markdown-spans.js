@@ -171,7 +171,8 @@ function enter(tree, made) {
 function writeOpen(tree, token) {
     if (token.link === null) {
         addText(tree, token.text);
-    } else if (tree.link === null) { // A picture in a link is that link's text.
+    } else if (tree.link === null) {
+        // A picture in a link is that link's text.
         tree.link = token.link;
         enter(tree, linkTo(token.link));
     }

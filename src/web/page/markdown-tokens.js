@@ -35,7 +35,7 @@ const READERS = {
     '\\': readEscape,
     '`': readCode,
     '*': readRun,
-    '_': readRun,
+    _: readRun,
     '~': readRun,
     '[': readOpen,
     '!': readOpen,
@@ -226,7 +226,7 @@ function addressEndAt(text, start) {
 
 function titleAt(text, at) {
     const quote = text[at];
-    if (quote === '"' || quote === '\'') {
+    if (quote === '"' || quote === "'") {
         const end = text.slice(at + 1, at + 1 + TITLE_CHARACTERS_MAX).indexOf(quote);
         if (end !== -1) {
             return { title: text.slice(at + 1, at + 1 + end), end: at + end + 2 };

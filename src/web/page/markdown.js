@@ -42,7 +42,12 @@ export function draw(container, text, { say }) {
     const kept = settled(state.blocks, sharedStart(state.text, wanted));
     const grown = blocksAfter(kept, wanted, state);
     const before = state.blocks.slice(kept.length).map((block) => block.shape);
-    patch(container, before, grown.map((block) => block.shape), kept.length);
+    patch(
+        container,
+        before,
+        grown.map((block) => block.shape),
+        kept.length,
+    );
     state.blocks = [...kept, ...grown];
     state.text = wanted;
 }
@@ -99,7 +104,7 @@ function blocksAfter(kept, text, state) {
 async function copyFrom(event, state) {
     const button = event.target.closest('.copy-code');
     const code = button === null ? undefined : heldBy(button);
-    if (code !== undefined && await copyText(code)) {
+    if (code !== undefined && (await copyText(code))) {
         button.textContent = state.say('copied');
         setTimeout(() => {
             button.textContent = state.say('copy');

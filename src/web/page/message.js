@@ -31,8 +31,13 @@ export function looks(item) {
  */
 export function row(item, act) {
     const text = element('div', { class: 'text', dir: 'auto' });
-    const node = element('article', { class: 'message' }, element('header', { class: 'who' }), text,
-        element('footer', { class: 'foot' }));
+    const node = element(
+        'article',
+        { class: 'message' },
+        element('header', { class: 'who' }),
+        text,
+        element('footer', { class: 'foot' }),
+    );
     update(node, item, act);
     return node;
 }
@@ -65,7 +70,8 @@ function who(item, name) {
         const date = new Date(item.at);
         parts.push(element('time', { datetime: date.toISOString(), title: fullTime(date) }, timeOf(date)));
     }
-    if (item.quote) parts.push(element('span', { class: 'quote', dir: 'auto' }, say('in_answer_to', { text: item.quote })));
+    if (item.quote)
+        parts.push(element('span', { class: 'quote', dir: 'auto' }, say('in_answer_to', { text: item.quote })));
     return parts;
 }
 
@@ -81,24 +87,32 @@ function state({ role, state: standing, detail }) {
 }
 
 function actions(item, act) {
-    const buttons = item.actions.map((action) => element('button', {
-        type: 'button',
-        class: `action ${action}`,
-        'data-action': action,
-        'aria-expanded': action === 'unfold' ? 'false' : undefined,
-        onclick: (event) => {
-            if (action === 'copy') copy(event.currentTarget, item);
-            else if (action === 'unfold') unfold(event.currentTarget);
-            else act(action, item);
-        },
-    }, say(`action_${action}`)));
+    const buttons = item.actions.map((action) =>
+        element(
+            'button',
+            {
+                type: 'button',
+                class: `action ${action}`,
+                'data-action': action,
+                'aria-expanded': action === 'unfold' ? 'false' : undefined,
+                onclick: (event) => {
+                    if (action === 'copy') copy(event.currentTarget, item);
+                    else if (action === 'unfold') unfold(event.currentTarget);
+                    else act(action, item);
+                },
+            },
+            say(`action_${action}`),
+        ),
+    );
     return element('span', { class: 'actions' }, buttons);
 }
 
 async function copy(button, item) {
     const worked = await copyText(item.content);
     button.textContent = say(worked ? 'copied' : 'not_copied');
-    setTimeout(() => { button.textContent = say('action_copy'); }, 2000);
+    setTimeout(() => {
+        button.textContent = say('action_copy');
+    }, 2000);
 }
 
 /** A reply that was replaced shows its beginning only, until somebody asks for all of it. */

@@ -107,7 +107,9 @@ export class Outbox {
         const kept = unsent(this.#user);
         const known = new Map(this.entries.map((entry) => [entry.key, entry]));
         const sessions = new Set(this.entries.map((entry) => entry.session));
-        this.entries = kept.map((entry) => known.get(entry.key) ?? { ...entry, state: entry.state === 'refused' ? 'refused' : 'sending' });
+        this.entries = kept.map(
+            (entry) => known.get(entry.key) ?? { ...entry, state: entry.state === 'refused' ? 'refused' : 'sending' },
+        );
         for (const entry of this.entries) sessions.add(entry.session);
         for (const session of sessions) {
             this.#listeners.changed(session);

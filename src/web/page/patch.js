@@ -27,7 +27,7 @@ export function patch(parent, before, after, from = 0) {
     if (before === after) {
         return;
     }
-    let node = from === 0 ? parent.firstChild : parent.childNodes[from] ?? null;
+    let node = from === 0 ? parent.firstChild : (parent.childNodes[from] ?? null);
     after.forEach((wanted, index) => {
         const next = node?.nextSibling ?? null;
         if (node === null) {
@@ -82,8 +82,10 @@ function isAlike(before, wanted) {
         return false;
     }
     const keys = Object.keys(wanted.attributes);
-    return keys.length === Object.keys(before.attributes).length
-        && keys.every((key) => before.attributes[key] === wanted.attributes[key]);
+    return (
+        keys.length === Object.keys(before.attributes).length &&
+        keys.every((key) => before.attributes[key] === wanted.attributes[key])
+    );
 }
 
 function make(wanted) {

@@ -21,8 +21,16 @@ export function search(go) {
     const status = element('p', { class: 'hint', role: 'status' });
     const list = element('ul', { class: 'hits' });
     const field = element('input', {
-        id: 'search-text', type: 'text', role: 'searchbox', enterkeyhint: 'search', name: 'search', 'aria-label': say('search'), placeholder: say('search_placeholder'),
-        autocomplete: 'off', dir: 'auto', maxlength: 500,
+        id: 'search-text',
+        type: 'text',
+        role: 'searchbox',
+        enterkeyhint: 'search',
+        name: 'search',
+        'aria-label': say('search'),
+        placeholder: say('search_placeholder'),
+        autocomplete: 'off',
+        dir: 'auto',
+        maxlength: 500,
         oninput: () => {
             clearTimeout(timer);
             timer = setTimeout(find, PAUSE_MS);
@@ -42,39 +50,54 @@ export function search(go) {
         try {
             const { hits, total } = await call('POST', '/api/v1/search', { text, limit: LIMIT });
             if (mine !== asked) return;
-            list.replaceChildren(...hits.map((hit) => row(hit, text, (path) => {
-                dialog.close();
-                go(path);
-            })));
+            list.replaceChildren(
+                ...hits.map((hit) =>
+                    row(hit, text, (path) => {
+                        dialog.close();
+                        go(path);
+                    }),
+                ),
+            );
             status.textContent = say(hits.length < total ? 'found_newest' : 'found', { n: total, shown: hits.length });
         } catch (error) {
             if (mine === asked) status.textContent = wordsOf(error);
         }
     };
-    const form = element('form', {
-        role: 'search',
-        onsubmit: (event) => {
-            event.preventDefault();
-            find();
+    const form = element(
+        'form',
+        {
+            role: 'search',
+            onsubmit: (event) => {
+                event.preventDefault();
+                find();
+            },
         },
-    }, field);
+        field,
+    );
     const dialog = open(say('search'), [form, status, list], { id: 'search-dialog' });
     field.focus();
 }
 
 function row(hit, text, go) {
     const href = `/s/${hit.session_id}#${hit.seq}`;
-    const link = element('a', {
-        href,
-        onclick: (event) => {
-            event.preventDefault();
-            event.stopPropagation();
-            go(href);
+    const link = element(
+        'a',
+        {
+            href,
+            onclick: (event) => {
+                event.preventDefault();
+                event.stopPropagation();
+                go(href);
+            },
         },
-    },
-    element('span', { class: 'title', dir: 'auto' }, hit.title ?? say('untitled')),
-    element('span', { class: 'when' }, `${say(hit.role === 'user' ? 'you' : 'bondhu')} · ${shortTime(hit.created_at)}`),
-    element('span', { class: 'excerpt', dir: 'auto' }, marked(hit.excerpt ?? '', text)));
+        element('span', { class: 'title', dir: 'auto' }, hit.title ?? say('untitled')),
+        element(
+            'span',
+            { class: 'when' },
+            `${say(hit.role === 'user' ? 'you' : 'bondhu')} · ${shortTime(hit.created_at)}`,
+        ),
+        element('span', { class: 'excerpt', dir: 'auto' }, marked(hit.excerpt ?? '', text)),
+    );
     return element('li', {}, link);
 }
 

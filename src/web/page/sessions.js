@@ -28,7 +28,11 @@ export class Sessions {
     constructor(listeners) {
         this.#listeners = listeners;
         this.list = element('ul', { id: 'sessions' });
-        this.more = element('button', { type: 'button', class: 'more', hidden: true, onclick: () => this.#loadMore() }, say('more_sessions'));
+        this.more = element(
+            'button',
+            { type: 'button', class: 'more', hidden: true, onclick: () => this.#loadMore() },
+            say('more_sessions'),
+        );
         this.empty = element('p', { class: 'hint', hidden: true }, say('no_sessions'));
         this.node = element('div', { class: 'session-list' }, this.list, this.empty, this.more);
     }
@@ -143,8 +147,10 @@ export class Sessions {
         row.look = look;
         row.link.replaceChildren(
             element('span', { class: 'title', dir: 'auto' }, titleOf(session)),
-            element('time', { datetime: session.updated_at }, when));
-        if (isUnread) row.link.append(element('span', { class: 'unread' }, element('span', { class: 'unseen' }, say('unread'))));
+            element('time', { datetime: session.updated_at }, when),
+        );
+        if (isUnread)
+            row.link.append(element('span', { class: 'unread' }, element('span', { class: 'unseen' }, say('unread'))));
         if (isCurrent) row.link.setAttribute('aria-current', 'page');
         else row.link.removeAttribute('aria-current');
         row.menu.setAttribute('aria-label', say('session_menu', { title: titleOf(session) }));
@@ -153,7 +159,11 @@ export class Sessions {
 
     #made(id) {
         const link = element('a', { href: `/s/${id}` });
-        const menu = element('button', { type: 'button', class: 'menu', onclick: () => this.#listeners.edit(this.#known.get(id)) }, '⋯');
+        const menu = element(
+            'button',
+            { type: 'button', class: 'menu', onclick: () => this.#listeners.edit(this.#known.get(id)) },
+            '⋯',
+        );
         const row = { link, menu, node: element('li', {}, link, menu) };
         this.#rows.set(id, row);
         return row;

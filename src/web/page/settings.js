@@ -22,7 +22,9 @@ export function settings(user, about, acts) {
         done.hidden = false;
     };
     const known = logins(tell);
-    return element('div', { class: 'settings' },
+    return element(
+        'div',
+        { class: 'settings' },
         done,
         section('this_browser', [
             choice('language', 'language', { '': say('as_browser'), ...LANGUAGES }, acts.language),
@@ -33,43 +35,96 @@ export function settings(user, about, acts) {
             element('p', {}, say('signed_in_as', { name: user.username })),
             element('button', { type: 'button', id: 'sign-out', onclick: acts.signOut }, say('sign_out')),
         ]),
-        section('change_password', [passwordForm(user, about, () => {
-            tell(say('password_changed'));
-            known.refresh();
-        })]),
+        section('change_password', [
+            passwordForm(user, about, () => {
+                tell(say('password_changed'));
+                known.refresh();
+            }),
+        ]),
         section('logins', [element('p', { class: 'hint' }, say('logins_about')), known.list]),
         section('your_data', [
             element('p', {}, say('export_about')),
-            element('a', { class: 'button', id: 'export', href: '/api/v1/auth/export', download: `bondhu-${user.username}.jsonl` }, say('export')),
+            element(
+                'a',
+                {
+                    class: 'button',
+                    id: 'export',
+                    href: '/api/v1/auth/export',
+                    download: `bondhu-${user.username}.jsonl`,
+                },
+                say('export'),
+            ),
         ]),
         section('delete_account', [
             element('p', {}, say('delete_account_about')),
-            element('button', { type: 'button', id: 'delete-account', class: 'danger', onclick: () => deleteAccount(acts.gone) }, say('delete_account')),
-        ]));
+            element(
+                'button',
+                { type: 'button', id: 'delete-account', class: 'danger', onclick: () => deleteAccount(acts.gone) },
+                say('delete_account'),
+            ),
+        ]),
+    );
 }
 
 function section(title, content) {
-    return element('section', { 'aria-labelledby': `${title}-title` }, element('h2', { id: `${title}-title` }, say(title)), content);
+    return element(
+        'section',
+        { 'aria-labelledby': `${title}-title` },
+        element('h2', { id: `${title}-title` }, say(title)),
+        content,
+    );
 }
 
 function choice(id, label, options, chosen) {
     const now = preference(id) ?? '';
-    const select = element('select', { id, onchange: () => chosen(select.value || null) },
-        Object.entries(options).map(([value, name]) => element('option', { value, selected: value === now }, name)));
+    const select = element(
+        'select',
+        { id, onchange: () => chosen(select.value || null) },
+        Object.entries(options).map(([value, name]) => element('option', { value, selected: value === now }, name)),
+    );
     return element('div', { class: 'field' }, element('label', { for: id }, say(label)), select);
 }
 
 function passwordForm(user, about, changed) {
-    const made = form('password-form', [
-        // Password managers look for the name beside a new password.
-        element('input', { type: 'text', name: 'username', autocomplete: 'username', value: user.username, readonly: true, hidden: true, 'aria-hidden': 'true', tabindex: -1 }),
-        field(say('current_password'), { id: 'current', type: 'password', required: true, autocomplete: 'current-password' }),
-        field(say('new_password'), { id: 'new', type: 'password', required: true, minlength: about.password_min, autocomplete: 'new-password' }, say('password_about', { n: about.password_min })),
-    ], say('change_password'), async ({ current, new: wanted }) => {
-        await call('POST', '/api/v1/auth/password', { current, new: wanted });
-        made.reset();
-        changed();
-    });
+    const made = form(
+        'password-form',
+        [
+            // Password managers look for the name beside a new password.
+            element('input', {
+                type: 'text',
+                name: 'username',
+                autocomplete: 'username',
+                value: user.username,
+                readonly: true,
+                hidden: true,
+                'aria-hidden': 'true',
+                tabindex: -1,
+            }),
+            field(say('current_password'), {
+                id: 'current',
+                type: 'password',
+                required: true,
+                autocomplete: 'current-password',
+            }),
+            field(
+                say('new_password'),
+                {
+                    id: 'new',
+                    type: 'password',
+                    required: true,
+                    minlength: about.password_min,
+                    autocomplete: 'new-password',
+                },
+                say('password_about', { n: about.password_min }),
+            ),
+        ],
+        say('change_password'),
+        async ({ current, new: wanted }) => {
+            await call('POST', '/api/v1/auth/password', { current, new: wanted });
+            made.reset();
+            changed();
+        },
+    );
     return made;
 }
 
@@ -78,15 +133,36 @@ function logins(tell) {
     const told = (error) => tell(wordsOf(error));
     const read = async () => {
         const { tokens } = await call('GET', '/api/v1/auth/tokens');
-        list.replaceChildren(...tokens.map((token) => element('li', {},
-            element('span', { class: 'title', dir: 'auto' }, token.label ?? say('unnamed_login')),
-            element('span', { class: 'when' }, token.current ? say('this_login') : say('last_used', { when: fullTime(token.last_used_at) })),
-            token.current ? null : element('button', {
-                type: 'button',
-                'aria-label': say('end_login_of', { name: token.label ?? say('unnamed_login') }),
-                // The button goes with its login; the keyboard stays at the list.
-                onclick: () => end(token).then(read).then(() => list.focus()).catch(told),
-            }, say('end_login')))));
+        list.replaceChildren(
+            ...tokens.map((token) =>
+                element(
+                    'li',
+                    {},
+                    element('span', { class: 'title', dir: 'auto' }, token.label ?? say('unnamed_login')),
+                    element(
+                        'span',
+                        { class: 'when' },
+                        token.current ? say('this_login') : say('last_used', { when: fullTime(token.last_used_at) }),
+                    ),
+                    token.current
+                        ? null
+                        : element(
+                              'button',
+                              {
+                                  type: 'button',
+                                  'aria-label': say('end_login_of', { name: token.label ?? say('unnamed_login') }),
+                                  // The button goes with its login; the keyboard stays at the list.
+                                  onclick: () =>
+                                      end(token)
+                                          .then(read)
+                                          .then(() => list.focus())
+                                          .catch(told),
+                              },
+                              say('end_login'),
+                          ),
+                ),
+            ),
+        );
     };
     const end = (token) => call('DELETE', `/api/v1/auth/tokens/${token.id}`);
     const refresh = () => read().catch(told);
@@ -99,7 +175,15 @@ function deleteAccount(gone) {
         title: say('delete_account'),
         text: say('delete_account_sure'),
         action: say('delete_account'),
-        fields: [field(say('password'), { id: 'delete-password', name: 'password', type: 'password', required: true, autocomplete: 'current-password' })],
+        fields: [
+            field(say('password'), {
+                id: 'delete-password',
+                name: 'password',
+                type: 'password',
+                required: true,
+                autocomplete: 'current-password',
+            }),
+        ],
         act: async (asked) => {
             await call('DELETE', '/api/v1/auth/me', { password: asked.elements.password.value });
             gone();

@@ -31,31 +31,73 @@ export class Shell {
         this.note = element('p', { id: 'note', role: 'status' });
         this.title = element('h1', { id: 'title', dir: 'auto', tabindex: -1 });
         this.seen = element('span', { id: 'who-sees' });
-        this.edit = element('button', { type: 'button', id: 'edit-session', hidden: true, 'aria-label': say('session'), onclick: edit }, '⋯');
+        this.edit = element(
+            'button',
+            { type: 'button', id: 'edit-session', hidden: true, 'aria-label': say('session'), onclick: edit },
+            '⋯',
+        );
         this.place = element('div', { class: 'place' }, chat);
-        this.toggle = element('button', {
-            type: 'button', id: 'toggle-sessions', 'aria-label': say('sessions'), 'aria-expanded': 'false', 'aria-controls': 'sidebar',
-            onclick: () => this.showSidebar(!this.isSidebarShown),
-        }, '☰');
-        this.sidebar = element('nav', { id: 'sidebar', 'aria-label': say('sessions') },
-            element('div', { class: 'sidebar-head' },
-                element('a', { href: '/', id: 'new-session', class: 'button primary', onclick: fresh }, say('new_session')),
-                element('button', { type: 'button', id: 'open-search', onclick: search }, say('search'))),
+        this.toggle = element(
+            'button',
+            {
+                type: 'button',
+                id: 'toggle-sessions',
+                'aria-label': say('sessions'),
+                'aria-expanded': 'false',
+                'aria-controls': 'sidebar',
+                onclick: () => this.showSidebar(!this.isSidebarShown),
+            },
+            '☰',
+        );
+        this.sidebar = element(
+            'nav',
+            { id: 'sidebar', 'aria-label': say('sessions') },
+            element(
+                'div',
+                { class: 'sidebar-head' },
+                element(
+                    'a',
+                    { href: '/', id: 'new-session', class: 'button primary', onclick: fresh },
+                    say('new_session'),
+                ),
+                element('button', { type: 'button', id: 'open-search', onclick: search }, say('search')),
+            ),
             sessions,
-            element('a', { href: '/settings', id: 'open-settings', dir: 'auto' }, say('settings_of', { name: user.display_name || user.username })));
+            element(
+                'a',
+                { href: '/settings', id: 'open-settings', dir: 'auto' },
+                say('settings_of', { name: user.display_name || user.username }),
+            ),
+        );
         this.shade = element('div', { class: 'shade', onclick: () => this.showSidebar(false) });
-        this.main = element('main', { id: 'main', tabindex: -1, 'aria-labelledby': 'title' },
-            element('header', { class: 'head' },
+        this.main = element(
+            'main',
+            { id: 'main', tabindex: -1, 'aria-labelledby': 'title' },
+            element(
+                'header',
+                { class: 'head' },
                 this.toggle,
-                element('div', { class: 'head-words' }, this.title,
-                    element('p', { class: 'who' }, element('span', {}, say('a_program')), ' ', this.seen)),
+                element(
+                    'div',
+                    { class: 'head-words' },
+                    this.title,
+                    element('p', { class: 'who' }, element('span', {}, say('a_program')), ' ', this.seen),
+                ),
                 this.edit,
-                element('button', { type: 'button', id: 'get-help', onclick: () => help(about) }, say('get_help'))),
+                element('button', { type: 'button', id: 'get-help', onclick: () => help(about) }, say('get_help')),
+            ),
             this.connection,
             this.note,
-            this.place);
-        this.node = element('div', { class: 'shell' },
-            element('a', { class: 'skip', href: '#main', onclick: skip }, say('skip')), this.sidebar, this.shade, this.main);
+            this.place,
+        );
+        this.node = element(
+            'div',
+            { class: 'shell' },
+            element('a', { class: 'skip', href: '#main', onclick: skip }, say('skip')),
+            this.sidebar,
+            this.shade,
+            this.main,
+        );
     }
 
     /** Shows the conversation, under `title`. It stays in the page while the settings are shown, and so does its place. */
@@ -99,7 +141,10 @@ export class Shell {
     /** How the connection is; a lost one is repaired in silence at first. */
     setConnection(state) {
         clearTimeout(this.#timer);
-        if (state === 'down') this.#timer = setTimeout(() => { this.connection.textContent = say('reconnecting'); }, SILENT_MS);
+        if (state === 'down')
+            this.#timer = setTimeout(() => {
+                this.connection.textContent = say('reconnecting');
+            }, SILENT_MS);
         else this.connection.textContent = '';
     }
 }

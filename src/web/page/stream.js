@@ -179,7 +179,9 @@ export class Stream {
 
     async #read(abort) {
         const timer = setTimeout(() => abort.abort(), CONNECT_MS);
-        const response = await ask('GET', '/api/v1/events', { signal: abort.signal }).finally(() => clearTimeout(timer));
+        const response = await ask('GET', '/api/v1/events', { signal: abort.signal }).finally(() =>
+            clearTimeout(timer),
+        );
         const reader = response.body.getReader();
         const frames = new Frames();
         this.#heardAt = performance.now();

@@ -11,10 +11,19 @@ const BEGINNINGS = ['begin_day', 'begin_worry', 'begin_sleep'];
  * @param {(text: string) => void} begin
  */
 export function welcome(user, begin) {
-    const buttons = BEGINNINGS.map((key) => element('button', { type: 'button', onclick: () => begin(say(key)) }, say(key)));
-    return element('section', { class: 'welcome', 'aria-labelledby': 'welcome-title' },
+    const buttons = BEGINNINGS.map((key) =>
+        element('button', { type: 'button', onclick: () => begin(say(key)) }, say(key)),
+    );
+    return element(
+        'section',
+        { class: 'welcome', 'aria-labelledby': 'welcome-title' },
         element('h2', { id: 'welcome-title' }, say('welcome_title', { name: user.display_name || user.username })),
         element('p', {}, say('welcome_text')),
-        element('ul', { class: 'facts' }, ['fact_program', 'fact_kept', 'fact_yours'].map((key) => element('li', {}, say(key)))),
-        element('div', { class: 'beginnings' }, buttons));
+        element(
+            'ul',
+            { class: 'facts' },
+            ['fact_program', 'fact_kept', 'fact_yours'].map((key) => element('li', {}, say(key))),
+        ),
+        element('div', { class: 'beginnings' }, buttons),
+    );
 }
