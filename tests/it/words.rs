@@ -10,8 +10,21 @@ const LANGUAGES: [(&str, RangeInclusive<char>); 2] = [("bn", '\u{980}'..='\u{9FF
 /// The categories that `Intl.PluralRules` knows.
 const PLURALS: [&str; 6] = ["zero", "one", "two", "few", "many", "other"];
 /// The keys that the page puts together: how they begin, and how they may end.
-const BUILT: [(&str, &[&str]); 4] = [
+const BUILT: [(&str, &[&str]); 5] = [
     ("action_", &["again", "copy", "drop", "edit", "resend", "retry", "unfold"]),
+    (
+        "problem_",
+        &[
+            "invalid",
+            "name-taken",
+            "not-owner",
+            "rate-limited",
+            "registration-closed",
+            "too-many-failures",
+            "unavailable",
+            "wrong-credentials",
+        ],
+    ),
     ("spoken_", &["answering", "failed", "interrupted", "refused", "stopped", "stored", "unconfirmed"]),
     ("state_assistant_", &["answering", "stopped", "superseded"]),
     (
@@ -151,8 +164,17 @@ fn this_test_sees_every_key_that_the_page_puts_together_or_passes_on() {
         let is_known = BUILT.iter().any(|(known, _)| known.starts_with(&format!("{start}_")));
         assert!(is_known || !is_name, "`{start}_…`: which keys are these?");
     }
-    for end in BUILT.iter().flat_map(|(_, ends)| *ends) {
-        assert!(scripts.contains(&format!("'{end}'")), "nothing on the page is '{end}'");
+    // Kinds of problems are the server's words.
+    let server = fs::read_to_string("src/http/problem.rs").unwrap();
+    for (start, ends) in BUILT {
+        for end in ends {
+            let is_there = if start == "problem_" {
+                server.contains(&format!("\"{end}\""))
+            } else {
+                scripts.contains(&format!("'{end}'"))
+            };
+            assert!(is_there, "nothing is '{end}'");
+        }
     }
 }
 

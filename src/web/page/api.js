@@ -1,12 +1,15 @@
 // Calls of the HTTP API, and what is said where they fail.
 
 import { Problem, Unreachable } from './failure.js';
-import { say } from './language.js';
+import { current, say } from './language.js';
 
 export { Problem, Unreachable };
 
 /** A call takes at most this long where its caller says nothing else, milliseconds. */
 const PATIENCE_MS = 30000;
+
+/** What is said to be waited where the server does not say how long, seconds. */
+const A_WHILE_S = 10;
 
 /** Problems that leave open what was done. */
 const UNKNOWN = ['outcome-unknown', 'timed-out', 'internal'];
@@ -25,11 +28,18 @@ export function askFor(id) {
     user = id;
 }
 
-/** What is to be said of a call that failed. */
+/**
+ * What is to be said of a call that failed. The server says it in English, and more exactly; in other languages its kind is
+ * said, where there are words for it.
+ */
 export function wordsOf(error) {
-    if (error instanceof Problem) return error.detail || say('refused_on_the_way', { status: error.status });
     if (error instanceof Unreachable) return say('unreachable');
-    throw error;
+    if (!(error instanceof Problem)) throw error;
+    const { kind, detail, status, retryAfter } = error;
+    const words = say(`problem_${kind}`, { n: retryAfter ?? A_WHILE_S });
+    const isKnown = words !== `problem_${kind}`;
+    if (isKnown && (current() !== 'en' || detail === '')) return words;
+    return detail || say('refused_on_the_way', { status });
 }
 
 /**

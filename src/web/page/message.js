@@ -82,7 +82,10 @@ function state({ role, state: standing, detail }) {
     if (text === key) return [];
     const isWell = role === 'user' && ['stored', 'answered', 'answering'].includes(standing);
     const parts = [element('span', { class: isWell ? 'state well' : 'state' }, text)];
-    if (detail) parts.push(element('span', { class: 'detail', dir: 'auto' }, detail));
+    if (detail)
+        parts.push(
+            element('span', { class: 'detail', dir: 'auto', lang: standing === 'failed' ? 'en' : null }, detail),
+        );
     return parts;
 }
 
