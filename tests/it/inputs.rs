@@ -196,7 +196,7 @@ fn a_path_is_matched_as_it_came_and_never_as_a_file() {
     let many = "/a".repeat(1000);
     for path in [
         "//",
-        "/",
+        "/s/",
         "/%2e%2e/",
         "/..%2f..%2fetc/passwd",
         "/../../etc/passwd",

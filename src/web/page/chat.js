@@ -31,6 +31,7 @@ export class Chat {
     #isStepping = false;
     #restsUntil = 0;
     #timer = 0;
+    #showTimer = 0;
     #running = new RunningReplies();
     /** Sessions of which the server has acknowledged nothing yet: they are made with their first message. */
     #fresh = new Set();
@@ -114,6 +115,7 @@ export class Chat {
     /** Ends what it does; nothing is shown any more. */
     end() {
         clearTimeout(this.#timer);
+        clearTimeout(this.#showTimer);
         this.conversation = null;
     }
 
@@ -197,6 +199,7 @@ export class Chat {
     /** A session that was never made can't be found again: what was refused in it goes back to the box of a new one. */
     #leave() {
         clearTimeout(this.#timer);
+        clearTimeout(this.#showTimer);
         const id = this.conversation?.id;
         if (!this.#fresh.has(id)) return;
         const entries = this.#outbox.of(id);
@@ -210,8 +213,13 @@ export class Chat {
 
     async #show(seq) {
         const { conversation } = this;
-        await this.#read((shown) => shown.loadAround(seq));
-        if (conversation !== this.conversation || !conversation?.isLoaded) return;
+        clearTimeout(this.#showTimer);
+        const failed = await this.#read((shown) => shown.loadAround(seq));
+        if (conversation !== this.conversation || conversation === null) return;
+        if (failed) {
+            this.#showTimer = setTimeout(() => this.#show(seq), Math.max((failed.retryAfter ?? 0) * 1000, REST_MS));
+            return;
+        }
         if (!this.log.toMessage(seq)) this.#tell(say('message_gone'));
     }
 

@@ -61,8 +61,9 @@ export class Conversation {
     }
 
     /** Reads the newest messages: at the beginning, after every reconnection, and for the way back to the end. */
-    async loadNewest() {
+    async loadNewest({ ifAtEnd = false } = {}) {
         await this.#load(`limit=${PAGE}`, (page) => {
+            if (ifAtEnd && !this.atEnd) return; // Somebody went elsewhere in the log meanwhile.
             const seqs = page.messages.map((message) => message.seq);
             const touches = seqs.length > 0 && this.messages.size > 0 && this.atEnd && seqs[0] <= this.last + 1;
             if (!touches) this.messages = new Map();
@@ -79,7 +80,8 @@ export class Conversation {
 
     /** Reads the window anew where it stands, after a time without events. */
     async reload() {
-        if (this.atEnd) return this.loadNewest();
+        if (this.atEnd) return this.loadNewest({ ifAtEnd: true });
+        if (this.messages.size === 0) return null; // The part that was asked for is on its way.
         return this.#load(`after=${this.first - 1}&limit=${RELOAD}`, (page) => {
             this.messages = new Map();
             this.#merge(page.messages);
@@ -124,6 +126,7 @@ export class Conversation {
     /** Reads the part of the log that `seq` stands in the middle of. */
     async loadAround(seq) {
         if (this.messages.has(seq)) return;
+        if (!this.isLoaded) this.atEnd = false; // What is read meanwhile for the end must not take its place.
         await this.#load(`before=${seq + PAGE / 2}&limit=${PAGE}`, (page) => {
             this.messages = new Map();
             this.#merge(page.messages);
