@@ -11,6 +11,7 @@ mod languages;
 mod long;
 mod looks;
 mod markdown;
+mod mishaps;
 mod person;
 mod pictures;
 mod replies;

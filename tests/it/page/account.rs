@@ -24,7 +24,7 @@ pub(super) fn program_of(server: &Server, name: &str) -> Client {
     Client::with_token(server.address, &text(&login(server, name, PASSWORD).1["token"]))
 }
 
-fn settings(tab: &Tab) {
+pub(super) fn settings(tab: &Tab) {
     tab.click("#open-settings");
     tab.wait_url("/settings");
     tab.wait_focus("Settings");

@@ -1,0 +1,141 @@
+//! What goes wrong around a page: somebody else signs in, the way is lost, the ground changes elsewhere, nothing can be kept.
+
+use serde_json::json;
+
+use super::{
+    account::{program_of, settings},
+    labels::origin,
+    replies,
+};
+use crate::support::{
+    Client, Server,
+    browser::{Browser, Tab},
+    cut::Relay,
+    list,
+    stub::Stub,
+};
+
+/// Notes, over a reload too, whether these words were ever in the page under this name.
+const WATCH_NAME: &str = "const [name, words] = arguments;
+    sessionStorage.setItem('mixed', 'no');
+    new MutationObserver(() => {
+        const isTheirs = document.getElementById('open-settings')?.textContent.includes(name);
+        if (isTheirs && document.body.textContent.includes(words)) sessionStorage.setItem('mixed', 'yes');
+    }).observe(document, { subtree: true, childList: true, characterData: true });";
+
+/// The titles of all sessions of somebody.
+fn titles(client: &mut Client) -> Vec<String> {
+    let sessions = client.get("/api/v1/sessions").expect(200).json();
+    list(&sessions["sessions"]).iter().map(|session| session["title"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+fn wait_name(tab: &Tab, name: &str) {
+    tab.wait_text("#open-settings", &format!("Settings of {name}"));
+}
+
+#[test]
+fn a_message_that_waits_is_never_sent_in_the_name_of_who_signs_in_next() {
+    let server = Server::start(&[]);
+    let relay = Relay::to(server.address);
+    let browser = Browser::start();
+    let first = browser.tab();
+    first.register(&relay.origin(), "amina");
+    relay.cut();
+    first.say("what amina alone may read");
+    first.wait_state("what amina alone may read", "unconfirmed");
+
+    // Cookies do not know ports: it is the same login.
+    let second = browser.open(&origin(&server));
+    wait_name(&second, "amina");
+    settings(&second);
+    second.press_button("Sign out");
+    second.wait_entrance();
+    second.register(&origin(&server), "bela");
+    second.say("what bela alone may read");
+    second.wait_answered(1);
+
+    first.evaluate(WATCH_NAME, &[json!("amina"), json!("bela")]);
+    relay.mend();
+    wait_name(&first, "bela");
+    first.wait_text("#sessions", "what bela alone may read");
+    assert_eq!(first.evaluate("return sessionStorage.getItem('mixed')", &[]), "no");
+    assert!(!first.text("body").contains("amina"), "nothing of amina's is shown");
+    let mut bela = program_of(&server, "bela");
+    assert_eq!(titles(&mut bela), ["what bela alone may read"]);
+    let found = bela.get("/api/v1/chat/search?q=amina").expect(200).json();
+    assert_eq!(found["total"], 0, "{found}");
+
+    // It was kept for her, and is sent once she is back.
+    settings(&first);
+    first.press_button("Sign out");
+    first.wait_entrance();
+    first.sign_in("amina");
+    first.wait_text("#sessions", "what amina alone may read");
+    let mut amina = program_of(&server, "amina");
+    assert_eq!(titles(&mut amina), ["what amina alone may read"]);
+}
+
+#[test]
+fn a_reply_goes_on_from_its_first_word_for_who_was_in_another_conversation() {
+    let stub = Stub::start();
+    let server = replies::start(&stub, &[]);
+    let (browser, other) = (Browser::start(), Browser::start());
+    let tab = browser.tab();
+    tab.register(&origin(&server), "amina");
+    tab.say("[[gate left]] one two three four five six");
+    stub.step("left");
+    tab.wait_growing("one");
+    let left = tab.url();
+    let witness = other.open(&left);
+    witness.sign_in("amina");
+    tab.press_button("New conversation");
+    tab.wait_url("/");
+    stub.step("left");
+    stub.step("left");
+    witness.wait_growing("three");
+    // The stream is one: what was told before this has been told here too.
+    tab.say("meanwhile");
+    tab.wait_answered(1);
+    tab.back();
+    tab.wait_url(&left);
+    tab.wait_growing("three");
+    let growing = |tab: &Tab| tab.shown().pop().unwrap();
+    assert!(growing(&tab).text.starts_with("one two three"), "{:?}", growing(&tab));
+    stub.step("left");
+    tab.wait_growing("one two three four");
+    stub.release("left");
+    tab.wait_answered(1);
+    assert_eq!(growing(&tab).text, "one two three four five six");
+}
+
+#[test]
+fn who_signs_out_leaves_no_word_in_the_document_and_is_asked_where_one_is_unsent() {
+    let stub = Stub::start();
+    let server = replies::start(&stub, &[]);
+    let relay = Relay::to(server.address);
+    let browser = Browser::start();
+    let tab = browser.tab();
+    tab.register(&relay.origin(), "amina");
+    tab.say("my secret garden");
+    tab.wait_answered(1);
+    let spoken = "return announcer.textContent.includes('secret')";
+    tab.wait("the reply to be spoken", spoken, &[]);
+    relay.hold();
+    tab.say("a secret on its way");
+    tab.wait_state("a secret on its way", "sending");
+    tab.write("#text", "half a secret");
+    settings(&tab);
+    tab.press_button("Sign out");
+    tab.wait_text("dialog", "1 message is not sent yet, and would be lost.");
+    tab.press_button("Cancel");
+    tab.wait_gone("dialog");
+    assert!(tab.kept().contains("a secret on its way"), "nothing has happened so far");
+    tab.press_button("Sign out");
+    tab.wait_text("dialog", "would be lost");
+    tab.press_button("Sign out");
+    relay.mend();
+    tab.wait_entrance();
+    let document = tab.evaluate("return document.documentElement.innerHTML", &[]);
+    assert!(!document.as_str().unwrap().contains("secret"), "{document}");
+    assert_eq!(tab.kept(), "{}");
+}
