@@ -139,3 +139,24 @@ fn who_signs_out_leaves_no_word_in_the_document_and_is_asked_where_one_is_unsent
     assert!(!document.as_str().unwrap().contains("secret"), "{document}");
     assert_eq!(tab.kept(), "{}");
 }
+
+#[test]
+fn a_turn_further_up_that_was_answered_anew_meanwhile_shows_both_replies() {
+    let server = Server::start(&[]);
+    let relay = Relay::to(server.address);
+    let browser = Browser::start();
+    let tab = browser.tab();
+    tab.register(&relay.origin(), "amina");
+    for (count, words) in ["first", "second"].into_iter().enumerate() {
+        tab.say(words);
+        tab.wait_answered(count + 1);
+    }
+    let session = tab.url().rsplit('/').next().unwrap().to_owned();
+    relay.cut();
+    let mut amina = program_of(&server, "amina");
+    amina.post(&format!("/api/v1/sessions/{session}/messages/1/retry"), &json!({}));
+    relay.mend();
+    tab.wait_count("[data-role=assistant]", 3);
+    let states = ["user:answered", "assistant:superseded", "user:answered", "assistant:complete", "assistant:complete"];
+    assert_eq!(tab.states(), states);
+}
