@@ -203,8 +203,9 @@ export class Chat {
         const id = this.conversation?.id;
         if (!this.#fresh.has(id)) return;
         const entries = this.#outbox.of(id);
-        if (entries.length === 0 || entries.some(({ state }) => state !== 'refused')) return;
-        const begun = [...entries.map(({ content }) => content), this.composer.text].filter(Boolean).join('\n');
+        if (entries.some(({ state }) => state !== 'refused')) return;
+        const said = entries.map(({ content }) => content);
+        const begun = [draft(this.#user.id, NEW), ...said, this.composer.text].filter(Boolean).join('\n');
         for (const entry of entries) this.#outbox.remove(entry);
         setDraft(this.#user.id, id, '');
         setDraft(this.#user.id, NEW, begun);
