@@ -160,3 +160,38 @@ fn a_turn_further_up_that_was_answered_anew_meanwhile_shows_both_replies() {
     let states = ["user:answered", "assistant:superseded", "user:answered", "assistant:complete", "assistant:complete"];
     assert_eq!(tab.states(), states);
 }
+
+#[test]
+fn a_first_message_that_was_refused_is_kept_for_the_next_conversation_and_makes_it() {
+    let mut server = Server::start(&["limits.free.messages_per_minute=1"]);
+    let relay = Relay::to(server.address);
+    let browser = Browser::start();
+    let tab = browser.tab();
+    tab.register(&relay.origin(), "amina");
+    let mut amina = program_of(&server, "amina");
+    let used = amina.session();
+    amina.say(&used, "used up");
+    tab.say("my first words");
+    tab.wait_state("my first words", "refused");
+    tab.press_button("Edit");
+    assert_eq!(tab.value("#text"), "my first words");
+    tab.goto(&format!("{}/s/{used}", relay.origin()));
+    tab.wait_answered(1);
+    tab.press_button("New conversation");
+    tab.wait_url("/");
+    tab.write("#text", "again my first words");
+    tab.press("Enter");
+    tab.wait_state("again my first words", "refused");
+    tab.press_button("Edit");
+    tab.click(&format!("#sessions a[href='/s/{used}']"));
+    tab.wait_answered(1);
+    tab.press_button("New conversation");
+    tab.wait_url("/");
+    assert!(tab.value("#text").contains("again my first words"), "{}", tab.value("#text"));
+    server.stop();
+    let server = server.restart(&[]);
+    relay.point_at(server.address);
+    tab.press("Enter");
+    tab.wait_answered(1);
+    tab.wait_text("#title", "again my first words");
+}
