@@ -196,7 +196,7 @@ export class Chat {
         this.log.toEnd();
     }
 
-    /** A session that was never made can't be found again: what was refused in it goes back to the box of a new one. */
+    /** A session may never have been made, and is then in no list: what was refused in it goes to the box of a new one. */
     #leave() {
         clearTimeout(this.#timer);
         clearTimeout(this.#showTimer);
