@@ -195,3 +195,66 @@ fn a_first_message_that_was_refused_is_kept_for_the_next_conversation_and_makes_
     tab.wait_answered(1);
     tab.wait_text("#title", "again my first words");
 }
+
+#[test]
+fn what_was_cleared_while_a_page_was_away_is_gone_when_it_is_back() {
+    let server = Server::start(&[]);
+    let relay = Relay::to(server.address);
+    let browser = Browser::start();
+    let tab = browser.tab();
+    tab.register(&relay.origin(), "amina");
+    tab.say("to be forgotten");
+    tab.wait_answered(1);
+    relay.cut();
+    let mut amina = program_of(&server, "amina");
+    let session = tab.url().rsplit('/').next().unwrap().to_owned();
+    amina.delete("/api/v1/chat/history").expect(204);
+    amina.say(&session, "said afterwards");
+    relay.mend();
+    tab.wait_state("said afterwards", "answered");
+    let said: Vec<_> = tab.shown().into_iter().map(|shown| (shown.seq, shown.role)).collect();
+    assert_eq!(said, [(Some(3), "user".to_owned()), (Some(4), "assistant".to_owned())]);
+}
+
+#[test]
+fn what_was_begun_in_a_conversation_that_is_deleted_elsewhere_is_in_the_next_box() {
+    let server = Server::start(&[]);
+    let browser = Browser::start();
+    let tab = browser.tab();
+    tab.register(&origin(&server), "amina");
+    tab.say("hello");
+    tab.wait_answered(1);
+    tab.write("#text", "half a thought");
+    let session = tab.url().rsplit('/').next().unwrap().to_owned();
+    program_of(&server, "amina").delete(&format!("/api/v1/sessions/{session}")).expect(204);
+    tab.wait_url("/");
+    assert_eq!(tab.value("#text"), "half a thought");
+    assert!(!tab.kept().contains(&session), "nothing of it stays: {}", tab.kept());
+    tab.press("Enter");
+    tab.wait_answered(1);
+    assert_eq!(tab.text("#title"), "half a thought");
+}
+
+#[test]
+fn who_looks_at_the_settings_comes_back_to_where_they_read() {
+    let server = Server::start(&[]);
+    let browser = Browser::start();
+    let tab = browser.tab();
+    tab.register(&origin(&server), "amina");
+    let mut amina = program_of(&server, "amina");
+    let session = amina.session();
+    for turn in 0..30 {
+        amina.say(&session, &format!("turn {turn}"));
+    }
+    tab.goto(&format!("{}/s/{session}", origin(&server)));
+    tab.wait_answered(30);
+    tab.wheel("#log", -900);
+    tab.wait_for("#latest");
+    let stands = "return Math.round(document.getElementById('log').scrollTop)";
+    let before = tab.evaluate(stands, &[]);
+    settings(&tab);
+    tab.back();
+    tab.wait_for("#log");
+    tab.frame();
+    assert_eq!(tab.evaluate(stands, &[]), before);
+}
