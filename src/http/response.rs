@@ -98,13 +98,9 @@ pub(super) fn no_content() -> ApiResponse {
 /// JSON that the store has ready; 304 where the client has it already. `headers` are the request's: the answer takes the
 /// map over, which has room for what an answer says.
 pub(super) fn rendered(mut headers: HeaderMap, rendered: Rendered) -> ApiResponse {
-    let fresh = names_tag(&headers, rendered.etag.as_bytes());
+    let mut response = unless_known(&headers, rendered.etag.as_bytes(), rendered.body);
     headers.clear();
-    let mut response = Response::new(if fresh { Body::default() } else { Body::from(rendered.body) });
-    if fresh {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    }
-    if !fresh {
+    if response.status() == StatusCode::OK {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     headers.insert(ETAG, rendered.etag);
