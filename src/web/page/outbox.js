@@ -152,7 +152,8 @@ export class Outbox {
                 if (!this.#ended.signal.aborted) this.#listeners.stored(entry.session, message);
                 return;
             } catch (error) {
-                if (this.#ended.signal.aborted) return;
+                // What was taken out meanwhile, here or in another tab, must not be kept again.
+                if (this.#ended.signal.aborted || !this.entries.includes(entry)) return;
                 const isRefused = error instanceof Problem;
                 if (!isRefused && !(error instanceof Unreachable)) throw error;
                 if (isRefused && error.isOfLogin) return this.end(); // It is kept, and sent once its user is back.

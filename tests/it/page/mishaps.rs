@@ -258,3 +258,28 @@ fn who_looks_at_the_settings_comes_back_to_where_they_read() {
     tab.frame();
     assert_eq!(tab.evaluate(stands, &[]), before);
 }
+
+/// Holds the answer to what is sent, until `lose()` says that there is none.
+const HOLD_SENDS: &str = "const ask = window.fetch;
+    window.fetch = (path, options) => String(path).endsWith('/messages')
+        ? new Promise((_, fail) => { window.lose = () => fail(new TypeError('lost')); })
+        : ask(path, options);";
+
+#[test]
+fn what_was_being_sent_to_a_conversation_that_is_deleted_does_not_come_back_to_the_browser() {
+    let server = Server::start(&[]);
+    let browser = Browser::start();
+    let tab = browser.tab();
+    tab.register(&origin(&server), "amina");
+    tab.say("hello");
+    tab.wait_answered(1);
+    let session = tab.url().rsplit('/').next().unwrap().to_owned();
+    tab.evaluate(HOLD_SENDS, &[]);
+    tab.say("on its way");
+    tab.wait_state("on its way", "sending");
+    program_of(&server, "amina").delete(&format!("/api/v1/sessions/{session}")).expect(204);
+    tab.wait_url("/");
+    // The failure is taken in by what waits for it before the next task runs.
+    tab.evaluate("lose(); return new Promise(done => setTimeout(done));", &[]);
+    assert_eq!(tab.kept(), "{}");
+}
