@@ -51,6 +51,17 @@ pub fn rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<
     serializer.collect_str(time)
 }
 
+/// [`rfc3339`] of a time that may be missing.
+///
+/// # Errors
+/// The serializer's.
+pub fn rfc3339_or_null<S: serde::Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => rfc3339(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// Where the program gets the time.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {

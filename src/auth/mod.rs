@@ -70,6 +70,30 @@ impl Identity {
     }
 }
 
+/// Proof that who asks is an administrator: only [`Identity::administrator`] makes one.
+pub struct Administrator(Identity);
+
+impl Identity {
+    /// The proof of this right, where the account has it now.
+    ///
+    /// # Errors
+    /// `NotAdministrator`.
+    pub fn administrator(self) -> Result<Administrator, AuthError> {
+        match self.user.role {
+            Role::Admin => Ok(Administrator(self)),
+            Role::User => Err(AuthError::NotAdministrator),
+        }
+    }
+}
+
+impl Administrator {
+    /// The administrator's own account.
+    #[must_use]
+    pub fn id(&self) -> UserId {
+        self.0.id()
+    }
+}
+
 /// What a person gives to register.
 pub struct NewAccount {
     /// The wanted name.
@@ -131,6 +155,9 @@ pub enum AuthError {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// The account is not an administrator's.
+    #[error("not an administrator")]
+    NotAdministrator,
     /// There is no such account or login.
     #[error("there is no such account or login")]
     NotFound,

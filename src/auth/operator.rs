@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     id::UserId,
-    store::{Role, Tier, User, UserChange},
+    store::{AccountEdit, Role, Tier, User, UserChange},
     text::Username,
 };
 
@@ -31,6 +31,15 @@ impl Auth {
     /// `NotFound`, `WeakPassword`, `Busy`, or the store's.
     pub async fn set_password(&self, username: &str, new: Password) -> Result<(), AuthError> {
         let user = self.named(username).await?;
+        self.reset_password(user.id, new).await
+    }
+
+    /// [`Auth::set_password`], of the account with this id.
+    ///
+    /// # Errors
+    /// As it says.
+    pub async fn reset_password(&self, id: UserId, new: Password) -> Result<(), AuthError> {
+        let user = self.account(id).await?;
         self.check_policy(&new, &user)?;
         let password = self.hasher.hash(new).await?;
         self.store.change_user(user.id, UserChange::Password { password, keep: None }).await?;
@@ -43,7 +52,7 @@ impl Auth {
     /// # Errors
     /// `NotFound`, or the store's.
     pub async fn set_role(&self, username: &str, role: Role) -> Result<Arc<User>, AuthError> {
-        self.change(username, UserChange::Role(role)).await
+        self.edit(username, AccountEdit { role: Some(role), ..AccountEdit::default() }).await
     }
 
     /// Sets a tier as an operator, and gives the account as it is then.
@@ -51,7 +60,7 @@ impl Auth {
     /// # Errors
     /// `NotFound`, or the store's.
     pub async fn set_tier(&self, username: &str, tier: Tier) -> Result<Arc<User>, AuthError> {
-        self.change(username, UserChange::Tier(tier)).await
+        self.edit(username, AccountEdit { tier: Some(tier), ..AccountEdit::default() }).await
     }
 
     /// Shuts an account (every login of it ends) or opens it again, as an operator, and gives it as it is then.
@@ -59,7 +68,32 @@ impl Auth {
     /// # Errors
     /// `NotFound`, or the store's.
     pub async fn set_disabled(&self, username: &str, disabled: bool) -> Result<Arc<User>, AuthError> {
-        self.change(username, UserChange::Disabled(disabled)).await
+        self.edit(username, AccountEdit { disabled: Some(disabled), ..AccountEdit::default() }).await
+    }
+
+    /// Changes an account as an operator, all at once, and gives it as it is then.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn edit_account(&self, id: UserId, edit: AccountEdit) -> Result<Arc<User>, AuthError> {
+        Ok(self.store.change_user(id, UserChange::Edit(edit)).await?)
+    }
+
+    /// Ends every login of an account as an operator.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn end_logins(&self, id: UserId) -> Result<(), AuthError> {
+        self.store.change_user(id, UserChange::EndLogins).await?;
+        Ok(())
+    }
+
+    /// The account with this id, as an operator sees it.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn account(&self, id: UserId) -> Result<Arc<User>, AuthError> {
+        self.store.user(id).await?.ok_or(AuthError::NotFound)
     }
 
     /// Makes an invitation code for one registration within seven days, as an operator. It is shown this once.
@@ -80,9 +114,9 @@ impl Auth {
         Ok(self.store.users(after, limit).await?)
     }
 
-    async fn change(&self, username: &str, change: UserChange) -> Result<Arc<User>, AuthError> {
+    async fn edit(&self, username: &str, edit: AccountEdit) -> Result<Arc<User>, AuthError> {
         let user = self.named(username).await?;
-        Ok(self.store.change_user(user.id, change).await?)
+        self.edit_account(user.id, edit).await
     }
 
     async fn named(&self, username: &str) -> Result<Arc<User>, AuthError> {

@@ -39,6 +39,7 @@ static NO_IDENTITY: Kind = kind(StatusCode::UNAUTHORIZED, "no-identity", "Not lo
 static DEAD_TOKEN: Kind = kind(StatusCode::UNAUTHORIZED, "invalid-token", "The login is not valid");
 static WRONG_CREDENTIALS: Kind = kind(StatusCode::UNAUTHORIZED, "wrong-credentials", "Wrong name or password");
 static NOT_OWNER: Kind = kind(StatusCode::FORBIDDEN, "not-owner", "Not yours");
+static NOT_ADMIN: Kind = kind(StatusCode::FORBIDDEN, "not-admin", "For administrators");
 static CROSS_SITE: Kind = kind(StatusCode::FORBIDDEN, "cross-site", "From another site");
 static REGISTRATION: Kind = kind(StatusCode::FORBIDDEN, "registration-closed", "Registration is not open");
 static NO_PATH: Kind = kind(StatusCode::NOT_FOUND, "no-such-path", "No such path");
@@ -48,6 +49,7 @@ static SLOW_BODY: Kind = kind(StatusCode::REQUEST_TIMEOUT, "slow-body", "The bod
 static NAME_TAKEN: Kind = kind(StatusCode::CONFLICT, "name-taken", "The name is taken");
 static BEING_ANSWERED: Kind = kind(StatusCode::CONFLICT, "being-answered", "Being answered");
 static OTHER_LOGIN: Kind = kind(StatusCode::CONFLICT, "other-login", "Another account is signed in");
+static OWN_ACCOUNT: Kind = kind(StatusCode::CONFLICT, "own-account", "Your own account");
 static DELETED: Kind = kind(StatusCode::CONFLICT, "deleted-meanwhile", "Deleted meanwhile");
 static TOO_LARGE: Kind = kind(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large");
 static NOT_JSON: Kind = kind(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON");
@@ -108,6 +110,14 @@ impl Problem {
         Self::new(&NOT_OWNER, "This belongs to someone else or is not there; please open one of your own sessions.")
     }
 
+    /// 403 for what only administrators may do.
+    pub(super) fn not_admin() -> Self {
+        Self::new(
+            &NOT_ADMIN,
+            "Only administrators may do this; please ask one, or the operator for \"bondhu user role NAME admin\".",
+        )
+    }
+
     /// 403 for a page of another site that tries to act for the user.
     pub(super) fn cross_site() -> Self {
         Self::new(
@@ -125,6 +135,11 @@ impl Problem {
     /// 404 for one of the caller's things that is not there.
     pub(super) fn not_found() -> Self {
         Self::new(&NOT_FOUND, "There is no such thing in your account; please list what is there and choose again.")
+    }
+
+    /// 404 for an account that an administrator names.
+    pub(super) fn no_such_account() -> Self {
+        Self::new(&NOT_FOUND, "There is no account with this id; please list the accounts and choose again.")
     }
 
     /// 404 for a message that the session does not have.
@@ -148,6 +163,14 @@ impl Problem {
     /// 409 where the client believes to show another user's login than it does.
     pub(super) fn other_login() -> Self {
         Self::new(&OTHER_LOGIN, "Another account is signed in here by now; please reload the page.")
+    }
+
+    /// 409 where administrators would take their own rights away.
+    pub(super) fn own_account() -> Self {
+        Self::new(
+            &OWN_ACCOUNT,
+            "You can't shut your own account or make it a plain user's; please have another administrator do it.",
+        )
     }
 
     /// 413, and the connection closes; `max` in bytes.
@@ -228,6 +251,7 @@ impl Problem {
     pub(super) fn security_event(&self) -> Option<&'static str> {
         match self.kind {
             kind if *kind == NOT_OWNER => Some("ownership"),
+            kind if *kind == NOT_ADMIN => Some("admin"),
             kind if *kind == WRONG_CREDENTIALS => Some("login_failed"),
             kind if kind.status == StatusCode::TOO_MANY_REQUESTS => Some("rate_limited"),
             _ => None,
@@ -326,6 +350,7 @@ impl From<AuthError> for Problem {
                 "Too many people are logging in right now; please try again in a moment.",
                 retry_after,
             ),
+            AuthError::NotAdministrator => Self::not_admin(),
             AuthError::NotFound => Self::not_found(),
             AuthError::Store(error) => Self::from(error),
         }

@@ -72,6 +72,25 @@ pub enum Endpoint {
     Replies,
     /// What was said about something.
     Search,
+    /// What only administrators may ask; `api/admin/mod.rs` has the `match` on it.
+    Admin(AdminEndpoint),
+}
+
+/// What administrators ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminEndpoint {
+    /// The accounts.
+    Users,
+    /// One account.
+    User,
+    /// Change an account's role, tier or state.
+    EditUser,
+    /// Give an account a new password.
+    Password,
+    /// End an account's logins.
+    EndLogins,
+    /// Make an invitation code.
+    Invite,
 }
 
 /// Who may call.
@@ -81,6 +100,8 @@ pub enum Access {
     Public,
     /// Who proves an identity.
     User,
+    /// Who proves to be an administrator.
+    Admin,
 }
 
 /// One row of the table.
@@ -139,6 +160,12 @@ pub static ROUTES: &[Route] = &[
     public(Method::GET, "/api/v1/about", Endpoint::About),
     user(Method::GET, "/api/v1/replies", Endpoint::Replies),
     user(Method::POST, "/api/v1/search", Endpoint::Search),
+    admin(Method::GET, "/api/v1/admin/users", AdminEndpoint::Users),
+    admin(Method::GET, "/api/v1/admin/users/{id}", AdminEndpoint::User),
+    admin(Method::PATCH, "/api/v1/admin/users/{id}", AdminEndpoint::EditUser),
+    admin(Method::POST, "/api/v1/admin/users/{id}/password", AdminEndpoint::Password),
+    admin(Method::DELETE, "/api/v1/admin/users/{id}/tokens", AdminEndpoint::EndLogins),
+    admin(Method::POST, "/api/v1/admin/invitations", AdminEndpoint::Invite),
 ];
 
 const fn public(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
@@ -151,6 +178,11 @@ const fn user(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
 
 const fn uncharged(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
     Route { method, path, endpoint, access: Access::User, charged: false }
+}
+
+/// Whoever watches a server asks it often: not charged.
+const fn admin(method: Method, path: &'static str, endpoint: AdminEndpoint) -> Route {
+    Route { method, path, endpoint: Endpoint::Admin(endpoint), access: Access::Admin, charged: false }
 }
 
 impl Route {

@@ -22,7 +22,7 @@ use hyper::{
 };
 
 use super::{
-    api::{about, auth, chat, events, health, messages, pages, search, sessions},
+    api::{about, admin, auth, chat, events, health, messages, pages, search, sessions},
     body::Bounds,
     credentials,
     origin::{self, Origins, Site},
@@ -158,7 +158,7 @@ impl Front {
             Found::Nothing => return Err(Problem::no_such_path()),
         };
         let caller = match route.access {
-            Access::User => {
+            Access::User | Access::Admin => {
                 let token = token(&request, client, host)?;
                 Some(self.identify(token, request.headers(), route, record).await?)
             }
@@ -213,6 +213,10 @@ impl Front {
             Endpoint::ChatSearch => Box::pin(chat::search(app, own()?, request)).await,
             Endpoint::Replies => own().map(|_| about::replies(app)),
             Endpoint::Search => Box::pin(search::search(app, own()?, request)).await,
+            Endpoint::Admin(endpoint) => {
+                let caller = own()?.clone().administrator()?;
+                Box::pin(admin::serve(app, &caller, endpoint, request)).await
+            }
         }
     }
 

@@ -70,12 +70,21 @@ pub enum UserChange {
         /// The new hash.
         new: String,
     },
+    /// What an operator decides of it.
+    Edit(AccountEdit),
+    /// Every token ends.
+    EndLogins,
+}
+
+/// What an operator decides of an account; what is nothing stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccountEdit {
     /// A new role.
-    Role(Role),
+    pub role: Option<Role>,
     /// A new tier.
-    Tier(Tier),
+    pub tier: Option<Tier>,
     /// Shut (every token ends) or opened again.
-    Disabled(bool),
+    pub disabled: Option<bool>,
 }
 
 /// SHA-256 of a token's text: all that is kept of it.

@@ -3,7 +3,7 @@
 //! One change is a few plain inserts, ordered so that a reader between two of them sees a state that was or will be
 //! true. What is deleted is hidden by one tombstone at once and removed in chunks.
 
-use std::{path::Path, sync::Arc};
+use std::{ops::Bound, path::Path, sync::Arc};
 
 use sled::{IVec, Tree};
 
@@ -349,15 +349,39 @@ impl Index {
         Ok(self.usernames.get(folded)?.and_then(|id| Some(UserId::from_bytes(id.as_ref().try_into().ok()?))))
     }
 
+    /// Up to `limit` accounts whose folded name begins with `prefix`, in the order of those names, behind the name `after`.
+    pub(crate) fn users_named(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<UserId>, IndexError> {
+        let from = after.filter(|after| *after >= prefix);
+        let from = from.map_or(Bound::Included(prefix), Bound::Excluded);
+        let named = self.usernames.range::<&str, _>((from, Bound::Unbounded));
+        let begins = |entry: &sled::Result<(IVec, IVec)>| {
+            entry.as_ref().map_or(true, |(name, _)| name.starts_with(prefix.as_bytes()))
+        };
+        named
+            .take_while(begins)
+            .take(limit)
+            .map(|entry| {
+                let (_, id) = entry?;
+                let id = id.as_ref().try_into().map_err(|_| CodecError::Malformed("a usernames record".to_owned()))?;
+                Ok(UserId::from_bytes(id))
+            })
+            .collect()
+    }
+
     /// Accounts in the order of their ids, which is that of their age.
     pub(crate) fn user_records(
         &self,
         after: Option<UserId>,
         limit: usize,
     ) -> Result<Vec<(UserId, UserRecord)>, IndexError> {
-        let from = after.map_or(std::ops::Bound::Unbounded, |id| std::ops::Bound::Excluded(IVec::from(&id.bytes())));
+        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(IVec::from(&id.bytes())));
         self.users
-            .range((from, std::ops::Bound::Unbounded))
+            .range((from, Bound::Unbounded))
             .take(limit)
             .map(|entry| {
                 let (key, value) = entry?;

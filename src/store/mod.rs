@@ -31,6 +31,7 @@ mod memory;
 mod news;
 mod read;
 mod recover;
+mod roster;
 mod search;
 mod verify;
 mod view;
@@ -50,7 +51,7 @@ use std::{
 
 use tokio::sync::{oneshot, watch};
 
-pub use account::{Role, Tier, Token, TokenDigest, User, UserChange};
+pub use account::{AccountEdit, Role, Tier, Token, TokenDigest, User, UserChange};
 pub use conversation::{
     Appended, Edit, Ending, Logged, Message, NewMessage, OpenTurn, Outcome, PageRange, Rendered, Resumed, SendKey,
     Session, SessionEdit, Speaker, Standing, Status,
@@ -58,6 +59,7 @@ pub use conversation::{
 pub use error::{Health, OpenError, StoreError};
 pub use export::ExportCursor;
 pub use feed::{Event, Heard, SessionChange, Subscription};
+pub use roster::{Holdings, RosterEntry};
 pub use search::{Hit, Hits};
 pub use verify::{Finding, Verdict, verify};
 

@@ -6,6 +6,7 @@ mod support;
 
 mod about;
 mod accounts;
+mod admin;
 mod assets;
 mod browser_rules;
 mod context;

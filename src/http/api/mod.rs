@@ -1,6 +1,7 @@
 //! The handlers, by resource: decode, ask, answer. A rule of the product has no place here.
 
 pub(super) mod about;
+pub(super) mod admin;
 pub(super) mod auth;
 pub(super) mod chat;
 pub(super) mod events;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        StoreError, Token, TokenDigest, User, UserChange,
+        AccountEdit, StoreError, Token, TokenDigest, User, UserChange,
         codec::{Change, TokenRecord, UserRecord},
     },
     Batch, Decision,
@@ -57,13 +57,17 @@ impl Batch<'_> {
             }
             UserChange::Rehash { old, new } if record.password == old => record.password = new,
             UserChange::Rehash { .. } => return Ok(Arc::new(user_of(id, &record))),
-            UserChange::Role(role) => record.role = role.into(),
-            UserChange::Tier(tier) => record.tier = tier.into(),
-            UserChange::Disabled(disabled) => {
-                record.disabled = disabled;
-                if disabled {
+            UserChange::Edit(AccountEdit { role, tier, disabled }) => {
+                record.role = role.map_or(record.role, Into::into);
+                record.tier = tier.map_or(record.tier, Into::into);
+                record.disabled = disabled.unwrap_or(record.disabled);
+                if disabled == Some(true) {
                     self.end_tokens(id, None)?;
                 }
+            }
+            UserChange::EndLogins => {
+                self.end_tokens(id, None)?;
+                return Ok(Arc::new(user_of(id, &record)));
             }
         }
         let user = Arc::new(user_of(id, &record));

@@ -87,7 +87,13 @@ impl Deed {
     pub(crate) async fn ask(&self, store: &Store) -> Answer {
         let done = match self.clone() {
             Self::User(user) => store.create_user(account(user), None).await.map(|()| None),
-            Self::Role(user) => store.change_user(user_id(user), UserChange::Role(Role::Admin)).await.map(|_| None),
+            Self::Role(user) => store
+                .change_user(
+                    user_id(user),
+                    UserChange::Edit(AccountEdit { role: Some(Role::Admin), ..AccountEdit::default() }),
+                )
+                .await
+                .map(|_| None),
             Self::DeleteUser(user) => store.delete_user(user_id(user)).await.map(|()| None),
             Self::Token(token, user) => {
                 store.create_token(TokenDigest([token; 32]), login(token, user), 10).await.map(|()| None)

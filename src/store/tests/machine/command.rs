@@ -11,7 +11,8 @@ use crate::{
     clock::Timestamp,
     id::{Seq, TokenId, UserId},
     store::{
-        Edit, Ending, NewMessage, OpenTurn, Role, SendKey, SessionEdit, Tier, Token, TokenDigest, User, UserChange,
+        AccountEdit, Edit, Ending, NewMessage, OpenTurn, Role, SendKey, SessionEdit, Tier, Token, TokenDigest, User,
+        UserChange,
     },
 };
 
@@ -143,9 +144,11 @@ impl Actual {
         let user = before.user(pick).unwrap();
         let account = &self.world.users[user];
         match to {
-            Change::Role => UserChange::Role(account.role),
-            Change::Tier => UserChange::Tier(account.tier),
-            Change::Disabled(disabled) => UserChange::Disabled(disabled),
+            Change::Role => UserChange::Edit(AccountEdit { role: Some(account.role), ..AccountEdit::default() }),
+            Change::Tier => UserChange::Edit(AccountEdit { tier: Some(account.tier), ..AccountEdit::default() }),
+            Change::Disabled(disabled) => {
+                UserChange::Edit(AccountEdit { disabled: Some(disabled), ..AccountEdit::default() })
+            }
             Change::Password { keep } => {
                 let keep = before.logins_of(user).get(usize::from(keep)).map(|login| self.names.logins[*login].0);
                 UserChange::Password { password: format!("password {}", self.world.texts()), keep }

@@ -1,0 +1,30 @@
+//! What administrators ask and change: `/api/v1/admin/...`, one file for each resource.
+//!
+//! Each handler is given the proof that its caller is an administrator.
+
+mod users;
+
+use std::sync::Arc;
+
+use crate::{
+    app::App,
+    auth::Administrator,
+    http::{problem::Problem, request::ApiRequest, response::ApiResponse, routes::AdminEndpoint},
+};
+
+/// Asks the handler.
+pub(in crate::http) async fn serve(
+    app: &Arc<App>,
+    caller: &Administrator,
+    endpoint: AdminEndpoint,
+    request: ApiRequest,
+) -> Result<ApiResponse, Problem> {
+    match endpoint {
+        AdminEndpoint::Users => users::list(app, request).await,
+        AdminEndpoint::User => users::get(app, request).await,
+        AdminEndpoint::EditUser => users::edit(app, caller, request).await,
+        AdminEndpoint::Password => users::password(app, caller, request).await,
+        AdminEndpoint::EndLogins => users::end_logins(app, caller, request).await,
+        AdminEndpoint::Invite => users::invite(app, caller).await,
+    }
+}
