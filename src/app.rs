@@ -1,21 +1,33 @@
 //! Every long-lived part, built once, in dependency order.
 
-use std::{io, sync::Arc};
+mod reload;
 
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
+
+use arc_swap::Guard;
+
+pub use self::reload::{Read, ReloadError, Source};
 use crate::{
     admission::{rate::Rates, slots::Slots, streams::Streams},
     auth::Auth,
     chat::{Chat, Parts},
     clock::Clock,
-    config::Config,
+    config::{AuthConfig, LimitsConfig, Live, Loaded},
     reply::{Backend, BackendError},
     store::{OpenError, Store},
 };
 
 /// The parts that requests share.
 pub struct App {
-    /// What was configured.
-    pub config: Config,
+    /// What is configured; what may change while the server runs is changed by [`App::reload`].
+    loaded: Live<Loaded>,
+    limits: Live<LimitsConfig>,
+    auth_config: Live<AuthConfig>,
+    /// Where the configuration is read again from.
+    source: OnceLock<Source>,
     /// The time.
     pub clock: Clock,
     /// What outlives the process.
@@ -50,23 +62,39 @@ impl App {
     ///
     /// # Errors
     /// As [`StartError`] says.
-    pub fn start(config: Config, clock: Clock) -> Result<Arc<Self>, StartError> {
+    pub fn start(loaded: impl Into<Loaded>, clock: Clock) -> Result<Arc<Self>, StartError> {
+        let loaded = loaded.into();
+        let config = &loaded.config;
         let backend = Backend::new(&config.reply)?; // First, because it is quick and may be wrong.
         let (store, open_turns) = Store::open(&config.data, &config.cache, clock.clone())?;
         let store = Arc::new(store);
-        let auth = Auth::start(config.auth.clone(), Arc::clone(&store), clock.clone())?;
-        let rates = Arc::new(Rates::new(config.limits.clone()));
+        let auth_config = Live::from(config.auth.clone());
+        let auth = Auth::start(auth_config.clone(), Arc::clone(&store), clock.clone())?;
+        let limits = Live::from(config.limits.clone());
+        let rates = Arc::new(Rates::new(limits.clone()));
         let slots = Slots::new(&config.concurrency);
         let parts = Parts {
             store: Arc::clone(&store),
             rates: Arc::clone(&rates),
             slots: slots.clone(),
-            streams: Streams::new(config.limits.clone()),
+            streams: Streams::new(limits.clone()),
             backend,
             clock: clock.clone(),
             idempotency_window: config.chat.idempotency_window,
         };
         let chat = Chat::start(parts, open_turns);
-        Ok(Arc::new(Self { config, clock, store, auth, rates, slots, chat }))
+        let (loaded, source) = (Live::from(loaded), OnceLock::new());
+        Ok(Arc::new(Self { loaded, limits, auth_config, source, clock, store, auth, rates, slots, chat }))
+    }
+
+    /// What is configured, and where each value comes from. Short-lived: to be read, and not kept across a wait.
+    #[must_use]
+    pub fn loaded(&self) -> Guard<Arc<Loaded>> {
+        self.loaded.get()
+    }
+
+    /// Says where the configuration is read again from; the first call counts.
+    pub fn read_again_from(&self, source: Source) {
+        let _ = self.source.set(source);
     }
 }

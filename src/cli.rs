@@ -90,6 +90,18 @@ Through the running server where there is one; otherwise the data directory is o
 Example:
   bondhu compact --data-dir /var/lib/bondhu")]
     Compact(Settings),
+    /// Have the running server read its configuration again; a bad one changes nothing
+    #[command(after_help = "\
+Does what SIGHUP does, and says what came of it. Exits 1 where the configuration has a fault, and names it.
+
+Example:
+  bondhu reload --data-dir /var/lib/bondhu")]
+    Reload(Settings),
+    /// Set the least severe level of the running server's log, until its next start
+    #[command(after_help = "\
+Example:
+  bondhu log-level debug --data-dir /var/lib/bondhu")]
+    LogLevel(LogLevel),
     /// Verify every promise about the data that a data directory can show
     #[command(after_help = "\
 Looks at checksums, sequences, outcomes, owners and tombstones, and compares the index with the journal. No server may
@@ -126,6 +138,17 @@ pub struct Healthcheck {
     /// What to ask [default: /health at server.listen]
     #[arg(long)]
     pub url: Option<String>,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// `log-level`
+#[derive(Debug, Args)]
+pub struct LogLevel {
+    /// The level
+    #[arg(value_parser = ["error", "warn", "info", "debug", "trace"])]
+    pub level: String,
     /// Settings after the subcommand.
     #[command(flatten)]
     pub settings: Settings,

@@ -9,6 +9,7 @@ mod fault;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod given;
+mod live;
 mod load;
 mod setting;
 mod settings;
@@ -23,6 +24,7 @@ use std::{
 
 pub use self::{
     fault::{Fault, Faults, Place},
+    live::{Change, Live, change},
     load::{DEFAULT_FILE, Flag, Loaded, Sources, load},
     setting::Setting,
     settings::SETTINGS,

@@ -95,6 +95,13 @@ pub enum ControlRequest {
     UserInvite {},
     /// Rewrites the data to what is alive.
     Compact {},
+    /// Reads the configuration again; of a running server only.
+    Reload {},
+    /// Sets the least severe level of the log until the next start; of a running server only.
+    LogLevel {
+        /// "error", "warn", "info", "debug" or "trace".
+        level: String,
+    },
 }
 
 /// What became of a request.
@@ -117,6 +124,13 @@ pub enum ControlAnswer {
     Invitation {
         /// It, shown this once.
         code: Secret,
+    },
+    /// The configuration was read again.
+    Reloaded {
+        /// The keys that have other values now.
+        changed: Vec<String>,
+        /// The keys whose new values hold from the next start on.
+        at_next_start: Vec<String>,
     },
     /// The data is compacted.
     Compacted {
@@ -218,6 +232,9 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
                 .rebuild_at_next_start()
                 .map_err(|error| format!("the index can't be marked for rebuilding: {error}"))?;
             return Ok(ControlAnswer::Compacted { bytes_saved });
+        }
+        ControlRequest::Reload {} | ControlRequest::LogLevel { .. } => {
+            return Err("no server runs on this data directory: the next start reads the configuration".to_owned());
         }
         ControlRequest::UserPasswd { username, password } => {
             auth.set_password(&username, Password::new(password.0)).await.map_err(refused)?;

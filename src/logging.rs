@@ -13,7 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    Layer, Registry,
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    reload::{self, Handle},
+};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -26,7 +32,14 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 const GATHER: Duration = Duration::from_millis(10);
 
 /// The lines on their way out. Dropping the last handle but the subscriber's writes what waits.
-pub struct Logs(Buffer);
+pub struct Logs {
+    buffer: Buffer,
+    levels: Levels,
+}
+
+/// Sets the least severe level that is written, at any time; clones set the same.
+#[derive(Clone)]
+pub struct Levels(Handle<LevelFilter, Registry>);
 
 /// Sends what is traced from now on to the standard error.
 ///
@@ -36,9 +49,11 @@ pub fn start(config: &LogConfig) -> io::Result<Logs> {
     let colours = config.format == LogFormat::Text && io::stderr().is_terminal();
     let style = Style { format: config.format, colours };
     let buffer = Buffer::start(style, Box::new(io::stderr()))?;
+    let (level, handle) = reload::Layer::new(config.level);
+    let base = Registry::default().with(level);
     let set = match config.format {
-        LogFormat::Text => tracing::subscriber::set_global_default(text(config, &buffer)),
-        LogFormat::Json => tracing::subscriber::set_global_default(json(config, &buffer)),
+        LogFormat::Text => tracing::subscriber::set_global_default(base.with(text(&buffer))),
+        LogFormat::Json => tracing::subscriber::set_global_default(base.with(json(&buffer))),
     };
     set.map_err(io::Error::other)?;
     std::panic::set_hook(Box::new(|panic| {
@@ -47,26 +62,49 @@ pub fn start(config: &LogConfig) -> io::Result<Logs> {
         let thread = std::thread::current();
         tracing::error!(location, thread = thread.name(), "a part of the program panicked");
     }));
-    Ok(Logs(buffer))
+    Ok(Logs { buffer, levels: Levels(handle) })
 }
 
-fn text(config: &LogConfig, buffer: &Buffer) -> impl tracing::Subscriber + Send + Sync + use<> {
+fn text<S>(buffer: &Buffer) -> impl Layer<S> + use<S>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
     let colours = buffer.style.colours;
-    base(config).with_ansi(colours).event_format(text::Text { colours }).with_writer(buffer.clone()).finish()
+    let layer = tracing_subscriber::fmt::layer().with_ansi(colours);
+    layer.event_format(text::Text { colours }).with_writer(buffer.clone())
 }
 
-fn json(config: &LogConfig, buffer: &Buffer) -> impl tracing::Subscriber + Send + Sync + use<> {
-    base(config).json().flatten_event(true).with_writer(buffer.clone()).finish()
+fn json<S>(buffer: &Buffer) -> impl Layer<S> + use<S>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
+    tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(buffer.clone())
 }
 
-fn base(config: &LogConfig) -> SubscriberBuilder {
-    tracing_subscriber::fmt().with_max_level(config.level)
+impl Levels {
+    /// The level now.
+    #[must_use]
+    pub fn get(&self) -> LevelFilter {
+        self.0.clone_current().unwrap_or(LevelFilter::OFF) // Without a subscriber nothing is written.
+    }
+
+    /// Another level from now on.
+    pub fn set(&self, level: LevelFilter) {
+        // It fails only where there is no subscriber any more, and then there is no log.
+        let _ = self.0.modify(|now| *now = level);
+    }
 }
 
 impl Logs {
     /// Waits until every line so far is written, for two seconds at most.
     pub fn flush(&self) {
-        self.0.flush();
+        self.buffer.flush();
+    }
+
+    /// What sets the level.
+    #[must_use]
+    pub fn levels(&self) -> Levels {
+        self.levels.clone()
     }
 }
 

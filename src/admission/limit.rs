@@ -118,6 +118,15 @@ impl Limit {
         }
     }
 
+    /// Other bounds, each taken as 1 at least. Where the limit stood at its maximum, or the new one is below it, it goes
+    /// with the maximum.
+    pub(super) fn set_bounds(&mut self, min: usize, max: usize) {
+        let was_at_max = self.value >= self.max;
+        self.max = float(max).max(1.0);
+        self.min = float(min).clamp(1.0, self.max);
+        self.value = if was_at_max { self.max } else { self.value.clamp(self.min, self.max) };
+    }
+
     /// Replies that may be made at once; 1 at least.
     pub(super) fn get(&self) -> usize {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and a u32")]

@@ -14,7 +14,11 @@ use std::{
 use lru::LruCache;
 
 use super::limits_of;
-use crate::{config::LimitsConfig, id::UserId, store::Tier};
+use crate::{
+    config::{LimitsConfig, Live},
+    id::UserId,
+    store::Tier,
+};
 
 /// How many users' buckets are kept; the user who was quiet longest is forgotten first, and has full buckets again.
 const USERS_MAX: usize = 65_536;
@@ -62,7 +66,7 @@ impl fmt::Display for Charged {
 /// A limit of n a minute is a bucket of n tokens that regains them evenly: a whole minute's worth may come at once,
 /// and a limit of 0 is none.
 pub struct Rates {
-    limits: LimitsConfig,
+    limits: Live<LimitsConfig>,
     /// Guards the buckets of the users whose ids end in the shard's number.
     shards: [Mutex<LruCache<UserId, Buckets>>; SHARDS],
 }
@@ -82,8 +86,8 @@ struct Bucket {
 impl Rates {
     /// Empty buckets under `limits`.
     #[must_use]
-    pub fn new(limits: LimitsConfig) -> Self {
-        Self { limits, shards: std::array::from_fn(|_| Mutex::new(LruCache::sparse(USERS_PER_SHARD))) }
+    pub fn new(limits: impl Into<Live<LimitsConfig>>) -> Self {
+        Self { limits: limits.into(), shards: std::array::from_fn(|_| Mutex::new(LruCache::sparse(USERS_PER_SHARD))) }
     }
 
     /// Counts one request.
@@ -91,7 +95,7 @@ impl Rates {
     /// # Errors
     /// [`OverLimit`] where the user has made too many; the refused one is not counted.
     pub fn charge_request(&self, user: UserId, tier: Tier) -> Result<(), OverLimit> {
-        let per_minute = limits_of(&self.limits, tier).requests_per_minute;
+        let per_minute = limits_of(&self.limits.get(), tier).requests_per_minute;
         self.charge(user, per_minute, Charged::Requests, Instant::now())
     }
 
@@ -100,13 +104,13 @@ impl Rates {
     /// # Errors
     /// [`OverLimit`] where the user has sent too many; the refused one is not counted.
     pub fn charge_message(&self, user: UserId, tier: Tier) -> Result<(), OverLimit> {
-        let per_minute = limits_of(&self.limits, tier).messages_per_minute;
+        let per_minute = limits_of(&self.limits.get(), tier).messages_per_minute;
         self.charge(user, per_minute, Charged::Messages, Instant::now())
     }
 
     /// Takes the charge for a message back that was not taken.
     pub fn refund_message(&self, user: UserId, tier: Tier) {
-        if limits_of(&self.limits, tier).messages_per_minute > 0 {
+        if limits_of(&self.limits.get(), tier).messages_per_minute > 0 {
             let mut shard = self.shard(user);
             if let Some(buckets) = shard.get_mut(&user) {
                 buckets.messages.taken = buckets.messages.taken.saturating_sub(TOKEN);
@@ -167,12 +171,12 @@ mod tests {
     const NANO: Duration = Duration::from_nanos(1);
 
     fn messages(rates: &Rates, user: UserId, tier: Tier, now: Instant) -> Result<(), OverLimit> {
-        let per_minute = limits_of(&rates.limits, tier).messages_per_minute;
+        let per_minute = limits_of(&rates.limits.get(), tier).messages_per_minute;
         rates.charge(user, per_minute, Charged::Messages, now)
     }
 
     fn requests(rates: &Rates, user: UserId, tier: Tier, now: Instant) -> Result<(), OverLimit> {
-        let per_minute = limits_of(&rates.limits, tier).requests_per_minute;
+        let per_minute = limits_of(&rates.limits.get(), tier).requests_per_minute;
         rates.charge(user, per_minute, Charged::Requests, now)
     }
 

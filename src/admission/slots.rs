@@ -69,8 +69,6 @@ pub struct Measure {
 struct Shared {
     /// Guards who has and who waits.
     state: Mutex<State>,
-    queue_max: usize,
-    queue_timeout: Duration,
     /// How often [`Overloaded`] was the answer; spreads the times to come back.
     refused: AtomicU64,
 }
@@ -78,6 +76,9 @@ struct Shared {
 struct State {
     /// How many slots there are, just now.
     limit: Limit,
+    /// How many may wait for one, and how long.
+    queue_max: usize,
+    queue_timeout: Duration,
     /// Slots that somebody has. No fewer than the limit while somebody waits who is below the share.
     held: usize,
     /// How many of them each user has; never 0.
@@ -124,6 +125,8 @@ impl Slots {
         let now = Instant::now();
         let state = State {
             limit: Limit::new(config.min, config.max, now),
+            queue_max: config.queue,
+            queue_timeout: config.queue_timeout,
             held: 0,
             holders: HashMap::new(),
             first: VecDeque::new(),
@@ -134,13 +137,16 @@ impl Slots {
             lately: [None; 2],
             now,
         };
-        let shared = Shared {
-            state: Mutex::new(state),
-            queue_max: config.queue,
-            queue_timeout: config.queue_timeout,
-            refused: AtomicU64::new(0),
-        };
+        let shared = Shared { state: Mutex::new(state), refused: AtomicU64::new(0) };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Other bounds from now on. What is held stays held, and who waits goes on waiting as long as was said.
+    pub fn reconfigure(&self, config: &ConcurrencyConfig) {
+        let mut state = self.now();
+        state.limit.set_bounds(config.min, config.max);
+        (state.queue_max, state.queue_timeout) = (config.queue, config.queue_timeout);
+        state.pass(Instant::now()); // Slots that there are now go to who waits.
     }
 
     /// Takes a slot, after a short wait where none is free. Dropping the future leaves the queue.
@@ -155,7 +161,8 @@ impl Slots {
         let Some(mut place) = self.enter(user)? else {
             return Ok(self.slot(user));
         };
-        match tokio::time::timeout(self.shared.queue_timeout, &mut place.granted).await {
+        let queue_timeout = self.lock().queue_timeout;
+        match tokio::time::timeout(queue_timeout, &mut place.granted).await {
             Ok(Ok(())) => Ok(self.slot(user)), // The place has none to pass on any more.
             Ok(Err(_)) | Err(_) => Err(self.overloaded()),
         }
@@ -212,7 +219,7 @@ impl Slots {
             state.take(user);
             return Ok(None);
         }
-        if state.waiting >= self.shared.queue_max && !state.make_room(user) {
+        if state.waiting >= state.queue_max && !state.make_room(user) {
             drop(state);
             return Err(self.overloaded());
         }

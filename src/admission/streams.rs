@@ -9,7 +9,11 @@ use std::{
 };
 
 use super::limits_of;
-use crate::{config::LimitsConfig, id::UserId, store::Tier};
+use crate::{
+    config::{LimitsConfig, Live},
+    id::UserId,
+    store::Tier,
+};
 
 /// When another try may succeed: nobody knows when a tab is closed, and no page needs so many streams at once.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -29,7 +33,7 @@ pub struct TooManyStreams {
 pub struct Streams(Arc<Shared>);
 
 struct Shared {
-    limits: LimitsConfig,
+    limits: Live<LimitsConfig>,
     /// Guards how many streams each user has; who has none is not in it.
     open: Mutex<HashMap<UserId, u32>>,
 }
@@ -43,8 +47,8 @@ pub struct StreamPlace {
 impl Streams {
     /// No streams yet, under `limits`.
     #[must_use]
-    pub fn new(limits: LimitsConfig) -> Self {
-        Self(Arc::new(Shared { limits, open: Mutex::default() }))
+    pub fn new(limits: impl Into<Live<LimitsConfig>>) -> Self {
+        Self(Arc::new(Shared { limits: limits.into(), open: Mutex::default() }))
     }
 
     /// Takes a place for one more stream of the user.
@@ -52,7 +56,7 @@ impl Streams {
     /// # Errors
     /// [`TooManyStreams`] where the user has as many as the tier allows.
     pub fn open(&self, user: UserId, tier: Tier) -> Result<StreamPlace, TooManyStreams> {
-        let max = limits_of(&self.0.limits, tier).streams;
+        let max = limits_of(&self.0.limits.get(), tier).streams;
         let mut open = self.0.lock();
         let count = open.get(&user).copied().unwrap_or(0);
         if max > 0 && count >= max {

@@ -20,7 +20,7 @@ pub use password::Password;
 
 use crate::{
     clock::{Clock, Timestamp},
-    config::{AuthConfig, Registration},
+    config::{AuthConfig, Live, Registration},
     id::{TokenId, UserId},
     store::{Role, Store, StoreError, Tier, Token, TokenDigest, User, UserChange},
     text::{DisplayName, TextFault, Username},
@@ -193,7 +193,7 @@ fn of_caller(error: StoreError) -> AuthError {
 ///
 /// What an operator does with accounts is in `operator.rs`.
 pub struct Auth {
-    config: AuthConfig,
+    config: Live<AuthConfig>,
     store: Arc<Store>,
     clock: Clock,
     hasher: Hasher,
@@ -205,8 +205,9 @@ impl Auth {
     ///
     /// # Errors
     /// The system's, where it gives no thread; `InvalidInput` for parameters that argon2 does not have.
-    pub fn start(config: AuthConfig, store: Arc<Store>, clock: Clock) -> std::io::Result<Self> {
-        let hasher = Hasher::start(config.argon2)?;
+    pub fn start(config: impl Into<Live<AuthConfig>>, store: Arc<Store>, clock: Clock) -> std::io::Result<Self> {
+        let config = config.into();
+        let hasher = Hasher::start(config.get().argon2)?;
         Ok(Self { config, store, clock, hasher, throttle: Throttle::new() })
     }
 
@@ -215,7 +216,7 @@ impl Auth {
     /// # Errors
     /// `RegistrationClosed`, `NoInvitation`, `WeakPassword`, `NameTaken`, `Busy`, or the store's.
     pub async fn register(&self, account: NewAccount) -> Result<Arc<User>, AuthError> {
-        let invitation = match self.config.registration {
+        let invitation = match self.config.get().registration {
             Registration::Open => None,
             Registration::Invite => {
                 let code = account.invitation.as_deref().and_then(|code| token::parse(Kind::Invitation, code));
@@ -242,10 +243,10 @@ impl Auth {
         let user = self.prove(name.as_ref().map(Username::folded), from, &password).await?;
         let (secret, digest) = token::mint(Kind::Login);
         let now = self.clock.now();
-        let expires_at = now.after(self.config.token_lifetime);
+        let expires_at = now.after(self.config.get().token_lifetime);
         let id = TokenId::new();
         let token = Token { id, user: user.id, label, created_at: now, expires_at, last_used_at: now };
-        let made = self.store.create_token(digest, token, self.config.tokens_per_user).await;
+        let made = self.store.create_token(digest, token, self.config.get().tokens_per_user).await;
         if matches!(made, Err(StoreError::NoUser)) {
             return Err(AuthError::WrongCredentials { account: None }); // Deleted since it was proved: as if it had never been there.
         }
@@ -267,7 +268,7 @@ impl Auth {
         let digest = token::parse(Kind::Login, token).ok_or(AuthError::NoIdentity)?;
         let token = self.store.token(digest).await?.ok_or(AuthError::NoIdentity)?;
         let now = self.clock.now();
-        if !token::is_live(&token, self.config.token_idle, now) {
+        if !token::is_live(&token, self.config.get().token_idle, now) {
             return Err(AuthError::NoIdentity);
         }
         let user = self.store.user(token.user).await?.ok_or(AuthError::NoIdentity)?;
@@ -277,7 +278,7 @@ impl Auth {
         if token::is_use_news(&token, now) {
             self.store.touch_token(digest, now);
         }
-        let until = token.expires_at.min(now.after(self.config.token_idle));
+        let until = token.expires_at.min(now.after(self.config.get().token_idle));
         Ok(Identity { user, token: token.id, digest, until })
     }
 
@@ -315,7 +316,7 @@ impl Auth {
     pub async fn tokens(&self, caller: &Identity) -> Result<Vec<Token>, AuthError> {
         let now = self.clock.now();
         let mut tokens = self.store.tokens(caller.id()).await?;
-        tokens.retain(|token| token::is_live(token, self.config.token_idle, now));
+        tokens.retain(|token| token::is_live(token, self.config.get().token_idle, now));
         Ok(tokens)
     }
 
@@ -366,7 +367,7 @@ impl Auth {
     }
 
     fn check_policy(&self, password: &Password, user: &User) -> Result<(), AuthError> {
-        policy::check(password, self.config.password_min, [&user.username, &user.display_name])
+        policy::check(password, self.config.get().password_min, [&user.username, &user.display_name])
     }
 
     /// The caller's password, where a token is not enough: for what can't be taken back.

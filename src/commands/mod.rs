@@ -10,6 +10,7 @@ mod healthcheck;
 mod load;
 mod operator;
 mod password;
+mod running;
 mod serve;
 mod user;
 
@@ -65,6 +66,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Some(Command::Healthcheck(health)) => healthcheck::run(&[first, health.settings], health.url),
         Some(Command::User(user)) => user::run(first, user),
         Some(Command::Compact(settings)) => compact::run(&[first, settings]),
+        Some(Command::Reload(settings)) => running::reload(&[first, settings]),
+        Some(Command::LogLevel(log)) => running::log_level(&[first, log.settings], log.level),
         Some(Command::Check(check)) => check::run(&check.dir),
         Some(Command::Load(options)) => load::run(&options),
         Some(Command::Completions(completions)) => completions::run(completions.shell),

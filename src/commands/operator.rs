@@ -1,6 +1,6 @@
 //! Who performs a command on the data: the server that runs on the directory, or this process where none runs.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt::Write, path::PathBuf, sync::Arc};
 
 use super::{Failure, print, small_runtime};
 use crate::{
@@ -46,6 +46,15 @@ impl Operator {
         }
         let shown = dir.display();
         Err(Failure::Failed(format!("there is no data directory {shown}; name another by --data-dir or --config")))
+    }
+
+    /// The server that runs on a data directory.
+    pub(super) fn running(loaded: &Loaded) -> Result<Self, Failure> {
+        let dir = &loaded.config.data.dir;
+        match control::ask(dir, &ControlRequest::Ping {}) {
+            Ok(_) => Ok(Self::Server(dir.clone())),
+            Err(error) => Err(Failure::Failed(error.to_string())),
+        }
     }
 
     /// Has `request` performed, prints what became of it, and closes.
@@ -133,8 +142,21 @@ fn text(answer: &ControlAnswer) -> String {
         ControlAnswer::Compacted { bytes_saved } => {
             format!("compacted: {bytes_saved} bytes saved; the next start rebuilds the index\n")
         }
+        ControlAnswer::Reloaded { changed, at_next_start } => reloaded(changed, at_next_start),
         ControlAnswer::Refused { reason } => format!("refused: {reason}\n"),
     }
+}
+
+/// What a reading of the configuration changed.
+fn reloaded(changed: &[String], at_next_start: &[String]) -> String {
+    let mut text = match changed {
+        [] => "nothing that can change while the server runs is different\n".to_owned(),
+        changed => format!("changed: {}\n", changed.join(", ")),
+    };
+    if !at_next_start.is_empty() {
+        let _ = writeln!(text, "from the next start on: {}", at_next_start.join(", ")); // Writing to a String does not fail.
+    }
+    text
 }
 
 /// An account as one line, in columns.

@@ -28,11 +28,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, load};
 use crate::{
-    app::App,
+    app::{App, Source},
     cli::Settings,
     clock::Clock,
-    config::{Config, Loaded, ServerConfig},
-    control, http,
+    config::{Change, Config, Loaded, ServerConfig},
+    control::{self, ControlAnswer, ControlRequest},
+    http,
     logging::{self, Logs},
 };
 
@@ -52,7 +53,11 @@ pub(super) fn run(settings: &[Settings]) -> Result<(), Failure> {
     let logs = Arc::new(logging::start(&loaded.config.log).map_err(|error| failed("no log can be written", error))?);
     raise_open_files();
     let runtime = runtime(loaded.config.server.workers).map_err(|error| failed("no runtime can be started", error))?;
-    let ended = runtime.block_on(serve(loaded, &logs));
+    let again = settings.to_vec();
+    let read = move || load(&again, true);
+    let source = Source::new(Box::new(read), logs.levels());
+    let source = source.map_err(|error| failed("no thread can be started", error))?;
+    let ended = runtime.block_on(serve(loaded, source, &logs));
     runtime.shutdown_timeout(END_WITHIN);
     let result = match ended {
         Ok(()) => {
@@ -89,15 +94,17 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
 }
 
 /// Serves until it is told to stop, and gives the reason where it did not end in order.
-async fn serve(loaded: Loaded, logs: &Arc<Logs>) -> Result<(), String> {
-    let Loaded { config, warnings, .. } = loaded;
-    for warning in &warnings {
+async fn serve(loaded: Loaded, source: Source, logs: &Arc<Logs>) -> Result<(), String> {
+    let config = loaded.config.clone();
+    for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let ending = Ending::default();
     ending.watch_signals(Arc::clone(logs)).map_err(|error| format!("signals can't be received: {error}"))?;
 
-    let app = App::start(config.clone(), Clock::System).map_err(|error| error.to_string())?;
+    let app = App::start(loaded, Clock::System).map_err(|error| error.to_string())?;
+    app.read_again_from(source);
+    reload_at_signals(&app).map_err(|error| format!("signals can't be received: {error}"))?;
     ending.watch_store(&app, Arc::clone(logs));
     let listen = config.server.listen;
     let listener = listen_at(listen).map_err(|error| cannot_listen(listen, &error))?;
@@ -105,7 +112,7 @@ async fn serve(loaded: Loaded, logs: &Arc<Logs>) -> Result<(), String> {
     let performer = Arc::clone(&app);
     let perform = move |request| {
         let app = Arc::clone(&performer);
-        async move { control::perform(&app.auth, &app.store, request).await }
+        async move { perform(&app, request).await }
     };
     let commands = tokio::spawn(control::serve(commands, perform, ending.stop.clone()));
     announce(&config, &listener);
@@ -122,6 +129,47 @@ async fn serve(loaded: Loaded, logs: &Arc<Logs>) -> Result<(), String> {
         () = ending.stop_now.cancelled() => Err("ended at once; what was acknowledged is on disk".to_owned()),
         ended = close(&app, commands, deadline) => ended,
     }
+}
+
+/// Performs what commands ask of a running server.
+async fn perform(app: &App, request: ControlRequest) -> ControlAnswer {
+    if request == (ControlRequest::Reload {}) {
+        return reload(app).await;
+    }
+    if let ControlRequest::LogLevel { level } = &request {
+        return set_log_level(app, level);
+    }
+    control::perform(&app.auth, &app.store, request).await
+}
+
+async fn reload(app: &App) -> ControlAnswer {
+    let owned = |keys: Vec<&str>| keys.into_iter().map(str::to_owned).collect();
+    match app.reload().await {
+        Ok(Change { changed, at_next_start, .. }) => {
+            ControlAnswer::Reloaded { changed: owned(changed), at_next_start: owned(at_next_start) }
+        }
+        Err(error) => ControlAnswer::Refused { reason: error.to_string() },
+    }
+}
+
+fn set_log_level(app: &App, level: &str) -> ControlAnswer {
+    match level.parse() {
+        Ok(level) if app.set_log_level(level) => ControlAnswer::Done {},
+        Ok(_) => ControlAnswer::Refused { reason: "this server writes no log".to_owned() },
+        Err(_) => ControlAnswer::Refused { reason: format!("{level:?} is no level of the log") },
+    }
+}
+
+/// SIGHUP reads the configuration again.
+fn reload_at_signals(app: &Arc<App>) -> io::Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            let _ = app.reload().await; // The log has said what became of it.
+        }
+    });
+    Ok(())
 }
 
 fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
@@ -154,7 +202,7 @@ async fn close(app: &App, commands: JoinHandle<()>, deadline: JoinHandle<Instant
     if timeout_at(deadline, app.chat.drain()).await.is_err() {
         tracing::warn!("turns were still open at the end of server.shutdown_grace_ms: the next start finishes them");
     }
-    control::remove(&app.config.data.dir); // While the lock is held: afterwards it may be another server's.
+    control::remove(&app.loaded().config.data.dir); // While the lock is held: afterwards it may be another server's.
     timeout(CLOSE_WITHIN, app.store.close()).await.map_err(|_| "the store did not close in time".to_owned())
 }
 

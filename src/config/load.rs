@@ -55,6 +55,13 @@ pub struct Loaded {
     pub places: BTreeMap<&'static str, Place>,
 }
 
+impl From<Config> for Loaded {
+    /// A configuration that was set by nothing that could be named.
+    fn from(config: Config) -> Self {
+        Self { config, warnings: Vec::new(), places: BTreeMap::new() }
+    }
+}
+
 /// Reads the configuration.
 ///
 /// # Errors

@@ -91,6 +91,14 @@ pub enum AdminEndpoint {
     EndLogins,
     /// Make an invitation code.
     Invite,
+    /// Every setting as it holds now.
+    Config,
+    /// Read the configuration again.
+    Reload,
+    /// The log's level.
+    Log,
+    /// Set the log's level.
+    SetLog,
 }
 
 /// Who may call.
@@ -166,6 +174,10 @@ pub static ROUTES: &[Route] = &[
     admin(Method::POST, "/api/v1/admin/users/{id}/password", AdminEndpoint::Password),
     admin(Method::DELETE, "/api/v1/admin/users/{id}/tokens", AdminEndpoint::EndLogins),
     admin(Method::POST, "/api/v1/admin/invitations", AdminEndpoint::Invite),
+    admin(Method::GET, "/api/v1/admin/config", AdminEndpoint::Config),
+    admin(Method::POST, "/api/v1/admin/reload", AdminEndpoint::Reload),
+    admin(Method::GET, "/api/v1/admin/log", AdminEndpoint::Log),
+    admin(Method::PUT, "/api/v1/admin/log", AdminEndpoint::SetLog),
 ];
 
 const fn public(method: Method, path: &'static str, endpoint: Endpoint) -> Route {

@@ -47,7 +47,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// Dropping the future stops accepting, but not the connections that are open.
 pub async fn serve(app: Arc<App>, listener: TcpListener, stop: CancellationToken, stop_now: CancellationToken) {
-    let config = app.config.server.clone();
+    let config = app.loaded().config.server.clone();
     let listening_on = listener.local_addr().unwrap_or(config.listen);
     let front = Arc::new(Front::new(app, listening_on.ip()));
     let answer = move |peer, request| {

@@ -13,6 +13,7 @@ use std::{
     time::Instant,
 };
 
+use arc_swap::ArcSwap;
 use hyper::{
     HeaderMap, Method, Request,
     body::Incoming,
@@ -32,7 +33,7 @@ use super::{
     routes::{Access, Endpoint, Found, Methods, Route, Routes},
     server::Peer,
 };
-use crate::{app::App, auth::Identity, id::UserId, store::Rendered};
+use crate::{app::App, auth::Identity, config::Loaded, id::UserId, store::Rendered};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The most of a method's name that the log shows, characters.
@@ -42,12 +43,28 @@ const METHOD_MAX: usize = 16;
 pub(super) struct Front {
     app: Arc<App>,
     routes: Routes,
-    origins: Origins,
+    rules: ArcSwap<Rules>,
     bounds: Bounds,
-    /// The answer of `GET /api/v1/about`.
-    about: Rendered,
+    listening_on: IpAddr,
     /// The last request id. Starts at a random multiple of 2^32, so that two runs don't use the same ids.
     last_id: AtomicU64,
+}
+
+/// What follows from the configuration and may change with it.
+struct Rules {
+    /// The configuration that it follows from.
+    of: Arc<Loaded>,
+    origins: Origins,
+    /// The answer of `GET /api/v1/about`.
+    about: Rendered,
+}
+
+impl Rules {
+    fn new(app: &App, listening_on: IpAddr) -> Self {
+        let of = Arc::clone(&app.loaded());
+        let origins = Origins::new(&of.config.server, listening_on);
+        Self { origins, about: about::rendered(app, &of.config), of }
+    }
 }
 
 /// Names one request in its answer and in the log: 16 hex digits.
@@ -78,14 +95,17 @@ struct Record {
 
 impl Front {
     pub(super) fn new(app: Arc<App>, listening_on: IpAddr) -> Self {
-        let server = &app.config.server;
+        let bounds = {
+            let server = &app.loaded().config.server;
+            Bounds { max: server.body_max, within: server.body_timeout }
+        };
         // An id is no secret: where the system gives no randomness, the process id keeps two runs apart.
         let run = getrandom::u32().unwrap_or_else(|_| std::process::id());
         Self {
             routes: Routes::new(),
-            origins: Origins::new(server, listening_on),
-            bounds: Bounds { max: server.body_max, within: server.body_timeout },
-            about: about::rendered(&app),
+            rules: ArcSwap::from_pointee(Rules::new(&app, listening_on)),
+            bounds,
+            listening_on,
             last_id: AtomicU64::new(u64::from(run) << 32),
             app,
         }
@@ -94,19 +114,20 @@ impl Front {
     /// Answers one request, whatever happens.
     pub(super) async fn answer(&self, peer: Peer, request: Box<Request<Incoming>>) -> ApiResponse {
         let started = Instant::now();
-        let client = self.origins.client(peer, request.headers());
+        let rules = self.rules();
+        let client = rules.origins.client(peer, request.headers());
         let id = RequestId::new(self.last_id.fetch_add(1, Ordering::Relaxed));
         let mut record = Record { id, path: "none", user: None, address: client.address };
         let method = request.method().clone();
-        let cors = self.origins.listed(request.headers()).cloned();
-        let mut response = match self.guarded(client, request, &mut record).await {
+        let cors = rules.origins.listed(request.headers()).cloned();
+        let mut response = match self.guarded(&rules, client, request, &mut record).await {
             Ok(response) => response,
             Err(problem) => {
                 record.report(&problem);
                 problem.respond(record.id.as_str())
             }
         };
-        self.origins.allow(cors.as_ref(), response.headers_mut());
+        rules.origins.allow(cors.as_ref(), response.headers_mut());
         record.finish(response.headers_mut());
         tracing::info!(
             target: "http",
@@ -121,25 +142,38 @@ impl Front {
         response
     }
 
+    /// The rules of the configuration that holds now.
+    fn rules(&self) -> Arc<Rules> {
+        let rules = self.rules.load();
+        if Arc::ptr_eq(&rules.of, &self.app.loaded()) {
+            return Arc::clone(&rules);
+        }
+        let rules = Arc::new(Rules::new(&self.app, self.listening_on));
+        self.rules.store(Arc::clone(&rules));
+        rules
+    }
+
     /// [`Front::respond`] under the deadline. What a request began in the store goes on without it.
     async fn guarded(
         &self,
+        rules: &Rules,
         client: Peer,
         request: Box<Request<Incoming>>,
         record: &mut Record,
     ) -> Result<ApiResponse, Problem> {
-        let work = pin!(self.respond(client, request, record));
+        let work = pin!(self.respond(rules, client, request, record));
         let mut work = caught(work);
         // What has its answer at once, as most reads do, needs no timer.
         if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(Pin::new(&mut work).poll(cx))).await {
             return answer;
         }
-        let answer = tokio::time::timeout(self.app.config.server.request_timeout, work).await;
+        let answer = tokio::time::timeout(rules.of.config.server.request_timeout, work).await;
         answer.unwrap_or_else(|_| Err(Problem::timed_out()))
     }
 
     async fn respond(
         &self,
+        rules: &Rules,
         client: Peer,
         request: Box<Request<Incoming>>,
         record: &mut Record,
@@ -151,10 +185,10 @@ impl Front {
                 return Ok(health::alive()); // Whatever name it is asked by: probes know addresses only.
             }
         }
-        let host = self.origins.host(request.uri(), request.headers())?;
+        let host = rules.origins.host(request.uri(), request.headers())?;
         let route = match found {
             Found::Route(route) => route,
-            Found::OtherMethods(methods) => return Ok(self.other_method(&request, methods, record)),
+            Found::OtherMethods(methods) => return Ok(other_method(rules, &request, methods, record)),
             Found::Nothing => return Err(Problem::no_such_path()),
         };
         let caller = match route.access {
@@ -163,17 +197,18 @@ impl Front {
                 Some(self.identify(token, request.headers(), route, record).await?)
             }
             Access::Public => {
-                self.refuse_other_sites(&request, host)?;
+                refuse_other_sites(rules, &request, host)?;
                 None
             }
         };
         let request = ApiRequest::new(request, route, client, self.bounds);
-        self.serve(route.endpoint, caller.as_ref(), request).await
+        self.serve(rules, route.endpoint, caller.as_ref(), request).await
     }
 
     /// Asks the handler. The big futures are boxed, so that a connection that only reads stays small.
     async fn serve(
         &self,
+        rules: &Rules,
         endpoint: Endpoint,
         caller: Option<&Identity>,
         request: ApiRequest,
@@ -186,7 +221,7 @@ impl Front {
             Endpoint::ChatHealth => Ok(chat::health(app)),
             Endpoint::ChatPage => Ok(pages::page(&request)),
             Endpoint::Asset => pages::asset(&request),
-            Endpoint::About => Ok(about::about(&self.about, request)),
+            Endpoint::About => Ok(about::about(&rules.about, request)),
             Endpoint::Register => Box::pin(auth::register(app, request)).await,
             Endpoint::Login => Box::pin(auth::login(app, request)).await,
             Endpoint::Logout => Box::pin(auth::logout(app, own()?, request)).await,
@@ -236,26 +271,26 @@ impl Front {
         }
         Ok(caller)
     }
+}
 
-    /// Registering and logging in need no cookie, so a page of another site could do both in a user's browser.
-    fn refuse_other_sites(&self, request: &Request<Incoming>, host: &str) -> Result<(), Problem> {
-        let headers = request.headers();
-        let foreign = origin::site(headers, host) == Site::Other && self.origins.listed(headers).is_none();
-        if foreign && !request.method().is_safe() { Err(Problem::cross_site()) } else { Ok(()) }
-    }
+/// Registering and logging in need no cookie, so a page of another site could do both in a user's browser.
+fn refuse_other_sites(rules: &Rules, request: &Request<Incoming>, host: &str) -> Result<(), Problem> {
+    let headers = request.headers();
+    let foreign = origin::site(headers, host) == Site::Other && rules.origins.listed(headers).is_none();
+    if foreign && !request.method().is_safe() { Err(Problem::cross_site()) } else { Ok(()) }
+}
 
-    /// A preflight from a listed origin, or 405.
-    fn other_method(&self, request: &Request<Incoming>, has: &Methods, record: &mut Record) -> ApiResponse {
-        record.path = has.path;
-        if request.method() == Method::OPTIONS && self.origins.listed(request.headers()).is_some() {
-            let mut response = response::no_content();
-            origin::allow_preflight(response.headers_mut());
-            return response;
-        }
-        let mut response = Problem::method_not_allowed().respond(record.id.as_str());
-        response.headers_mut().insert(ALLOW, has.allow.clone());
-        response
+/// A preflight from a listed origin, or 405.
+fn other_method(rules: &Rules, request: &Request<Incoming>, has: &Methods, record: &mut Record) -> ApiResponse {
+    record.path = has.path;
+    if request.method() == Method::OPTIONS && rules.origins.listed(request.headers()).is_some() {
+        let mut response = response::no_content();
+        origin::allow_preflight(response.headers_mut());
+        return response;
     }
+    let mut response = Problem::method_not_allowed().respond(record.id.as_str());
+    response.headers_mut().insert(ALLOW, has.allow.clone());
+    response
 }
 
 /// `work`, with a panic in it turned into a 500: one broken request ends nothing but itself.

@@ -28,10 +28,6 @@ fn gated(format: LogFormat) -> (Buffer, mpsc::Sender<()>, mpsc::Receiver<Vec<u8>
     (buffer, opener, out)
 }
 
-fn config(format: LogFormat) -> LogConfig {
-    LogConfig { level: tracing::level_filters::LevelFilter::INFO, format }
-}
-
 fn all(out: &mpsc::Receiver<Vec<u8>>) -> String {
     String::from_utf8(out.try_iter().flatten().collect()).unwrap()
 }
@@ -46,9 +42,11 @@ fn a_line_cannot_be_forged_by_what_it_says() {
             tracing::info!(display = %forged, debug = ?forged, "said {forged}");
             tracing::debug!("below the level");
         };
+        let (level, _) = reload::Layer::new(LevelFilter::INFO);
+        let base = Registry::default().with(level);
         match format {
-            LogFormat::Text => tracing::subscriber::with_default(text(&config(format), &buffer), speak),
-            LogFormat::Json => tracing::subscriber::with_default(json(&config(format), &buffer), speak),
+            LogFormat::Text => tracing::subscriber::with_default(base.with(text(&buffer)), speak),
+            LogFormat::Json => tracing::subscriber::with_default(base.with(json(&buffer)), speak),
         }
         buffer.flush();
         let written = all(&out);

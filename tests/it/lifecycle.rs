@@ -1,24 +1,10 @@
 //! The process: its threads, its signals, what it refuses to start on, and how it says that it is well.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path};
 
 use serde_json::json;
 
-use crate::support::{Client, Raw, Server, command::bondhu};
-
-/// Waits for what must become true.
-#[track_caller]
-fn comes_true(what: &str, is_true: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_true() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "it never came true: {what}");
-        std::thread::yield_now();
-    }
-}
+use crate::support::{Client, Raw, Server, comes_true, command::bondhu};
 
 /// A connection with the first part of a request that sends `{"content":"a"}`, and what is missing of it. The server
 /// is known to have read the head: it has asked for the body.

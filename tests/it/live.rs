@@ -4,13 +4,13 @@
 use std::{
     io::Write,
     net::{Shutdown, SocketAddr, TcpStream},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::json;
 
 use crate::support::{
-    Client, Events, PASSWORD, Raw, Server,
+    Client, Events, PASSWORD, Raw, Server, comes_true,
     server::text as string,
     stub::Stub,
     tab::{Tab, number},
@@ -25,16 +25,6 @@ fn start(stub: &Stub, more: &[&str]) -> Server {
 /// How many streams are open.
 fn streams(client: &mut Client) -> u64 {
     number(&client.get("/ready").expect(200).json()["parts"], "streams")
-}
-
-/// Waits for what must become true.
-#[track_caller]
-fn comes_true(what: &str, mut is_true: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_true() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "it never came true: {what}");
-        std::thread::yield_now();
-    }
 }
 
 #[test]

@@ -37,8 +37,8 @@ mod page;
 mod pages;
 mod power;
 mod races;
+mod reload;
 mod resume;
-
 mod retries;
 mod safety;
 mod search;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     app::App,
-    config::Registration,
+    config::{Config, Registration},
     http::{
         request::ApiRequest,
         response::{self, ApiResponse},
@@ -26,13 +26,13 @@ struct About<'a> {
     helplines: Vec<WordedHelpline<'a>>,
 }
 
-/// The answer of [`about`], which is the same for everyone as long as the process lives.
-pub(in crate::http) fn rendered(app: &App) -> Rendered {
+/// The answer of [`about`], which is the same for everyone as long as the configuration is.
+pub(in crate::http) fn rendered(app: &App, config: &Config) -> Rendered {
     let about = About {
         service: "bondhu",
-        registration: app.config.auth.registration,
-        password_min: app.config.auth.password_min,
-        message_chars_max: app.config.chat.message_chars_max,
+        registration: config.auth.registration,
+        password_min: config.auth.password_min,
+        message_chars_max: config.chat.message_chars_max,
         helplines: app.chat.helplines(),
     };
     Rendered::new(serde_json::to_vec(&about).expect("texts and numbers under string keys are always JSON"))
@@ -49,5 +49,5 @@ pub(in crate::http) fn about(about: &Rendered, request: ApiRequest) -> ApiRespon
 
 /// `GET /api/v1/replies`: 200, who is given what the caller writes.
 pub(in crate::http) fn replies(app: &App) -> ApiResponse {
-    response::json(StatusCode::OK, &Readers::of(&app.config.reply))
+    response::json(StatusCode::OK, &Readers::of(&app.loaded().config.reply))
 }

@@ -78,7 +78,7 @@ pub(in crate::http) async fn send(app: &App, caller: &Identity, request: ApiRequ
         Some(id) => Target::Id(client_id("session_id", id)?),
         None => Target::New,
     };
-    let message = MessageText::new(body.message, app.config.chat.message_chars_max)
+    let message = MessageText::new(body.message, app.loaded().config.chat.message_chars_max)
         .map_err(|fault| Problem::field("message", fault))?;
     let answer = app.chat.send(caller, target, message, key.as_deref()).await?;
     Ok(response::json(StatusCode::OK, &OldAnswer::from(&answer)))

@@ -36,7 +36,7 @@ pub(in crate::http) async fn send(app: &App, caller: &Identity, request: ApiRequ
     let session = app.chat.owned(caller, request.session_id()?).await?;
     let key = request.idempotency_key()?;
     let body: NewMessage = request.json().await?;
-    let content = MessageText::new(body.content, app.config.chat.message_chars_max)
+    let content = MessageText::new(body.content, app.loaded().config.chat.message_chars_max)
         .map_err(|fault| Problem::field("content", fault))?;
     if body.stream == Some(true) {
         let follow = app.chat.send_and_follow(caller, Target::Owned(session), content, key.as_deref()).await?;

@@ -21,7 +21,10 @@ pub(crate) mod stub;
 pub(crate) mod tab;
 pub(crate) mod talk;
 
-use std::sync::Barrier;
+use std::{
+    sync::Barrier,
+    time::{Duration, Instant},
+};
 
 pub(crate) use client::{Client, Response};
 pub(crate) use events::{Event, Events};
@@ -32,6 +35,16 @@ pub(crate) use talk::{each, encoded, list};
 
 /// A password that every policy takes.
 pub(crate) const PASSWORD: &str = "river-stone-lamp-42";
+
+/// Waits for what must become true.
+#[track_caller]
+pub(crate) fn comes_true(what: &str, mut is_true: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_true() {
+        assert!(begun.elapsed() < Duration::from_mins(1), "it never came true: {what}");
+        std::thread::yield_now();
+    }
+}
 
 /// Does `work` for 0 to `count - 1` in as many threads, all begun at the same moment.
 pub(crate) fn at_once<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {

@@ -2,6 +2,7 @@
 //!
 //! Each handler is given the proof that its caller is an administrator.
 
+mod config;
 mod users;
 
 use std::sync::Arc;
@@ -25,6 +26,10 @@ pub(in crate::http) async fn serve(
         AdminEndpoint::EditUser => users::edit(app, caller, request).await,
         AdminEndpoint::Password => users::password(app, caller, request).await,
         AdminEndpoint::EndLogins => users::end_logins(app, caller, request).await,
+        AdminEndpoint::Config => Ok(config::effective(app)),
+        AdminEndpoint::Reload => config::reload(app, caller).await,
+        AdminEndpoint::Log => Ok(config::log(app)),
+        AdminEndpoint::SetLog => config::set_log(app, caller, request).await,
         AdminEndpoint::Invite => users::invite(app, caller).await,
     }
 }
