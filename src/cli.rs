@@ -138,6 +138,9 @@ pub struct Healthcheck {
     /// What to ask [default: /health at server.listen]
     #[arg(long)]
     pub url: Option<String>,
+    /// Ask by the socket in the data directory, and not over the network; so it is done where the server speaks TLS
+    #[arg(long, conflicts_with = "url")]
+    pub socket: bool,
     /// Settings after the subcommand.
     #[command(flatten)]
     pub settings: Settings,

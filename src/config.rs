@@ -80,6 +80,25 @@ pub struct ServerConfig {
     pub connections: usize,
     /// Connections at once from one address (IPv6: one /64).
     pub connections_per_address: usize,
+    /// `[server.tls]`
+    pub tls: TlsConfig,
+}
+
+/// `[server.tls]`: both files, or none for plain HTTP.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The certificate, and behind it those that lead to an authority: a PEM file.
+    pub certificate_file: Option<PathBuf>,
+    /// The certificate's key: a PEM file that others can't read.
+    pub key_file: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    /// True where the server speaks TLS.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.certificate_file.is_some() && self.key_file.is_some()
+    }
 }
 
 /// `[data]`: the directory and its disk.
@@ -332,6 +351,7 @@ impl Default for ServerConfig {
             body_max: 128 << 10,
             connections: 12_000,
             connections_per_address: 2_000,
+            tls: TlsConfig::default(),
         }
     }
 }

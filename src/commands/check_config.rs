@@ -6,10 +6,12 @@ use super::{Failure, load, note, print};
 use crate::{
     cli::Settings,
     config::{Loaded, Place, SETTINGS},
+    http::Tls,
 };
 
 pub(super) fn run(settings: &[Settings], show: bool) -> Result<(), Failure> {
     let loaded = load(settings, true)?;
+    Tls::check(&loaded.config.server.tls).map_err(|error| Failure::Misused(error.to_string()))?;
     for warning in &loaded.warnings {
         note(&format!("warning: {warning}"));
     }

@@ -7,18 +7,28 @@ use std::{
 
 use http::{HeaderValue, StatusCode, Uri};
 
-use super::{Failure, load, print, small_runtime};
-use crate::{cli::Settings, client::Get, config::ServerConfig};
+use super::{Failure, load, operator::Operator, print, small_runtime};
+use crate::{cli::Settings, client::Get, config::ServerConfig, control::ControlRequest};
 
 const WITHIN: Duration = Duration::from_secs(2);
 /// More than any answer of `/health`.
 const BODY_MAX: usize = 64 << 10;
 
-pub(super) fn run(settings: &[Settings], url: Option<String>) -> Result<(), Failure> {
-    let (url, host) = match url {
-        Some(url) => (url, None),
-        None => of_config(&load(settings, false)?.config.server),
-    };
+pub(super) fn run(settings: &[Settings], url: Option<String>, socket: bool) -> Result<(), Failure> {
+    if let Some(url) = url {
+        return ask(&url, None);
+    }
+    let loaded = load(settings, false)?;
+    // Its certificate names the server as clients know it, and not by its address.
+    if socket || loaded.config.server.tls.is_set() {
+        Operator::running(&loaded)?.ask(ControlRequest::Ping {})?;
+        return print("healthy\n");
+    }
+    let (url, host) = of_config(&loaded.config.server);
+    ask(&url, host)
+}
+
+fn ask(url: &str, host: Option<HeaderValue>) -> Result<(), Failure> {
     let not_one = |error| Failure::Misused(format!("--url {url:?}: {error}"));
     let get = Get { url: url.parse::<Uri>().map_err(not_one)?, host, within: WITHIN, body_max: BODY_MAX };
     match small_runtime()?.block_on(get.send()) {

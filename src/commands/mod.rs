@@ -63,7 +63,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         None => serve::run(&[first]),
         Some(Command::Serve(settings)) => serve::run(&[first, settings]),
         Some(Command::CheckConfig(check)) => check_config::run(&[first, check.settings], check.show),
-        Some(Command::Healthcheck(health)) => healthcheck::run(&[first, health.settings], health.url),
+        Some(Command::Healthcheck(health)) => healthcheck::run(&[first, health.settings], health.url, health.socket),
         Some(Command::User(user)) => user::run(first, user),
         Some(Command::Compact(settings)) => compact::run(&[first, settings]),
         Some(Command::Reload(settings)) => running::reload(&[first, settings]),

@@ -84,7 +84,8 @@ impl Operator {
         }
     }
 
-    fn ask(&self, request: ControlRequest) -> Result<ControlAnswer, Failure> {
+    /// Has `request` performed.
+    pub(super) fn ask(&self, request: ControlRequest) -> Result<ControlAnswer, Failure> {
         let answer = match self {
             Self::Server(dir) => control::ask(dir, &request).map_err(|error| Failure::Failed(error.to_string()))?,
             Self::Here(here) => here.runtime.block_on(control::perform(&here.auth, &here.store, request)),

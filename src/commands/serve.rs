@@ -33,7 +33,7 @@ use crate::{
     clock::Clock,
     config::{Change, Config, Loaded, ServerConfig},
     control::{self, ControlAnswer, ControlRequest},
-    http,
+    http::{self, Listening, Tls},
     logging::{self, Logs},
 };
 
@@ -57,7 +57,8 @@ pub(super) fn run(settings: &[Settings]) -> Result<(), Failure> {
     let read = move || load(&again, true);
     let source = Source::new(Box::new(read), logs.levels());
     let source = source.map_err(|error| failed("no thread can be started", error))?;
-    let ended = runtime.block_on(serve(loaded, source, &logs));
+    let tls = Tls::start(&loaded.config.server.tls).map_err(|error| Failure::Misused(error.to_string()))?;
+    let ended = runtime.block_on(serve(loaded, tls, source, &logs));
     runtime.shutdown_timeout(END_WITHIN);
     let result = match ended {
         Ok(()) => {
@@ -94,7 +95,7 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
 }
 
 /// Serves until it is told to stop, and gives the reason where it did not end in order.
-async fn serve(loaded: Loaded, source: Source, logs: &Arc<Logs>) -> Result<(), String> {
+async fn serve(loaded: Loaded, tls: Option<Tls>, source: Source, logs: &Arc<Logs>) -> Result<(), String> {
     let config = loaded.config.clone();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -116,11 +117,12 @@ async fn serve(loaded: Loaded, source: Source, logs: &Arc<Logs>) -> Result<(), S
     };
     let commands = tokio::spawn(control::serve(commands, perform, ending.stop.clone()));
     announce(&config, &listener);
+    let listening = Listening { listener, tls };
     ending.started.store(true, Ordering::SeqCst);
 
     let deadline = ending.deadline(&config.server);
     ending.end_streams(&app);
-    http::serve(Arc::clone(&app), listener, ending.stop.clone(), ending.stop_now.clone()).await;
+    http::serve(Arc::clone(&app), listening, ending.stop.clone(), ending.stop_now.clone()).await;
     if !ending.stop.is_cancelled() && !ending.stop_now.is_cancelled() {
         return Err("the HTTP front ended by itself".to_owned());
     }
@@ -190,7 +192,8 @@ fn announce(config: &Config, listener: &TcpListener) {
     // The address that was bound: its port is the system's choice where 0 was asked for.
     let address = listener.local_addr().unwrap_or(config.server.listen);
     let (data, version) = (config.data.dir.display(), env!("CARGO_PKG_VERSION"));
-    tracing::info!(%address, %data, version, "bondhu is ready");
+    let tls = config.server.tls.is_set();
+    tracing::info!(%address, %data, version, tls, "bondhu is ready");
 }
 
 /// The orderly end: commands and turns that run are finished until `deadline`, then the store is closed.

@@ -57,6 +57,18 @@ pub(super) fn between_keys(config: &Config, faulty: &BTreeSet<&'static str>) -> 
             openai.max_tokens, openai.context_tokens
         ),
     );
+    let tls = &config.server.tls;
+    let (certificate, key) = ("server.tls.certificate_file", "server.tls.key_file");
+    rule(
+        tls.key_file.is_none() || tls.certificate_file.is_some(),
+        &[certificate, key],
+        format!("is missing beside {key}"),
+    );
+    rule(
+        tls.certificate_file.is_none() || tls.key_file.is_some(),
+        &[key, certificate],
+        format!("is missing beside {certificate}"),
+    );
     for (keys, upstream) in upstreams(config) {
         rule(
             upstream.api_key_file.is_none() || upstream.api_key_env.is_none(),
@@ -76,6 +88,11 @@ pub(super) fn between_keys(config: &Config, faulty: &BTreeSet<&'static str>) -> 
 pub(super) fn surroundings(config: &Config) -> Vec<Broken> {
     let dir = data_dir(&config.data.dir).err().map(|message| Broken { key: "data.dir", message });
     let mut broken: Vec<_> = dir.into_iter().collect();
+    let tls = &config.server.tls;
+    let certificate = tls.certificate_file.as_deref().map_or(Ok(()), readable).err();
+    broken.extend(certificate.map(|message| Broken { key: "server.tls.certificate_file", message }));
+    let key = tls.key_file.as_deref().map_or(Ok(()), tls_key_file).err();
+    broken.extend(key.map(|message| Broken { key: "server.tls.key_file", message }));
     for (keys, upstream) in asked(config) {
         let mut need =
             |key, found: Result<(), String>| broken.extend(found.err().map(|message| Broken { key, message }));
@@ -178,6 +195,17 @@ fn key_file(file: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// As [`key_file`], but a group may read it: those who renew certificates and those who serve with them are often two.
+fn tls_key_file(file: &Path) -> Result<(), String> {
+    readable(file)?;
+    let shown = file.display();
+    let mode = fs::metadata(file).map_err(|error| format!("{shown}: {error}"))?.permissions().mode() & 0o777;
+    if mode & 0o007 != 0 {
+        return Err(format!("{shown} can be read by others (mode {mode:04o}): chmod o= it"));
+    }
+    Ok(())
+}
+
 fn key_variable(name: &str) -> Result<(), String> {
     match std::env::var_os(name) {
         Some(key) if !key.is_empty() => Ok(()),
@@ -201,10 +229,11 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     }
     let listen = config.server.listen;
     if !listen.ip().is_loopback() {
-        warnings.push(format!(
+        let plain = !config.server.tls.is_set();
+        warnings.extend(plain.then(|| format!(
             "server.listen = \"{listen}\" is reached from other machines without TLS: passwords and messages cross the \
-             network in the clear unless something in front of bondhu encrypts them"
-        ));
+             network in the clear unless server.tls is set or something in front of bondhu encrypts them"
+        )));
         if config.server.hosts.is_empty() {
             warnings.push(
                 "server.hosts is empty and server.listen is not a loopback address: any Host name is accepted"

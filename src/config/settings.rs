@@ -55,6 +55,18 @@ pub static SETTINGS: &[Setting] = &[
     size("server.body_max", |c| &mut c.server.body_max, KIB, 64 * MIB),
     count("server.connections", |c| &mut c.server.connections, 1, 1_000_000, "connections"),
     count("server.connections_per_address", |c| &mut c.server.connections_per_address, 1, 1_000_000, "connections"),
+    text(
+        "server.tls.certificate_file",
+        FILE,
+        |c, text| set_file(&mut c.server.tls.certificate_file, text),
+        |c| show_file(c.server.tls.certificate_file.as_deref()),
+    ),
+    text(
+        "server.tls.key_file",
+        FILE,
+        |c, text| set_file(&mut c.server.tls.key_file, text),
+        |c| show_file(c.server.tls.key_file.as_deref()),
+    ),
     text("data.dir", "a directory", set_dir, |config| config.data.dir.display().to_string()),
     size("data.index_cache", |c| &mut c.data.index_cache, MIB, TIB),
     size("data.segment", |c| &mut c.data.segment, MIB, GIB),

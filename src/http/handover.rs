@@ -160,7 +160,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
             }
             bytes = &bytes[written..];
         }
-        Ok(())
+        // What encrypts may hold some of it back.
+        timeout(STALL, self.io.flush()).await.map_err(|_| io::ErrorKind::TimedOut)?
     }
 }
 

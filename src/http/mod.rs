@@ -20,6 +20,8 @@ mod server;
 mod service;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod wire;
 
-pub use server::serve;
+pub use server::{Listening, serve};
+pub use tls::{Tls, TlsError};

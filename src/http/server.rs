@@ -19,8 +19,9 @@ use hyper_util::rt::TokioTimer;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    time::sleep,
+    time::{sleep, timeout},
 };
+use tokio_rustls::server::TlsStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -28,6 +29,7 @@ use super::{
     origin,
     response::ApiResponse,
     service::Front,
+    tls::Tls,
     wire::Wire,
 };
 use crate::{app::App, config::ServerConfig};
@@ -41,14 +43,22 @@ const HEADERS_MAX: usize = 64;
 /// The wait after an accept that failed: descriptors come back with time, and asking again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves `app` on `listener` until `stop`; then idle connections close at once, and open requests get
+/// Where connections come from, and whether they are encrypted.
+pub struct Listening {
+    /// Where they come from.
+    pub listener: TcpListener,
+    /// What encrypts them; plain HTTP without it.
+    pub tls: Option<Tls>,
+}
+
+/// Serves `app` on `listening` until `stop`; then idle connections close at once, and open requests get
 /// `server.shutdown_grace` to finish. `stop_now` ends everything at once, at any time. Returns when the last connection
 /// is closed.
 ///
 /// Dropping the future stops accepting, but not the connections that are open.
-pub async fn serve(app: Arc<App>, listener: TcpListener, stop: CancellationToken, stop_now: CancellationToken) {
+pub async fn serve(app: Arc<App>, listening: Listening, stop: CancellationToken, stop_now: CancellationToken) {
     let config = app.loaded().config.server.clone();
-    let listening_on = listener.local_addr().unwrap_or(config.listen);
+    let listening_on = listening.listener.local_addr().unwrap_or(config.listen);
     let front = Arc::new(Front::new(app, listening_on.ip()));
     let answer = move |peer, request| {
         let front = Arc::clone(&front);
@@ -57,7 +67,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, stop: CancellationToken
         let request = Box::new(request);
         Box::pin(async move { front.answer(peer, request).await })
     };
-    accept_until(&config, listener, &Stops { stop, stop_now }, answer).await;
+    accept_until(&config, listening, &Stops { stop, stop_now }, answer).await;
 }
 
 /// Who is at the other end of a connection.
@@ -78,11 +88,12 @@ pub(super) struct Stops {
 }
 
 /// [`serve`], for anything that answers requests.
-pub(super) async fn accept_until<A, F>(config: &ServerConfig, listener: TcpListener, stops: &Stops, answer: A)
+pub(super) async fn accept_until<A, F>(config: &ServerConfig, listening: Listening, stops: &Stops, answer: A)
 where
     A: Fn(Peer, Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = ApiResponse> + Send + 'static,
 {
+    let Listening { listener, tls } = listening;
     let caps = Arc::new(Caps::new(config));
     let http = http(config);
     let connections = TaskTracker::new();
@@ -111,7 +122,9 @@ where
             tracing::debug!(target: "http", %address, "too many connections; this one is closed");
             continue;
         };
-        let connection = Connection { http: http.clone(), stop: stop.clone(), ended: ended.clone() };
+        let (http, tls) = (http.clone(), tls.clone());
+        let shake_within = config.header_timeout;
+        let connection = Connection { http, tls, shake_within, stop: stop.clone(), ended: ended.clone() };
         let (answer, ended, streams) = (answer.clone(), ended.clone(), connections.clone());
         connections.spawn(async move {
             if let Some(stream) = connection.run(stream, address, answer).await {
@@ -154,21 +167,49 @@ fn http(config: &ServerConfig) -> http1::Builder {
 /// What one connection needs of its server.
 struct Connection {
     http: http1::Builder,
+    tls: Option<Tls>,
+    /// The longest time for a handshake.
+    shake_within: Duration,
     stop: CancellationToken,
     ended: CancellationToken,
 }
 
 impl Connection {
     /// Answers requests until the connection ends, or until an answer is a stream of events: that is left to do then.
-    async fn run<A, F>(self, stream: TcpStream, address: SocketAddr, answer: A) -> Option<Stream<TcpStream>>
+    async fn run<A, F>(mut self, stream: TcpStream, address: SocketAddr, answer: A) -> Option<Outlasting>
     where
         A: Fn(Peer, Request<Incoming>) -> F,
         F: Future<Output = ApiResponse>,
     {
         // Where the socket is gone already, the first read says so.
         let _ = stream.set_nodelay(true);
-        let peer = Peer { address: address.ip().to_canonical(), secure: false };
-        self.speak(stream, peer, answer).await
+        let address = address.ip().to_canonical();
+        let Some(tls) = self.tls.take() else {
+            return self.speak(stream, Peer { address, secure: false }, answer).await.map(Outlasting::Plain);
+        };
+        // Boxed, so that a plain connection has no place for all that.
+        Box::pin(async move {
+            let stream = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                shaken = timeout(self.shake_within, tls.accept(stream)) => shaken,
+            };
+            match stream {
+                Ok(Ok(stream)) => {
+                    let spoken = self.speak(stream, Peer { address, secure: true }, answer).await;
+                    spoken.map(|stream| Outlasting::Tls(Box::new(stream)))
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(target: "http", %address, %error, "a handshake failed");
+                    None
+                }
+                Err(_) => {
+                    tracing::debug!(target: "http", %address, "a handshake took too long");
+                    None
+                }
+            }
+        })
+        .await
     }
 
     /// Speaks HTTP on anything that carries bytes.
@@ -210,6 +251,22 @@ impl Connection {
                 tracing::debug!(target: "http", address = %peer.address, %error, "a connection ended early");
                 None
             }
+        }
+    }
+}
+
+/// A stream that outlasts the HTTP of its connection.
+enum Outlasting {
+    Plain(Stream<TcpStream>),
+    Tls(Box<Stream<TlsStream<TcpStream>>>),
+}
+
+impl Outlasting {
+    /// As [`Stream::run`].
+    async fn run(self, ended: CancellationToken) {
+        match self {
+            Self::Plain(stream) => stream.run(ended).await,
+            Self::Tls(stream) => Box::pin(stream.run(ended)).await,
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     response::ApiResponse,
-    server::{Peer, Stops, accept_until},
+    server::{Listening, Peer, Stops, accept_until},
 };
 use crate::config::ServerConfig;
 
@@ -34,7 +34,8 @@ where
     let at = listener.local_addr().unwrap();
     let (stop, stop_now) = (CancellationToken::new(), CancellationToken::new());
     let stops = Stops { stop: stop.clone(), stop_now: stop_now.clone() };
-    let server = tokio::spawn(async move { accept_until(&config, listener, &stops, answer).await });
+    let server =
+        tokio::spawn(async move { accept_until(&config, Listening { listener, tls: None }, &stops, answer).await });
     Running { at, stop, stop_now, server }
 }
 

@@ -51,6 +51,7 @@ mod stub;
 mod tabs;
 mod threats;
 mod tidy;
+mod tls;
 mod upstream;
 mod upstream_failures;
 mod wire;

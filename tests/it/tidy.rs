@@ -54,12 +54,14 @@ const NAMES_BESIDE: [(&str, &str); 3] = [
 ];
 
 /// Crates, and the only places that may name them.
-const CRATES: [(&[&str], &[&str]); 3] = [
+const CRATES: [(&[&str], &[&str]); 5] = [
     (
         &["hyper", "hyper_util", "http_body_util"],
         &["src/http/", "src/client.rs", "src/client/", "benches/", "tests/it/support/browser/"],
     ),
-    (&["hyper_rustls", "rustls", "rustls_native_certs", "tower_service"], &["src/client/"]),
+    (&["hyper_rustls", "rustls_native_certs", "tower_service"], &["src/client/"]),
+    (&["rustls"], &["src/client/", "src/http/tls.rs", "tests/it/tls.rs"]),
+    (&["tokio_rustls"], &["src/http/tls.rs", "src/http/server.rs"]),
     (&["sled", "bincode"], &["src/store/", "benches/"]),
 ];
 
