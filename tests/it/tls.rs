@@ -100,8 +100,8 @@ fn events_are_heard_over_tls_and_the_stream_ends_with_the_server() {
     let (_, body) = ask(server.address, FIRST, "POST /api/v1/auth/login HTTP/1.1", &account);
     let token = text(&serde_json::from_str::<Value>(&body).unwrap()["token"]);
     let mut stream = connect(server.address, FIRST).unwrap();
-    let head = format!("GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
+    let request = format!("GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
     let mut heard = Vec::new();
     let mut until = |stream: &mut StreamOwned<_, _>, what: &str| {
         let mut part = [0; 4096];
