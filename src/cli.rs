@@ -27,6 +27,9 @@ pub struct Cli {
     /// Settings before the subcommand.
     #[command(flatten)]
     pub settings: Settings,
+    /// Print every setting with its value and where that comes from, and do nothing else
+    #[arg(long)]
+    pub print_config: bool,
     /// What to do; `serve` where it is missing.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -102,6 +105,21 @@ Example:
 Example:
   bondhu log-level debug --data-dir /var/lib/bondhu")]
     LogLevel(LogLevel),
+    /// Print a systemd unit for this configuration
+    #[command(after_help = "\
+The unit opens what the configuration needs, and nothing else: print it again after a change of server.listen or of a model's
+server. Without --data-dir the data stands in /var/lib/USER.
+
+Examples:
+  bondhu service --config /etc/bondhu/bondhu.toml | sudo tee /etc/systemd/system/bondhu.service
+  bondhu service --user chat --exec /usr/local/bin/bondhu --data-dir /srv/chat")]
+    Service(Service),
+    /// Print the manual page
+    #[command(after_help = "\
+Examples:
+  bondhu man | man -l -
+  bondhu man user-add > bondhu-user-add.1")]
+    Man(Man),
     /// Verify every promise about the data that a data directory can show
     #[command(after_help = "\
 Looks at checksums, sequences, outcomes, owners and tombstones, and compares the index with the journal. No server may
@@ -144,6 +162,27 @@ pub struct Healthcheck {
     /// Settings after the subcommand.
     #[command(flatten)]
     pub settings: Settings,
+}
+
+/// `service`
+#[derive(Debug, Args)]
+pub struct Service {
+    /// The system user that the server runs as
+    #[arg(long, default_value = "bondhu")]
+    pub user: String,
+    /// The program [default: this one]
+    #[arg(long, value_name = "FILE")]
+    pub exec: Option<PathBuf>,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// `man`
+#[derive(Debug, Args)]
+pub struct Man {
+    /// The subcommand, its parts joined by hyphens; the whole program without it
+    pub command: Option<String>,
 }
 
 /// `log-level`

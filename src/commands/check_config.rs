@@ -19,6 +19,11 @@ pub(super) fn run(settings: &[Settings], show: bool) -> Result<(), Failure> {
     print(&format!("{values}the configuration is good\n"))
 }
 
+/// `bondhu --print-config`: every key that the server would start with.
+pub(super) fn print_all(settings: &[Settings]) -> Result<(), Failure> {
+    print(&values(&load(settings, false)?))
+}
+
 /// Every key with its value, and where it was set.
 fn values(loaded: &Loaded) -> String {
     let mut text = String::new();

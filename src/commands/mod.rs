@@ -8,10 +8,12 @@ mod compact;
 mod completions;
 mod healthcheck;
 mod load;
+mod man;
 mod operator;
 mod password;
 mod running;
 mod serve;
+mod service;
 mod user;
 
 use std::{
@@ -59,6 +61,12 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<(), Failure> {
     let first = cli.settings;
+    if cli.print_config {
+        return match cli.command {
+            None => check_config::print_all(&[first]),
+            Some(command) => check_config::print_all(&[first, served(command)?]),
+        };
+    }
     match cli.command {
         None => serve::run(&[first]),
         Some(Command::Serve(settings)) => serve::run(&[first, settings]),
@@ -68,10 +76,21 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Some(Command::Compact(settings)) => compact::run(&[first, settings]),
         Some(Command::Reload(settings)) => running::reload(&[first, settings]),
         Some(Command::LogLevel(log)) => running::log_level(&[first, log.settings], log.level),
+        Some(Command::Service(options)) => service::run(first, &options),
+        Some(Command::Man(man)) => man::run(man.command.as_deref()),
         Some(Command::Check(check)) => check::run(&check.dir),
         Some(Command::Load(options)) => load::run(&options),
         Some(Command::Completions(completions)) => completions::run(completions.shell),
     }
+}
+
+/// The settings of `serve`, whose configuration is to be printed.
+fn served(command: Command) -> Result<Settings, Failure> {
+    if let Command::Serve(settings) = command { Ok(settings) } else { Err(not_served()) }
+}
+
+fn not_served() -> Failure {
+    Failure::Misused("--print-config goes with serve only; check-config --show is the same for a file".to_owned())
 }
 
 /// Loads the configuration from the settings of the command line, outermost first; the later wins.

@@ -3,6 +3,8 @@
 //! Nothing is bound or made before the configuration is known to be good. A first SIGTERM or SIGINT ends it in order, a
 //! second one at once; a store that can't go on ends it with exit code 1, for the supervisor to start it again.
 
+mod supervisor;
+
 use std::{
     io,
     net::SocketAddr,
@@ -117,6 +119,8 @@ async fn serve(loaded: Loaded, tls: Option<Tls>, source: Source, logs: &Arc<Logs
     };
     let commands = tokio::spawn(control::serve(commands, perform, ending.stop.clone()));
     announce(&config, &listener);
+    supervisor::ready(&format!("serving at {listen}"));
+    supervisor::keep_alive();
     let listening = Listening { listener, tls };
     ending.started.store(true, Ordering::SeqCst);
 
@@ -168,7 +172,13 @@ fn reload_at_signals(app: &Arc<App>) -> io::Result<()> {
     let app = Arc::clone(app);
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            let _ = app.reload().await; // The log has said what became of it.
+            supervisor::reloading();
+            match app.reload().await {
+                Ok(_) => supervisor::ready("serving; the configuration was read again"),
+                Err(_) => {
+                    supervisor::ready("serving; the configuration has a fault, and the old one holds: see the log")
+                }
+            }
         }
     });
     Ok(())
@@ -233,6 +243,7 @@ impl Ending {
                 std::process::exit(0);
             }
             tracing::info!("stopping; a second signal ends it at once");
+            supervisor::stopping();
             ending.stop.cancel();
             next(&mut term, &mut int).await;
             tracing::warn!("a second signal: ending at once");

@@ -43,6 +43,7 @@ mod retries;
 mod safety;
 mod search;
 mod secrets;
+mod service;
 mod sessions;
 mod smoke;
 mod storms;

@@ -1,0 +1,147 @@
+//! `bondhu service`: a systemd unit for this configuration, as hardened as it lets the server be.
+
+use std::{
+    env, fs, io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use super::{Failure, load, print};
+use crate::{
+    cli::{Service, Settings},
+    config::{Config, Place, ReplyBackend},
+};
+
+/// The unit, with places for what depends on the machine and its configuration.
+const UNIT: &str = include_str!("service/bondhu.service");
+/// Where systemd makes directories for services.
+const STATE: &str = "/var/lib";
+/// Ports from here on need no privilege.
+const FREE_PORTS: u16 = 1024;
+/// What a stop takes at most after the grace: the store's close, and the end of tasks.
+const CLOSE_S: u64 = 20;
+
+pub(super) fn run(first: Settings, service: &Service) -> Result<(), Failure> {
+    let loaded = load(&[first.clone(), service.settings.clone()], false)?;
+    let config = &loaded.config;
+    let file = service.settings.config.clone().or(first.config).map(|file| absolute(&file)).transpose()?;
+    // Where nothing says otherwise, the data stands where services have theirs.
+    let is_set = loaded.places.get("data.dir").is_some_and(|place| *place != Place::Default);
+    let dir = if is_set { absolute(&config.data.dir)? } else { Path::new(STATE).join(&service.user) };
+    let program = match &service.exec {
+        Some(program) => program.clone(),
+        None => env::current_exe().map_err(|error| failed("the program's own path is not known", &error))?,
+    };
+    let mut serve = vec![program.clone(), "serve".into()];
+    for (flag, path) in [("--config", file.as_ref()), ("--data-dir", Some(&dir))] {
+        serve.extend(path.map(|path| [flag.into(), path.clone()]).into_iter().flatten());
+    }
+    let serve: Vec<String> = serve.iter().map(|word| quoted(word)).collect::<Result<_, _>>()?;
+    let filled = [
+        ("{serve}", serve.join(" ")),
+        ("{stop}", (config.server.shutdown_grace.as_secs() + CLOSE_S).to_string()),
+        ("{user}", user(&service.user)?.to_owned()),
+        ("{storage}", storage(&dir)?),
+        ("{capabilities}", capabilities(config).to_owned()),
+        ("{network}", network(config).to_owned()),
+    ];
+    let unit = filled.iter().fold(UNIT.to_owned(), |unit, (place, text)| unit.replace(place, text));
+    print(&unit)
+}
+
+fn failed(what: &str, error: &io::Error) -> Failure {
+    Failure::Failed(format!("{what}: {error}"))
+}
+
+/// A unit has no working directory that anyone would guess.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    let found = fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+    found.map_err(|error| failed(&path.display().to_string(), &error))
+}
+
+/// A word of a unit's line, in quotes where it needs them.
+fn quoted(word: &Path) -> Result<String, Failure> {
+    let text = word.to_str().filter(|text| !text.chars().any(char::is_control));
+    let text = text.ok_or_else(|| Failure::Failed(format!("{} can't stand in a unit", word.display())))?;
+    let text = text.replace('%', "%%").replace('$', "$$");
+    let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+@%$:,=".contains(c));
+    Ok(if plain { text } else { format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")) })
+}
+
+fn user(name: &str) -> Result<&str, Failure> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let is_name = !name.is_empty() && !name.starts_with('-') && name.chars().all(fits);
+    is_name.then_some(name).ok_or_else(|| Failure::Misused(format!("--user {name:?} is no name of a system user")))
+}
+
+/// What the server may write. systemd makes and owns what stands directly below its own place.
+fn storage(dir: &Path) -> Result<String, Failure> {
+    let name = dir.strip_prefix(STATE).ok().and_then(Path::to_str).filter(|name| !name.is_empty());
+    let own = name.filter(|name| quoted(Path::new(name)).is_ok_and(|shown| shown == *name));
+    let data = match own {
+        Some(name) => format!("StateDirectory={name}\nStateDirectoryMode=0700"),
+        None => format!("ReadWritePaths={}", quoted(dir)?),
+    };
+    Ok(data)
+}
+
+/// None, but the one for a port of the first thousand. A user namespace of its own would take even that away.
+fn capabilities(config: &Config) -> &'static str {
+    if (1..FREE_PORTS).contains(&config.server.listen.port()) {
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nAmbientCapabilities=CAP_NET_BIND_SERVICE"
+    } else {
+        "CapabilityBoundingSet=\nAmbientCapabilities=\nPrivateUsers=yes"
+    }
+}
+
+/// Only this machine, where that is all that the configuration names.
+fn network(config: &Config) -> &'static str {
+    let listens = config.server.listen.ip().to_canonical().is_loopback();
+    let asks_a_model = config.reply.backend == ReplyBackend::Openai;
+    let local = !asks_a_model || config.reply.upstreams().all(|(_, upstream)| upstream.is_local());
+    if listens && local {
+        "IPAddressDeny=any\nIPAddressAllow=localhost"
+    } else if listens && config.reply.upstreams().all(|(_, upstream)| is_address(&upstream.host())) {
+        "# Name the model's address in IPAddressAllow beside localhost, and set IPAddressDeny=any."
+    } else {
+        "# It talks to other machines, whose addresses change: no IPAddressDeny."
+    }
+}
+
+fn is_address(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok() || host.parse::<std::net::SocketAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_unit_are_quoted_where_systemd_would_read_more_than_a_word() {
+        let shown = |word: &str| quoted(Path::new(word)).unwrap();
+        assert_eq!(shown("/usr/local/bin/bondhu"), "/usr/local/bin/bondhu");
+        assert_eq!(shown("/srv/my data"), "\"/srv/my data\"");
+        assert_eq!(shown("/srv/100%$HOME"), "/srv/100%%$$HOME");
+        assert_eq!(shown("/srv/a\"b\\c"), "\"/srv/a\\\"b\\\\c\"");
+        assert!(quoted(Path::new("/srv/a\nUser=root")).is_err());
+        assert!(user("bondhu").is_ok() && user("a b").is_err() && user("").is_err() && user("x\nUser=root").is_err());
+    }
+
+    #[test]
+    fn a_unit_opens_what_the_configuration_needs_and_no_more() {
+        let mut config = Config::default();
+        assert!(network(&config).contains("IPAddressDeny=any"));
+        assert!(capabilities(&config).contains("PrivateUsers=yes"));
+        config.server.listen = "0.0.0.0:443".parse().unwrap();
+        assert!(!network(&config).contains("IPAddressDeny=any"));
+        assert!(capabilities(&config).contains("CAP_NET_BIND_SERVICE"));
+        config.server.listen = "127.0.0.1:8000".parse().unwrap();
+        config.reply.backend = ReplyBackend::Openai;
+        assert!(network(&config).contains("IPAddressDeny=any\n"), "a model on this machine");
+        config.reply.openai.upstream.base_url = "https://models.example.org/v1".to_owned();
+        assert!(!network(&config).contains("IPAddressDeny=any\n"));
+        let place = |dir: &str| storage(Path::new(dir)).unwrap();
+        assert_eq!(place("/var/lib/bondhu"), "StateDirectory=bondhu\nStateDirectoryMode=0700");
+        assert_eq!(place("/srv/bondhu"), "ReadWritePaths=/srv/bondhu");
+    }
+}
