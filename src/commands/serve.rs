@@ -176,7 +176,7 @@ fn reload_at_signals(app: &Arc<App>) -> io::Result<()> {
             match app.reload().await {
                 Ok(_) => supervisor::ready("serving; the configuration was read again"),
                 Err(_) => {
-                    supervisor::ready("serving; the configuration has a fault, and the old one holds: see the log")
+                    supervisor::ready("serving; the configuration has a fault, and the old one holds: see the log");
                 }
             }
         }
