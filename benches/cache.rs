@@ -7,7 +7,12 @@
 //! `cargo bench --bench cache -- [rounds]`; `BENCH_DIR` names the disk, the working directory's else.
 
 #[path = "../src/store/cache.rs"]
-#[expect(dead_code, unused_imports, reason = "loads are measured through the store, and its tests run elsewhere")]
+#[expect(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "loads are measured through the store, and its tests run elsewhere"
+)]
 mod cache;
 #[expect(dead_code, reason = "other benches measure more")]
 mod measure;
@@ -27,7 +32,7 @@ use std::{
 
 use bondhu::{
     config::CacheConfig,
-    id, pool,
+    id, metrics, pool,
     store::{PageRange, Rendered, StoreError, TokenDigest},
 };
 use tokio::runtime::Runtime;

@@ -16,6 +16,8 @@ use crate::{
     chat::{Chat, Parts},
     clock::Clock,
     config::{AuthConfig, LimitsConfig, Live, Loaded},
+    metrics::{BackupFigures, JobFigures, RequestFigures},
+    monitor::{self, Monitor, Sampler},
     reply::{Backend, BackendError},
     store::{OpenError, Store},
 };
@@ -40,6 +42,16 @@ pub struct App {
     pub slots: Slots,
     /// Sessions and turns.
     pub chat: Chat,
+    /// What the HTTP front counts.
+    pub requests: Arc<RequestFigures>,
+    /// How backups go.
+    pub backups: Arc<BackupFigures>,
+    /// How jobs go.
+    pub job_figures: Arc<JobFigures>,
+    /// What operators see.
+    pub monitor: Arc<Monitor>,
+    /// Takes the samples of the monitor.
+    _sampler: Sampler,
 }
 
 /// Why the parts can't be built.
@@ -83,8 +95,38 @@ impl App {
             idempotency_window: config.chat.idempotency_window,
         };
         let chat = Chat::start(parts, open_turns);
+        let requests = Arc::<RequestFigures>::default();
+        let (backups, job_figures) = (Arc::<BackupFigures>::default(), Arc::<JobFigures>::default());
+        let monitored = monitor::Parts {
+            store: Arc::clone(&store),
+            slots: slots.clone(),
+            chat: chat.clone(),
+            auth: Arc::clone(auth.figures()),
+            requests: Arc::clone(&requests),
+            backups: Arc::clone(&backups),
+            jobs: Arc::clone(&job_figures),
+            clock: clock.clone(),
+        };
+        let monitor = Arc::new(Monitor::new(monitored));
+        let sampler = monitor.start(&config.monitor)?;
         let (loaded, source) = (Live::from(loaded), OnceLock::new());
-        Ok(Arc::new(Self { loaded, limits, auth_config, source, clock, store, auth, rates, slots, chat }))
+        Ok(Arc::new(Self {
+            loaded,
+            limits,
+            auth_config,
+            source,
+            clock,
+            store,
+            auth,
+            rates,
+            slots,
+            chat,
+            requests,
+            backups,
+            job_figures,
+            monitor,
+            _sampler: sampler,
+        }))
     }
 
     /// What is configured, and where each value comes from. Short-lived: to be read, and not kept across a wait.

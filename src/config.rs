@@ -11,10 +11,12 @@ pub(crate) mod fuzz;
 mod given;
 mod live;
 mod load;
+mod monitor;
 mod setting;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod url;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -26,6 +28,7 @@ pub use self::{
     fault::{Fault, Faults, Place},
     live::{Change, Live, change},
     load::{DEFAULT_FILE, Flag, Loaded, Sources, load},
+    monitor::{AlertsConfig, Condition, LimitUnit, MonitorConfig},
     setting::Setting,
     settings::SETTINGS,
 };
@@ -49,6 +52,10 @@ pub struct Config {
     pub concurrency: ConcurrencyConfig,
     /// `[limits]`
     pub limits: LimitsConfig,
+    /// `[monitor]`
+    pub monitor: MonitorConfig,
+    /// `[alerts]`
+    pub alerts: AlertsConfig,
     /// `[log]`
     pub log: LogConfig,
 }

@@ -8,6 +8,7 @@
 //! - [`commands`]: what each subcommand does, one file for each; `serve` is the server from its start to its end.
 //! - [`http`]: everything that a client sees, from the connection to the words of an error.
 //! - [`app`]: every long-lived part, built once, in dependency order.
+//! - [`monitor`]: what operators see: figures, their last day, alerts, security events.
 //! - [`control`]: how commands reach a running server, by a socket in the data directory.
 //! - [`chat`]: sessions and turns, the rules of the product; a turn belongs to the server, not to the request.
 //! - [`auth`]: who is asking: accounts, passwords, logins.
@@ -18,6 +19,7 @@
 //! - [`sse`]: event-stream frames, read and written.
 //! - [`completions`]: the wire of OpenAI's chat completions, as types.
 //! - [`checker`]: what clients were told, held against the promises.
+//! - [`metrics`]: counters, gauges and histograms, and their text for Prometheus.
 //! - [`logging`]: log lines that never hold up a request.
 //! - [`config`]: what can be set, read from file, environment and flags, with all faults at once.
 //! - [`pool`]: bounded threads for work that blocks or computes long.
@@ -45,6 +47,8 @@ pub mod fuzz;
 pub mod http;
 pub mod id;
 pub mod logging;
+pub mod metrics;
+pub mod monitor;
 pub mod pool;
 pub mod reply;
 pub mod sse;

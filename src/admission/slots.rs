@@ -21,7 +21,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::limit::Limit;
-use crate::{config::ConcurrencyConfig, id::UserId};
+use crate::{config::ConcurrencyConfig, id::UserId, metrics::Histogram};
 
 /// A user is alone when nobody else has asked for this long.
 const ALONE_AFTER: Duration = Duration::from_mins(1);
@@ -71,6 +71,8 @@ struct Shared {
     state: Mutex<State>,
     /// How often [`Overloaded`] was the answer; spreads the times to come back.
     refused: AtomicU64,
+    /// How long turns waited for a slot that they got, those that had one at once too.
+    waits: Histogram,
 }
 
 struct State {
@@ -137,7 +139,7 @@ impl Slots {
             lately: [None; 2],
             now,
         };
-        let shared = Shared { state: Mutex::new(state), refused: AtomicU64::new(0) };
+        let shared = Shared { state: Mutex::new(state), refused: AtomicU64::new(0), waits: Histogram::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -159,11 +161,15 @@ impl Slots {
     /// [`Overloaded`] at once where the queue is full, or when the wait is over.
     pub async fn acquire(&self, user: UserId) -> Result<Slot, Overloaded> {
         let Some(mut place) = self.enter(user)? else {
+            self.shared.waits.record(Duration::ZERO);
             return Ok(self.slot(user));
         };
-        let queue_timeout = self.lock().queue_timeout;
+        let (queue_timeout, begun) = (self.lock().queue_timeout, Instant::now());
         match tokio::time::timeout(queue_timeout, &mut place.granted).await {
-            Ok(Ok(())) => Ok(self.slot(user)), // The place has none to pass on any more.
+            Ok(Ok(())) => {
+                self.shared.waits.record(begun.elapsed());
+                Ok(self.slot(user)) // The place has none to pass on any more.
+            }
             Ok(Err(_)) | Err(_) => Err(self.overloaded()),
         }
     }
@@ -202,6 +208,12 @@ impl Slots {
     pub fn gauges(&self) -> Gauges {
         let state = self.now();
         Gauges { limit: state.limit.get(), held: state.held, waiting: state.waiting + state.first.len() }
+    }
+
+    /// How long new turns waited for the slot that they got; 0 for those that had one at once.
+    #[must_use]
+    pub fn waits(&self) -> &Histogram {
+        &self.shared.waits
     }
 
     /// A reply is asked for now: its first token's wait moves the limit, and so does a wait that does not end.

@@ -4,6 +4,7 @@
 //! open. What a stranger learns from a refused login is the same whether the name, the password or the account's state
 //! was the reason: the same words, after the same work.
 
+mod figures;
 mod operator;
 mod password;
 mod policy;
@@ -16,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use figures::AuthFigures;
 pub use password::Password;
 
 use crate::{
@@ -198,6 +200,7 @@ pub struct Auth {
     clock: Clock,
     hasher: Hasher,
     throttle: Throttle,
+    figures: Arc<AuthFigures>,
 }
 
 impl Auth {
@@ -208,7 +211,14 @@ impl Auth {
     pub fn start(config: impl Into<Live<AuthConfig>>, store: Arc<Store>, clock: Clock) -> std::io::Result<Self> {
         let config = config.into();
         let hasher = Hasher::start(config.get().argon2)?;
-        Ok(Self { config, store, clock, hasher, throttle: Throttle::new() })
+        let figures = Arc::default();
+        Ok(Self { config, store, clock, hasher, throttle: Throttle::new(), figures })
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn figures(&self) -> &Arc<AuthFigures> {
+        &self.figures
     }
 
     /// Makes an account. Dropping the future leaves it unsaid whether it was made.
@@ -224,7 +234,9 @@ impl Auth {
             }
             Registration::Closed => return Err(AuthError::RegistrationClosed),
         };
-        self.create(account, Role::User, Tier::Free, invitation).await
+        let user = self.create(account, Role::User, Tier::Free, invitation).await?;
+        self.figures.registrations.count();
+        Ok(user)
     }
 
     /// Proves a password and makes a login. An unknown name, a wrong password and a shut account answer alike, in
@@ -233,6 +245,18 @@ impl Auth {
     /// # Errors
     /// `WrongCredentials`, `TooManyFailures`, `Busy`, or the store's.
     pub async fn login(
+        &self,
+        from: IpAddr,
+        username: &str,
+        password: Password,
+        label: Option<String>,
+    ) -> Result<Login, AuthError> {
+        let made = self.make_login(from, username, password, label).await;
+        self.figures.login(made.as_ref().err());
+        made
+    }
+
+    async fn make_login(
         &self,
         from: IpAddr,
         username: &str,

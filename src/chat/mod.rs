@@ -6,6 +6,7 @@
 mod admit;
 mod context;
 mod error;
+mod figures;
 mod follow;
 mod line;
 mod live;
@@ -23,6 +24,7 @@ use std::{
 };
 
 pub use error::ChatError;
+pub use figures::ChatFigures;
 pub use follow::Follow;
 use tokio_util::task::TaskTracker;
 pub use update::Update;
@@ -106,7 +108,8 @@ pub struct Parts {
     pub idempotency_window: Duration,
 }
 
-/// Sessions and turns.
+/// Sessions and turns. Cheap to clone: all clones are one.
+#[derive(Clone)]
 pub struct Chat {
     inner: Arc<Inner>,
 }
@@ -119,6 +122,7 @@ struct Inner {
     /// The turns that run, whether or not anyone still waits for them.
     tasks: TaskTracker,
     stopping: AtomicBool,
+    figures: ChatFigures,
 }
 
 impl Chat {
@@ -133,6 +137,7 @@ impl Chat {
             keys: Keys::default(),
             tasks: TaskTracker::new(),
             stopping: AtomicBool::new(false),
+            figures: ChatFigures::default(),
         });
         recover::finish(&inner, open_turns);
         Self { inner }
@@ -361,6 +366,12 @@ impl Chat {
     #[must_use]
     pub fn helplines(&self) -> Vec<WordedHelpline<'_>> {
         self.inner.parts.backend.helplines()
+    }
+
+    /// What was counted since the start.
+    #[must_use]
+    pub fn figures(&self) -> &ChatFigures {
+        &self.inner.figures
     }
 
     /// How many turns have no outcome yet.

@@ -10,12 +10,13 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
+    time::Instant,
 };
 
 use tokio::sync::oneshot;
 
 use super::{
-    AGAIN, Answer, ChatError, Inner, OwnedSession, Target,
+    AGAIN, Answer, ChatError, ChatFigures, Inner, OwnedSession, Target,
     admit::admitted,
     context,
     line::Place,
@@ -26,6 +27,7 @@ use crate::{
     admission::slots::Measure,
     auth::Identity,
     id::{Seq, SessionId, UserId},
+    metrics::Histogram,
     reply::{Extent, Hearer, Prompt, ReplyError},
     store::{
         Appended, Ending, Event, Message, NewMessage, OpenTurn, Outcome, PendingAppend, Resumed, Status, StoreError,
@@ -224,6 +226,7 @@ pub(super) async fn finish(inner: Arc<Inner>, mut place: Place, resumed: Resumed
         }
         Ok(Some((message, Outcome::Pending))) => {
             running.reply().seal();
+            inner.figures.turns.count("interrupted");
             conclude(&inner, turn, Ending::Interrupted, Record::First)
                 .await
                 .map_err(ChatError::from)
@@ -255,15 +258,16 @@ async fn answer(
     mut message: Message,
     record: Record,
 ) -> Result<Answer, ChatError> {
-    let turn = reply.turn;
+    let (turn, figures, begun) = (reply.turn, &inner.figures, Instant::now());
     let ending = tokio::select! {
         biased;
         () = reply.stop.cancelled() => Ending::Reply { content: reply.seal(), stopped: true },
-        ending = caught(made(inner, place, reply)) => ending,
+        ending = caught(made(inner, place, reply, begun)) => ending,
     };
     reply.seal(); // From here on only the log speaks.
     let is_nothing = matches!(&ending, Ending::Reply { content, stopped: true } if content.is_empty());
     if is_nothing && record == Record::Again {
+        figures.turns.count("stopped");
         announce_kept(inner, reply, "The new reply was stopped before its first word, so nothing has changed.").await;
         return of_log(inner, turn).await?.unwrap_or(Err(ChatError::DeletedMeanwhile));
     }
@@ -272,22 +276,37 @@ async fn answer(
         Ending::Reply { .. } | Ending::Interrupted => None,
     };
     let stored = conclude(inner, turn, ending, record).await;
-    if let Err(StoreError::TurnGone) = &stored {
-        announce_gone(inner, reply);
+    match &stored {
+        Ok(_) => {}
+        Err(StoreError::TurnGone) => {
+            figures.turns.count("deleted");
+            announce_gone(inner, reply);
+        }
+        Err(_) => figures.turns.count("not_stored"),
     }
     match (stored?, failure) {
         (Some(reply), _) => {
+            count_reply(figures, reply.status, begun);
             message.status = if reply.status == Status::Stopped { Status::Stopped } else { Status::Answered };
             Ok(Answer { session: turn.session, message, reply, repeated: false })
         }
         (None, failure) => {
             let (detail, too_slow) = failure.unwrap_or_default();
+            figures.turns.count(if too_slow { "too_slow" } else { "failed" });
             if record == Record::Again {
                 announce_kept(inner, reply, &detail).await;
             }
             Err(ChatError::Failed { session: turn.session, message: message.id, detail, too_slow })
         }
     }
+}
+
+fn count_reply(figures: &ChatFigures, status: Status, begun: Instant) {
+    if status == Status::Stopped {
+        return figures.turns.count("stopped");
+    }
+    figures.turns.count("answered");
+    figures.reply.record(begun.elapsed());
 }
 
 /// `work`, with a panic in it turned into a failure: a stored message gets its outcome also then.
@@ -301,7 +320,7 @@ async fn caught(work: impl Future<Output = Ending>) -> Ending {
 }
 
 /// Waits for the turn's place, and has the backend make the reply. Dropping the future ends the backend's work.
-async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply>) -> Ending {
+async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply>, begun: Instant) -> Ending {
     let (slots, owner, follows) = (&inner.parts.slots, reply.owner(), place.is_behind());
     place.wait().await;
     if follows && slots.are_wanted() {
@@ -321,7 +340,8 @@ async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply>) -> Endin
             return failed("The conversation could not be read; please try again.");
         }
     };
-    let mut hearer = Measured { reply, measure: Some(inner.parts.slots.measure()) };
+    let first = Some((&inner.figures.first_token, begun));
+    let mut hearer = Measured { reply, measure: Some(inner.parts.slots.measure()), first };
     let lines = context.lines();
     let prompt = Prompt { system: context.system.as_deref(), lines: &lines };
     match inner.parts.backend.reply(prompt, &mut hearer).await {
@@ -337,6 +357,17 @@ async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply>) -> Endin
 struct Measured<'r> {
     reply: &'r LiveReply,
     measure: Option<Measure>,
+    /// Where to count the first text, and since when it is waited for; nothing once it is there.
+    first: Option<(&'r Histogram, Instant)>,
+}
+
+impl Measured<'_> {
+    fn push(&mut self, text: &str) -> ControlFlow<()> {
+        if let Some((waits, begun)) = self.first.take() {
+            waits.record(begun.elapsed());
+        }
+        self.reply.push(text)
+    }
 }
 
 impl Hearer for Measured<'_> {
@@ -344,11 +375,11 @@ impl Hearer for Measured<'_> {
         if let Some(measure) = self.measure.take() {
             measure.first_token();
         }
-        self.reply.push(text)
+        self.push(text)
     }
 
     fn aside(&mut self, text: &str) -> ControlFlow<()> {
-        self.reply.push(text)
+        self.push(text)
     }
 
     fn overloaded(&mut self) {

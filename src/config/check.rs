@@ -69,6 +69,12 @@ pub(super) fn between_keys(config: &Config, faulty: &BTreeSet<&'static str>) -> 
         &[key, certificate],
         format!("is missing beside {certificate}"),
     );
+    let alerts = &config.alerts;
+    rule(
+        alerts.webhook_url.is_none() || alerts.webhook_secret_file.is_some(),
+        &["alerts.webhook_secret_file", "alerts.webhook_url"],
+        "must be set, because alerts.webhook_url is: whoever receives an alert must know whom it is from".to_owned(),
+    );
     for (keys, upstream) in upstreams(config) {
         rule(
             upstream.api_key_file.is_none() || upstream.api_key_env.is_none(),
@@ -100,6 +106,9 @@ pub(super) fn surroundings(config: &Config) -> Vec<Broken> {
         need(keys.api_key_env, upstream.api_key_env.as_deref().map_or(Ok(()), key_variable));
         need(keys.ca_file, upstream.ca_file.as_deref().map_or(Ok(()), readable));
     }
+    let secret = config.alerts.webhook_secret_file.as_deref();
+    let message = secret.and_then(|file| key_file(file).and_then(|()| secret_file(file)).err());
+    broken.extend(message.map(|message| Broken { key: "alerts.webhook_secret_file", message }));
     broken
 }
 
@@ -206,6 +215,18 @@ fn tls_key_file(file: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// A secret that is shorter could be guessed from one message and its signature.
+fn secret_file(file: &Path) -> Result<(), String> {
+    let shown = file.display();
+    let secret = fs::read(file).map_err(|error| format!("{shown}: {error}"))?;
+    match secret.trim_ascii().len() {
+        24..=1024 => Ok(()),
+        length => {
+            Err(format!("{shown} has {length} bytes; a secret has 24 to 1024, as `openssl rand -base64 32` makes it"))
+        }
+    }
+}
+
 fn key_variable(name: &str) -> Result<(), String> {
     match std::env::var_os(name) {
         Some(key) if !key.is_empty() => Ok(()),
@@ -240,6 +261,9 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
                     .to_owned(),
             );
         }
+    }
+    if config.alerts.webhook_url.as_deref().is_some_and(|url| url.starts_with("http://")) {
+        warnings.push("alerts.webhook_url begins with http://: alerts cross the network in the clear".to_owned());
     }
     for (keys, upstream) in asked(config) {
         if upstream.base_url.starts_with("http://") && !upstream.is_local() {

@@ -1,7 +1,7 @@
 //! What must hold for configurations, whatever stands in the file, the environment and the flags.
 
 use super::{
-    Config, DEFAULT_FILE, Faults, Flag, Loaded, Place, SETTINGS, Sources,
+    Condition, Config, DEFAULT_FILE, Faults, Flag, Loaded, Place, SETTINGS, Sources,
     given::show_size,
     load::{PREFIX, load_text},
     setting::Field,
@@ -92,6 +92,7 @@ fn plain(key: &str, config: &Config) -> Option<String> {
     let setting = SETTINGS.iter().find(|setting| setting.key == key)?;
     match &setting.field {
         Field::Text { show, .. } => Some(show(config)),
+        Field::Condition { at, unit } => Some(Condition::show(*at(&mut config.clone()), *unit)),
         Field::Size { at, .. } => Some(show_size(*at(&mut config.clone()))),
         Field::Usize { .. } | Field::U32 { .. } | Field::Time { .. } => Some(setting.show(config)),
         Field::List { .. } => None,

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{
-    Config,
+    Condition, Config, LimitUnit,
     given::{Given, parse_size, show_size},
 };
 
@@ -32,6 +32,8 @@ pub(super) enum Field {
     Time { at: At<Duration>, least: u64, most: u64, unit: TimeUnit },
     /// Bytes, or a text with a unit.
     Size { at: At<u64>, least: u64, most: u64 },
+    /// A limit and how long it must be passed, in one string.
+    Condition { at: At<Option<Condition>>, unit: LimitUnit },
     /// A string of a form that `wants` describes.
     Text { wants: &'static str, set: fn(&mut Config, &str) -> Result<(), Refusal>, show: fn(&Config) -> String },
     /// A list of strings, each of a form that `wants` describes.
@@ -95,6 +97,12 @@ impl Setting {
             Field::Size { least, most, .. } => {
                 format!("bytes from {} to {}, as \"64MiB\" or a whole number", show_size(*least), show_size(*most))
             }
+            Field::Condition { unit: LimitUnit::Percent, .. } => {
+                "a part and a time, as \"80% for 5m\" (up to 100% and 24h), or \"off\"".to_owned()
+            }
+            Field::Condition { unit: LimitUnit::Milliseconds, .. } => {
+                "two times, as \"2s for 5m\" (1ms to 10m, up to 24h), or \"off\"".to_owned()
+            }
             Field::Text { wants, .. } | Field::List { wants, .. } => (*wants).to_owned(),
         }
     }
@@ -108,6 +116,7 @@ impl Setting {
             Field::U32 { at, .. } => at(&mut copy).to_string(),
             Field::Time { at, unit, .. } => unit.count(*at(&mut copy)).to_string(),
             Field::Size { at, .. } => quoted(&show_size(*at(&mut copy))),
+            Field::Condition { at, unit } => quoted(&Condition::show(*at(&mut copy), *unit)),
             Field::Text { show, .. } => quoted(&show(config)),
             Field::List { show, .. } => {
                 let items: Vec<String> = show(config).iter().map(|item| quoted(item)).collect();
@@ -120,7 +129,7 @@ impl Setting {
     pub(super) fn read(&self, text: &str) -> Given {
         match self.field {
             Field::Usize { .. } | Field::U32 { .. } | Field::Time { .. } | Field::Size { .. } => Given::from_text(text),
-            Field::Text { .. } => Given::Text(text.to_owned()),
+            Field::Text { .. } | Field::Condition { .. } => Given::Text(text.to_owned()),
             Field::List { .. } => Given::list_from_text(text),
         }
     }
@@ -146,6 +155,9 @@ impl Setting {
             (Field::Size { at, least, most }, Given::Text(text)) => parse_size(text)
                 .and_then(|bytes| within(i128::from(bytes), *least, *most))
                 .map(|bytes| *at(config) = bytes),
+            (Field::Condition { at, unit }, Given::Text(text)) => {
+                Condition::parse(text, *unit).map(|condition| *at(config) = condition)
+            }
             (Field::Text { set, .. }, Given::Text(text)) => match set(config, text) {
                 Ok(()) => Some(()),
                 Err(Some(reason)) => return Err(reason),

@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use http::Uri;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    Config, Fallback, LogFormat, Registration, ReplyBackend, UpstreamConfig,
+    Condition, Config, Fallback, LimitUnit, LogFormat, Registration, ReplyBackend, UpstreamConfig,
     setting::{Field, Refusal, Setting, TimeUnit},
+    url::{origin, set_base_url, set_webhook},
 };
 
 const KIB: u64 = 1 << 10;
@@ -25,6 +25,9 @@ const MODEL: &str = "the name of a model, 1 to 200 characters";
 const NO_MODEL: &str = "the name of a model, at most 200 characters";
 const FILE: &str = "a file, or \"\" for none";
 const VARIABLE: &str = "the name of an environment variable, or \"\" for none";
+
+const PERCENT: LimitUnit = LimitUnit::Percent;
+const MS: LimitUnit = LimitUnit::Milliseconds;
 
 /// Most characters of the system prompt.
 const SYSTEM_PROMPT_CHARS_MAX: usize = 8000;
@@ -218,6 +221,26 @@ pub static SETTINGS: &[Setting] = &[
     messages("limits.unlimited.messages_per_minute", |c| &mut c.limits.unlimited.messages_per_minute),
     requests("limits.unlimited.requests_per_minute", |c| &mut c.limits.unlimited.requests_per_minute),
     streams("limits.unlimited.streams", |c| &mut c.limits.unlimited.streams),
+    ms("monitor.interval_ms", |c| &mut c.monitor.interval, 100, 60_000),
+    condition("alerts.cpu", |c| &mut c.alerts.cpu, PERCENT),
+    condition("alerts.memory", |c| &mut c.alerts.memory, PERCENT),
+    condition("alerts.latency_p95", |c| &mut c.alerts.latency_p95, MS),
+    condition("alerts.first_text_p95", |c| &mut c.alerts.first_text_p95, MS),
+    condition("alerts.error_rate", |c| &mut c.alerts.error_rate, PERCENT),
+    condition("alerts.cache_hits", |c| &mut c.alerts.cache_hits, PERCENT),
+    condition("alerts.disk_free", |c| &mut c.alerts.disk_free, PERCENT),
+    text("alerts.backup_failed", "\"on\" or \"off\"", set_backup_failed, |config| {
+        if config.alerts.backup_failed { "on" } else { "off" }.to_owned()
+    }),
+    text("alerts.webhook_url", "a URL, as \"https://example.org/hook\", or \"\" for none", set_webhook, |config| {
+        config.alerts.webhook_url.clone().unwrap_or_default()
+    }),
+    text(
+        "alerts.webhook_secret_file",
+        FILE,
+        |c, text| set_file(&mut c.alerts.webhook_secret_file, text),
+        |c| show_file(c.alerts.webhook_secret_file.as_deref()),
+    ),
     text("log.level", "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"", set_level, |config| {
         config.log.level.to_string()
     }),
@@ -277,6 +300,10 @@ const fn size(key: &'static str, at: fn(&mut Config) -> &mut u64, least: u64, mo
     Setting { key, field: Field::Size { at, least, most } }
 }
 
+const fn condition(key: &'static str, at: fn(&mut Config) -> &mut Option<Condition>, unit: LimitUnit) -> Setting {
+    Setting { key, field: Field::Condition { at, unit } }
+}
+
 const fn text(
     key: &'static str,
     wants: &'static str,
@@ -313,34 +340,6 @@ fn set_hosts(config: &mut Config, items: &[String]) -> Result<(), String> {
 fn set_origins(config: &mut Config, items: &[String]) -> Result<(), String> {
     config.server.cors_origins = items.iter().map(|item| origin(item)).collect::<Result<_, _>>()?;
     Ok(())
-}
-
-/// An origin in the form in which browsers send it: lower case, no path, no port that the scheme implies.
-fn origin(text: &str) -> Result<String, String> {
-    let refuse = |why: &str| Err(format!("must be origins, as \"https://app.example.org\"; {text:?} {why}"));
-    let lower = text.to_ascii_lowercase();
-    let Some((scheme, authority)) = lower.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme))
-    else {
-        return refuse("does not begin with http:// or https://");
-    };
-    if authority.contains(['/', '?', '#']) {
-        return refuse("has more than scheme, host and port (no path, not even a slash at the end)");
-    }
-    let implied = if scheme == "http" { Some(80) } else { Some(443) };
-    match authority.parse::<http::uri::Authority>() {
-        Ok(parsed) if parsed.port_u16() == implied => refuse("names the port that its scheme implies: leave it out"),
-        Ok(parsed) if is_host_and_port(&parsed) => Ok(lower),
-        Ok(_) | Err(_) => refuse("has no valid host and port"),
-    }
-}
-
-/// True where `authority` is a host, perhaps with a port, and nothing else.
-fn is_host_and_port(authority: &http::uri::Authority) -> bool {
-    let host = authority.host();
-    let rest = &authority.as_str()[host.len().min(authority.as_str().len())..];
-    !host.is_empty()
-        && !authority.as_str().contains(['@', '*'])
-        && (rest.is_empty() || authority.port_u16().is_some_and(|port| port > 0))
 }
 
 fn set_proxies(config: &mut Config, items: &[String]) -> Result<(), String> {
@@ -396,33 +395,6 @@ fn set_system_prompt(config: &mut Config, text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn set_base_url(upstream: &mut UpstreamConfig, text: &str, is_needed: bool) -> Result<(), Refusal> {
-    // The text is not repeated: a key that was put into it by mistake must not reach a terminal or a log.
-    let refuse = |why: &str| Err(Some(format!("must be a URL, as \"http://127.0.0.1:11434/v1\"; this one {why}")));
-    if text.is_empty() && !is_needed {
-        upstream.base_url.clear();
-        return Ok(());
-    }
-    let Ok(uri) = text.parse::<Uri>() else { return refuse("is no URL") };
-    let Some(authority) = uri.authority().filter(|authority| !authority.host().is_empty()) else {
-        return refuse("has no host");
-    };
-    if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return refuse("is neither http nor https");
-    }
-    if authority.as_str().contains('@') {
-        return refuse("has a user name or password in it; a key belongs into api_key_file or api_key_env");
-    }
-    if !is_host_and_port(authority) {
-        return refuse("has no valid host and port");
-    }
-    if uri.query().is_some() || text.contains('#') {
-        return refuse("has a query or a fragment");
-    }
-    text.trim_end_matches('/').clone_into(&mut upstream.base_url);
-    Ok(())
-}
-
 fn set_model(upstream: &mut UpstreamConfig, text: &str, is_needed: bool) -> Result<(), Refusal> {
     if (text.is_empty() && is_needed) || text.chars().count() > 200 || text.chars().any(char::is_control) {
         return Err(None);
@@ -450,6 +422,15 @@ fn set_variable(variable: &mut Option<String>, text: &str) -> Result<(), Refusal
         ));
     }
     *variable = Some(text.to_owned()).filter(|name| !name.is_empty());
+    Ok(())
+}
+
+fn set_backup_failed(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    config.alerts.backup_failed = match text {
+        "on" => true,
+        "off" => false,
+        _ => return Err(None),
+    };
     Ok(())
 }
 

@@ -69,7 +69,7 @@ fn bounds(setting: &Setting) -> String {
         Field::U32 { least, most, .. } => format!("{least} to {most}"),
         Field::Time { least, most, .. } => format!("{least} to {most}"),
         Field::Size { least, most, .. } => format!("{} to {}", given::show_size(*least), given::show_size(*most)),
-        Field::Text { .. } | Field::List { .. } => String::new(),
+        Field::Text { .. } | Field::List { .. } | Field::Condition { .. } => String::new(),
     }
 }
 
@@ -80,7 +80,7 @@ fn every_bound_is_kept_at_below_and_above() {
             Field::Usize { least, most, .. } => (least as i128, most as i128),
             Field::U32 { least, most, .. } => (i128::from(least), i128::from(most)),
             Field::Time { least, most, .. } | Field::Size { least, most, .. } => (i128::from(least), i128::from(most)),
-            Field::Text { .. } | Field::List { .. } => continue,
+            Field::Text { .. } | Field::List { .. } | Field::Condition { .. } => continue,
         };
         for (number, good) in [(least - 1, false), (least, true), (most, true), (most + 1, false)] {
             let mut config = Config::default();

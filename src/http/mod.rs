@@ -6,6 +6,7 @@
 
 mod api;
 mod body;
+mod counts;
 mod credentials;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;

@@ -9,7 +9,8 @@ use hyper::{
     HeaderMap, Uri,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HOST, HeaderName, HeaderValue, ORIGIN, VARY,
+        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, FORWARDED, HOST, HeaderName, HeaderValue, ORIGIN, VARY,
+        VIA,
     },
 };
 
@@ -18,6 +19,8 @@ use crate::config::ServerConfig;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The network that counts as one client: an IPv4 address, or the /64 of an IPv6 address.
@@ -125,6 +128,13 @@ pub(super) fn allow_preflight(response: &mut HeaderMap) {
     let headers = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID";
     response.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(headers));
     response.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+}
+
+/// True where a program on this machine asks for itself: the connection is a loopback one, and no proxy says that it only
+/// passes something on. A proxy on this machine that says nothing about itself can't be told from such a program.
+pub(super) fn is_of_this_machine(peer: Peer, headers: &HeaderMap) -> bool {
+    let passed_on = [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED, FORWARDED_HOST, REAL_IP, VIA];
+    peer.address.to_canonical().is_loopback() && !passed_on.iter().any(|name| headers.contains_key(name))
 }
 
 /// Where the page is that sent a request.

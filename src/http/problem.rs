@@ -14,10 +14,15 @@ use serde::Serialize;
 
 use super::response::{ApiResponse, Body};
 use crate::{
-    admission::{rate::OverLimit, slots::Overloaded, streams::TooManyStreams},
+    admission::{
+        rate::{Charged, OverLimit},
+        slots::Overloaded,
+        streams::TooManyStreams,
+    },
     auth::AuthError,
     chat::ChatError,
     id::{MessageId, SessionId, UserId},
+    metrics::Refusal,
     store::StoreError,
 };
 
@@ -80,6 +85,8 @@ pub(crate) struct Problem {
     turn: Option<(SessionId, MessageId)>,
     /// The account that a failed login was for; not public.
     account: Option<UserId>,
+    /// Why it was refused for now, where it was.
+    refusal: Option<Refusal>,
     /// True where the rest of the request is not worth reading.
     close: bool,
     cause: Option<Box<dyn Error + Send + Sync>>,
@@ -87,7 +94,16 @@ pub(crate) struct Problem {
 
 impl Problem {
     fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None, turn: None, account: None, close: false, cause: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            retry_after: None,
+            turn: None,
+            account: None,
+            refusal: None,
+            close: false,
+            cause: None,
+        }
     }
 
     /// 400: says what can't be read and how to send it.
@@ -202,7 +218,11 @@ impl Problem {
     pub(super) fn over_limit(over: OverLimit) -> Self {
         let OverLimit { what, per_minute, retry_after } = over;
         let detail = format!("Your limit is {per_minute} {what} a minute; please wait a moment and try again.");
-        Self::new(&OVER_LIMIT, detail).retry_after(retry_after)
+        let refusal = match what {
+            Charged::Requests => Refusal::Requests,
+            Charged::Messages => Refusal::Messages,
+        };
+        Self::new(&OVER_LIMIT, detail).retry_after(retry_after).because(refusal)
     }
 
     /// 500 for a fault of ours.
@@ -222,8 +242,12 @@ impl Problem {
         )
     }
 
-    fn unavailable(detail: &'static str, retry_after: Duration) -> Self {
-        Self::new(&UNAVAILABLE, detail).retry_after(retry_after)
+    fn unavailable(refusal: Refusal, detail: &'static str, retry_after: Duration) -> Self {
+        Self::new(&UNAVAILABLE, detail).retry_after(retry_after).because(refusal)
+    }
+
+    fn because(self, refusal: Refusal) -> Self {
+        Self { refusal: Some(refusal), ..self }
     }
 
     fn retry_after(self, wait: Duration) -> Self {
@@ -256,6 +280,11 @@ impl Problem {
             kind if kind.status == StatusCode::TOO_MANY_REQUESTS => Some("rate_limited"),
             _ => None,
         }
+    }
+
+    /// Why it was refused for now, where it was.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.refusal
     }
 
     /// The account that a failed login was for.
@@ -345,8 +374,10 @@ impl From<AuthError> for Problem {
             AuthError::TooManyFailures { retry_after } => {
                 Self::new(&MANY_FAILURES, "Too many failed attempts; please wait a while and try again.")
                     .retry_after(retry_after)
+                    .because(Refusal::LoginFailures)
             }
             AuthError::Busy { retry_after } => Self::unavailable(
+                Refusal::Logins,
                 "Too many people are logging in right now; please try again in a moment.",
                 retry_after,
             ),
@@ -364,13 +395,15 @@ impl From<ChatError> for Problem {
             ChatError::OverLimit(over) => Self::over_limit(over),
             ChatError::TooManyStreams(TooManyStreams { max, retry_after }) => {
                 let detail = format!("Your limit is {max} event streams at once; please close another tab first.");
-                Self::new(&OVER_LIMIT, detail).retry_after(retry_after)
+                Self::new(&OVER_LIMIT, detail).retry_after(retry_after).because(Refusal::Streams)
             }
             ChatError::Overloaded(Overloaded { retry_after }) => Self::unavailable(
+                Refusal::Slots,
                 "Many people are chatting right now, so this was not taken; please send it again in a moment.",
                 retry_after,
             ),
             ChatError::Stopping { retry_after } => Self::unavailable(
+                Refusal::Stopping,
                 "The server is restarting, so this was not taken; please send it again soon.",
                 retry_after,
             ),
@@ -400,14 +433,17 @@ impl From<StoreError> for Problem {
             StoreError::KeyReused => key_reused(),
             StoreError::TurnGone => deleted_meanwhile(),
             StoreError::DiskFull => Self::unavailable(
+                Refusal::DiskFull,
                 "The server is short of disk space, so nothing was stored; reading works, please write again later.",
                 RETRY_WHEN_THERE_IS_SPACE,
             ),
             StoreError::Busy => Self::unavailable(
+                Refusal::StoreBusy,
                 "The server has too much to do, so nothing was stored; please try again in a moment.",
                 RETRY_SOON,
             ),
             StoreError::Ended => Self::unavailable(
+                Refusal::StoreEnded,
                 "The server can't store anything until it has restarted; please try again in a few seconds.",
                 RETRY_AFTER_RESTART,
             ),

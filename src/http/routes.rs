@@ -12,6 +12,8 @@ pub enum Endpoint {
     Health,
     /// The process can serve.
     Ready,
+    /// Every figure, for Prometheus.
+    Metrics,
     /// The chat page.
     ChatPage,
     /// A file of the page.
@@ -110,6 +112,8 @@ pub enum Access {
     User,
     /// Who proves to be an administrator.
     Admin,
+    /// Who asks from this machine, or proves to be an administrator.
+    Local,
 }
 
 /// One row of the table.
@@ -131,6 +135,7 @@ pub struct Route {
 pub static ROUTES: &[Route] = &[
     public(Method::GET, "/health", Endpoint::Health),
     public(Method::GET, "/ready", Endpoint::Ready),
+    Route { method: Method::GET, path: "/metrics", endpoint: Endpoint::Metrics, access: Access::Local, charged: false },
     public(Method::GET, "/", Endpoint::ChatPage),
     public(Method::GET, "/s/{id}", Endpoint::ChatPage),
     public(Method::GET, "/settings", Endpoint::ChatPage),

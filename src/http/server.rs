@@ -32,7 +32,7 @@ use super::{
     tls::Tls,
     wire::Wire,
 };
-use crate::{app::App, config::ServerConfig};
+use crate::{app::App, config::ServerConfig, metrics::RequestFigures};
 
 /// What one connection may keep in memory for reading, bytes.
 const BUFFER_MAX: usize = 64 << 10;
@@ -59,6 +59,7 @@ pub struct Listening {
 pub async fn serve(app: Arc<App>, listening: Listening, stop: CancellationToken, stop_now: CancellationToken) {
     let config = app.loaded().config.server.clone();
     let listening_on = listening.listener.local_addr().unwrap_or(config.listen);
+    let figures = Arc::clone(&app.requests);
     let front = Arc::new(Front::new(app, listening_on.ip()));
     let answer = move |peer, request| {
         let front = Arc::clone(&front);
@@ -67,7 +68,7 @@ pub async fn serve(app: Arc<App>, listening: Listening, stop: CancellationToken,
         let request = Box::new(request);
         Box::pin(async move { front.answer(peer, request).await })
     };
-    accept_until(&config, listening, &Stops { stop, stop_now }, answer).await;
+    accept_until(&config, figures, listening, &Stops { stop, stop_now }, answer).await;
 }
 
 /// Who is at the other end of a connection.
@@ -88,13 +89,18 @@ pub(super) struct Stops {
 }
 
 /// [`serve`], for anything that answers requests.
-pub(super) async fn accept_until<A, F>(config: &ServerConfig, listening: Listening, stops: &Stops, answer: A)
-where
+pub(super) async fn accept_until<A, F>(
+    config: &ServerConfig,
+    figures: Arc<RequestFigures>,
+    listening: Listening,
+    stops: &Stops,
+    answer: A,
+) where
     A: Fn(Peer, Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = ApiResponse> + Send + 'static,
 {
     let Listening { listener, tls } = listening;
-    let caps = Arc::new(Caps::new(config));
+    let caps = Arc::new(Caps::new(config, figures));
     let http = http(config);
     let connections = TaskTracker::new();
     let (stop, ended) = (stops.stop.child_token(), stops.stop_now.child_token());
@@ -119,6 +125,7 @@ where
         };
         failing = false;
         let Some(permit) = caps.admit(address) else {
+            caps.figures.connections_refused.count();
             tracing::debug!(target: "http", %address, "too many connections; this one is closed");
             continue;
         };
@@ -289,6 +296,7 @@ struct Caps {
     /// Proxies bring many people from one address: only the total binds them.
     proxies: Vec<IpAddr>,
     open: Mutex<Open>,
+    figures: Arc<RequestFigures>,
 }
 
 /// Guarded by [`Caps::open`]; at most `total_max` addresses.
@@ -305,12 +313,13 @@ struct Permit {
 }
 
 impl Caps {
-    fn new(config: &ServerConfig) -> Self {
+    fn new(config: &ServerConfig, figures: Arc<RequestFigures>) -> Self {
         Self {
             total_max: config.connections,
             per_address_max: config.connections_per_address,
             proxies: config.trusted_proxies.clone(),
             open: Mutex::default(),
+            figures,
         }
     }
 
@@ -327,12 +336,14 @@ impl Caps {
         open.total += 1;
         open.by_address.insert(key, of_address + 1);
         drop(open);
+        self.figures.connections.grow(1);
         Some(Permit { caps: Arc::clone(self), key })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        self.caps.figures.connections.shrink(1);
         let mut open = self.caps.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.total -= 1;
         match open.by_address.get_mut(&self.key) {

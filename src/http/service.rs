@@ -23,8 +23,9 @@ use hyper::{
 };
 
 use super::{
-    api::{about, admin, auth, chat, events, health, messages, pages, search, sessions},
+    api::{about, admin, auth, chat, events, health, messages, metrics, pages, search, sessions},
     body::Bounds,
+    counts::{self, RouteCounts},
     credentials,
     origin::{self, Origins, Site},
     problem::Problem,
@@ -33,7 +34,9 @@ use super::{
     routes::{Access, Endpoint, Found, Methods, Route, Routes},
     server::Peer,
 };
-use crate::{app::App, auth::Identity, config::Loaded, id::UserId, store::Rendered};
+use crate::{
+    app::App, auth::Identity, config::Loaded, id::UserId, metrics::Wait, monitor::SecurityEvent, store::Rendered,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The most of a method's name that the log shows, characters.
@@ -43,6 +46,7 @@ const METHOD_MAX: usize = 16;
 pub(super) struct Front {
     app: Arc<App>,
     routes: Routes,
+    counts: RouteCounts,
     rules: ArcSwap<Rules>,
     bounds: Bounds,
     listening_on: IpAddr,
@@ -91,6 +95,10 @@ struct Record {
     path: &'static str,
     user: Option<UserId>,
     address: IpAddr,
+    /// The other end of the connection, whoever it speaks for.
+    peer: Peer,
+    /// What its latency is compared with.
+    wait: Option<Wait>,
 }
 
 impl Front {
@@ -103,6 +111,7 @@ impl Front {
         let run = getrandom::u32().unwrap_or_else(|_| std::process::id());
         Self {
             routes: Routes::new(),
+            counts: RouteCounts::new(),
             rules: ArcSwap::from_pointee(Rules::new(&app, listening_on)),
             bounds,
             listening_on,
@@ -117,24 +126,28 @@ impl Front {
         let rules = self.rules();
         let client = rules.origins.client(peer, request.headers());
         let id = RequestId::new(self.last_id.fetch_add(1, Ordering::Relaxed));
-        let mut record = Record { id, path: "none", user: None, address: client.address };
+        let wait = Some(Wait::Data);
+        let mut record = Record { id, path: counts::NO_ROUTE, user: None, address: client.address, peer, wait };
         let method = request.method().clone();
         let cors = rules.origins.listed(request.headers()).cloned();
         let mut response = match self.guarded(&rules, client, request, &mut record).await {
             Ok(response) => response,
             Err(problem) => {
-                record.report(&problem);
+                self.report(&record, &problem);
                 problem.respond(record.id.as_str())
             }
         };
         rules.origins.allow(cors.as_ref(), response.headers_mut());
         record.finish(response.headers_mut());
+        let (status, took) = (response.status().as_u16(), started.elapsed());
+        self.app.requests.answered(status, record.wait, took);
+        self.counts.answered(record.path, status);
         tracing::info!(
             target: "http",
             method = name_of(&method),
             path = record.path,
-            status = response.status().as_u16(),
-            ms = f64::from(u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX)) / 1000.0,
+            status,
+            ms = f64::from(u32::try_from(took.as_micros()).unwrap_or(u32::MAX)) / 1000.0,
             user = record.user.map(tracing::field::display),
             address = %record.address,
             request_id = record.id.as_str(),
@@ -180,7 +193,7 @@ impl Front {
     ) -> Result<ApiResponse, Problem> {
         let found = self.routes.find(request.method(), request.uri().path());
         if let Found::Route(route) = found {
-            record.path = route.path;
+            (record.path, record.wait) = (route.path, counts::wait_of(route.endpoint));
             if route.endpoint == Endpoint::Health {
                 return Ok(health::alive()); // Whatever name it is asked by: probes know addresses only.
             }
@@ -195,6 +208,13 @@ impl Front {
             Access::User | Access::Admin => {
                 let token = token(&request, client, host)?;
                 Some(self.identify(token, request.headers(), route, record).await?)
+            }
+            Access::Local if origin::is_of_this_machine(record.peer, request.headers()) => None,
+            Access::Local => {
+                let token = token(&request, client, host)?;
+                let caller = self.identify(token, request.headers(), route, record).await?;
+                caller.clone().administrator()?;
+                Some(caller)
             }
             Access::Public => {
                 refuse_other_sites(rules, &request, host)?;
@@ -218,6 +238,7 @@ impl Front {
         match endpoint {
             Endpoint::Health => Ok(health::alive()),
             Endpoint::Ready => Ok(health::ready(app)),
+            Endpoint::Metrics => Ok(metrics::metrics(app, &self.counts)),
             Endpoint::ChatHealth => Ok(chat::health(app)),
             Endpoint::ChatPage => Ok(pages::page(&request)),
             Endpoint::Asset => pages::asset(&request),
@@ -271,6 +292,24 @@ impl Front {
         }
         Ok(caller)
     }
+
+    /// Logs and counts what an operator must know of a failure: its cause, or that someone overstepped.
+    fn report(&self, record: &Record, problem: &Problem) {
+        let user_id = record.user.or(problem.account());
+        let user = user_id.map(tracing::field::display);
+        let request_id = record.id.as_str();
+        if let Some(refusal) = problem.refusal() {
+            self.app.requests.refused(refusal);
+        }
+        if let Some(cause) = problem.cause() {
+            tracing::error!(target: "http", path = record.path, user, request_id, cause, "a request failed");
+        }
+        if let Some(kind) = problem.security_event() {
+            let (address, path, at) = (record.address, record.path, self.app.clock.now());
+            tracing::warn!(target: "security", event = kind, user, %address, path, request_id);
+            self.app.monitor.note(SecurityEvent { at, kind, user_id, address, path });
+        }
+    }
 }
 
 /// Registering and logging in need no cookie, so a page of another site could do both in a user's browser.
@@ -321,18 +360,6 @@ fn token<'r>(request: &'r Request<Incoming>, client: Peer, host: &str) -> Result
 }
 
 impl Record {
-    /// Logs what an operator must know of a failure: its cause, or that someone overstepped.
-    fn report(&self, problem: &Problem) {
-        let user = self.user.or(problem.account()).map(tracing::field::display);
-        let request_id = self.id.as_str();
-        if let Some(cause) = problem.cause() {
-            tracing::error!(target: "http", path = self.path, user, request_id, cause, "a request failed");
-        }
-        if let Some(event) = problem.security_event() {
-            tracing::warn!(target: "security", event, user, address = %self.address, path = self.path, request_id);
-        }
-    }
-
     /// Adds what every answer carries.
     fn finish(&self, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, HeaderValue::from_bytes(&self.id.0).expect("hex digits are ASCII"));

@@ -1,6 +1,6 @@
 //! A server on loopback around any answer, for the tests of this layer.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{Request, body::Incoming};
 use tokio::{
@@ -34,8 +34,8 @@ where
     let at = listener.local_addr().unwrap();
     let (stop, stop_now) = (CancellationToken::new(), CancellationToken::new());
     let stops = Stops { stop: stop.clone(), stop_now: stop_now.clone() };
-    let server =
-        tokio::spawn(async move { accept_until(&config, Listening { listener, tls: None }, &stops, answer).await });
+    let listening = Listening { listener, tls: None };
+    let server = tokio::spawn(async move { accept_until(&config, Arc::default(), listening, &stops, answer).await });
     Running { at, stop, stop_now, server }
 }
 

@@ -124,7 +124,7 @@ fn update_cache(shared: &Shared, change: &Change, decided: &Decided) {
     match change {
         Change::Session { id, meta } => {
             // Later changes of the same batch come after it, as they do in the log.
-            if decided.created.contains(id) && sessions.get(id).is_none() {
+            if decided.created.contains(id) && sessions.held(id).is_none() {
                 sessions.insert(*id, SessionView::empty(*id, meta.clone()));
             } else {
                 sessions.update(id, |view| view.apply(change));

@@ -14,7 +14,7 @@ use lru::LruCache;
 use tokio::sync::watch;
 
 use super::{StoreError, TokenDigest};
-use crate::{id::Id, pool::Pool};
+use crate::{id::Id, metrics::Counter, pool::Pool};
 
 const SHARDS: usize = 16;
 
@@ -55,6 +55,21 @@ pub(crate) enum Keep {
 /// Values by key, least recently used out first.
 pub(crate) struct Cache<K, V> {
     shards: Box<[Mutex<Shard<K, V>>]>,
+    hits: Counter,
+    misses: Counter,
+}
+
+/// How a cache does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheFigures {
+    /// Reads that found what they wanted.
+    pub hits: u64,
+    /// Reads that did not, those that joined a load of others among them.
+    pub misses: u64,
+    /// Bytes that the entries take.
+    pub bytes: u64,
+    /// Entries.
+    pub entries: u64,
 }
 
 /// Guards one part of the keys: the entries, and the loads that are under way.
@@ -89,11 +104,19 @@ where
                 next_load: 0,
             })
         };
-        Self { shards: (0..SHARDS).map(|_| shard()).collect() }
+        let shards = (0..SHARDS).map(|_| shard()).collect();
+        Self { shards, hits: Counter::default(), misses: Counter::default() }
     }
 
-    /// The entry, if it is here.
+    /// The entry, if it is here, which counts as a hit. Where it is not, nothing is counted: who needs it loads it.
     pub(crate) fn get(&self, key: &K) -> Option<Arc<V>> {
+        let found = self.held(key)?;
+        self.hits.count();
+        Some(found)
+    }
+
+    /// The entry, if it is here, for who only makes use of it where it is: that is no read.
+    pub(crate) fn held(&self, key: &K) -> Option<Arc<V>> {
         self.shard(key).entries.get(key).map(|(value, _)| Arc::clone(value))
     }
 
@@ -109,8 +132,10 @@ where
         let mut result = {
             let mut shard = self.shard(&key);
             if let Some((value, _)) = shard.entries.get(&key) {
+                self.hits.count();
                 return Ok(Some(Arc::clone(value)));
             }
+            self.misses.count();
             match shard.loads.get(&key) {
                 Some(load) => load.result.clone(),
                 None => self.begin(&mut shard, key, pool, load)?,
@@ -179,10 +204,21 @@ where
         shard.shrink();
     }
 
+    /// How it does. Takes each shard's lock once.
+    pub(crate) fn figures(&self) -> CacheFigures {
+        let mut figures = CacheFigures { hits: self.hits.get(), misses: self.misses.get(), bytes: 0, entries: 0 };
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            figures.bytes += shard.bytes as u64;
+            figures.entries += shard.entries.len() as u64;
+        }
+        figures
+    }
+
     /// Bytes that the entries take.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).bytes).sum()
+        usize::try_from(self.figures().bytes).unwrap()
     }
 
     fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V>> {

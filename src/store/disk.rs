@@ -141,6 +141,14 @@ impl Disk {
         })
     }
 
+    /// Bytes that are free for this user on the file system of `path`, and all that it has.
+    pub(crate) fn space(&self, path: &Path) -> io::Result<(u64, u64)> {
+        self.run(path, Operation::Free, || {
+            let disk = rustix::fs::statvfs(path)?;
+            Ok((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
+        })
+    }
+
     /// Makes a file that must not be there yet.
     pub(crate) fn create(&self, path: &Path) -> io::Result<DiskFile> {
         self.opened(path, Operation::Create, OpenOptions::new().read(true).write(true).create_new(true))

@@ -220,6 +220,11 @@ impl Feed {
         self.subscriptions.load(Ordering::Relaxed)
     }
 
+    /// How many users are listened to.
+    pub(crate) fn listeners(&self) -> usize {
+        lock(&self.topics).len()
+    }
+
     /// True where someone listens to the user.
     pub(crate) fn is_heard(&self, user: UserId) -> bool {
         lock(&self.topics).contains_key(&user)

@@ -36,11 +36,16 @@ pub(crate) fn run_checkpoints(
     mut checkpoints: Checkpoints,
 ) -> Checkpoints {
     while let Ok(progress) = wanted.recv() {
+        let figures = &shared.figures;
         if let Err(error) = guarded(|| shared.index.flush(progress.next_frame)) {
+            figures.checkpoint_failures.count();
             shared.fail_index(format!("the index can't be flushed: {error}"));
         } else if let Err(error) = checkpoints.write(progress, false) {
+            figures.checkpoint_failures.count();
             // An older checkpoint only makes the next start replay more.
             tracing::warn!(%error, "the checkpoint can't be written");
+        } else {
+            figures.checkpoints.count();
         }
     }
     checkpoints
@@ -109,14 +114,22 @@ impl Compactor {
     }
 
     fn compact(&self) -> Result<u64, StoreError> {
+        let figures = &self.shared.figures;
         match self.rewrite_all() {
             Ok(saved) => {
+                figures.compactions.count();
+                figures.compaction_saved.add(saved);
+                figures.compaction_at.set(u64::try_from(self.clock.now().0).unwrap_or(0));
                 tracing::info!(saved, "compacted the journal");
                 Ok(saved)
             }
             Err(CompactError::Stopped) => Err(StoreError::Ended),
-            Err(CompactError::Store(error)) => Err(error),
+            Err(CompactError::Store(error)) => {
+                figures.compaction_failures.count();
+                Err(error)
+            }
             Err(CompactError::Open(error)) => {
+                figures.compaction_failures.count();
                 tracing::error!(%error, "compaction failed; nothing was lost");
                 Err(StoreError::Unreadable(Arc::from(error.to_string())))
             }

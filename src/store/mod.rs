@@ -18,6 +18,7 @@ mod disk;
 mod error;
 mod export;
 mod feed;
+mod figures;
 mod fragment;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -52,6 +53,7 @@ use std::{
 use tokio::sync::{oneshot, watch};
 
 pub use account::{AccountEdit, Role, Tier, Token, TokenDigest, User, UserChange};
+pub use cache::CacheFigures;
 pub use conversation::{
     Appended, Edit, Ending, Logged, Message, NewMessage, OpenTurn, Outcome, PageRange, Rendered, Resumed, SendKey,
     Session, SessionEdit, Speaker, Standing, Status,
@@ -59,6 +61,7 @@ pub use conversation::{
 pub use error::{Health, OpenError, StoreError};
 pub use export::ExportCursor;
 pub use feed::{Event, Heard, SessionChange, Subscription};
+pub use figures::{Population, Sizes, StoreFigures};
 pub use roster::{Holdings, RosterEntry};
 pub use search::{Hit, Hits};
 pub use verify::{Finding, Verdict, verify};
@@ -102,6 +105,7 @@ pub struct Store {
     clock: Clock,
     stop: Arc<AtomicBool>,
     index_dir: Dir,
+    dir: Dir,
     /// Guards what is left to do at a clean stop; nothing once it was done.
     running: Mutex<Option<Running>>,
 }
@@ -144,6 +148,7 @@ impl Store {
     ) -> Result<(Self, Vec<OpenTurn>), OpenError> {
         let recovered = recover::recover(&disk, config, &clock)?;
         let dir = Dir { disk, path: config.dir.clone() };
+        let store_dir = dir.clone();
         let recover::Layout { journal: journal_dir, index: index_dir } = recover::Layout::of(&dir);
         let mut open: Vec<(OpenTurn, u64)> = recovered.open.into_iter().collect();
         open.sort_unstable_by_key(|(turn, frame)| (*frame, *turn));
@@ -196,13 +201,8 @@ impl Store {
         };
         let (running, reads, scans) = start().map_err(|source| OpenError::Io { path: config.dir.clone(), source })?;
         let running = Mutex::new(Some(running));
-        Ok((Self { shared, commands, compactions, reads, scans, clock, stop, index_dir, running }, turns))
-    }
-
-    /// How it stands.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        self.shared.health()
+        let dir = store_dir;
+        Ok((Self { shared, commands, compactions, reads, scans, clock, stop, index_dir, dir, running }, turns))
     }
 
     /// Ends when the store can't go on, with the reason: the process should end with exit code 1.
@@ -418,12 +418,6 @@ impl Store {
         self.shared.feed.end();
     }
 
-    /// How many subscriptions there are.
-    #[must_use]
-    pub fn subscriptions(&self) -> usize {
-        self.shared.feed.subscriptions()
-    }
-
     /// Rewrites the journal to the live data now; gives the bytes that it saved. The old segments stay for a while.
     ///
     /// # Errors
@@ -457,6 +451,7 @@ fn shared(index: index::Index, cache: &CacheConfig, index_dir: Dir) -> Shared {
         feed: Arc::new(Feed::default()),
         health: AtomicU8::new(0),
         failed: watch::Sender::new(None),
+        figures: StoreFigures::default(),
     }
 }
 

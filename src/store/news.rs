@@ -93,7 +93,7 @@ fn message(
         (SpeakerCode::Assistant, false) => Status::Complete,
     };
     // The cache has rendered it already; unless a later message of the batch changed how it stands.
-    let view = shared.sessions.get(&session);
+    let view = shared.sessions.held(&session);
     let cached = view.as_ref().and_then(|view| view.find(seq)).filter(|fragment| fragment.status == status);
     let json = cached.map_or_else(|| Fragment::new(seq, record, status, None).json, |fragment| fragment.json.clone());
     events.push(Event::Message { session, seq, reply_to: record.reply_to, json });

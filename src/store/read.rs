@@ -348,7 +348,7 @@ impl Store {
         let cached = view.pairs(limit, offset, || {
             let mut views = std::collections::HashMap::new();
             let pairs = history::newest(&ends, offset, limit, |id, end, turn| {
-                let view = views.entry(id).or_insert_with(|| self.shared.sessions.get(&id));
+                let view = views.entry(id).or_insert_with(|| self.shared.sessions.held(&id));
                 // A session that has moved on since would show turns that the total does not count.
                 let same = view.as_ref().filter(|view| view.session_end() == end);
                 Ok::<_, std::convert::Infallible>(same.and_then(|view| view.turn(turn)))

@@ -16,7 +16,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Ending, Health, StoreError, Token, TokenDigest, User,
+    Ending, Health, StoreError, StoreFigures, Token, TokenDigest, User,
     apply::{Applier, Durable},
     batch::{Batch, Decided},
     cache::Cache,
@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) health: AtomicU8,
     /// Why the store can't go on, once it can't.
     pub(crate) failed: watch::Sender<Option<String>>,
+    /// What was counted.
+    pub(crate) figures: StoreFigures,
 }
 
 impl Shared {
@@ -293,15 +295,30 @@ impl Writer {
             return Ok(());
         }
         let frame = self.journal.next_frame();
+        let begun = Instant::now();
         match self.journal.append_and_sync(changes) {
-            Ok(bytes) => self.timers.bytes += bytes,
+            Ok(bytes) => {
+                self.timers.bytes += bytes;
+                self.count(changes, bytes, begun.elapsed());
+            }
             Err(error) => return Err(self.not_written(error)),
         }
         self.remember(changes, decided, frame);
         Ok(())
     }
 
+    fn count(&self, changes: &[Change], bytes: u64, took: Duration) {
+        let figures = &self.shared.figures;
+        figures.syncs.count();
+        figures.sync_time.record(took);
+        figures.bytes.add(bytes);
+        figures.changes.add(changes.len() as u64);
+        let messages = changes.iter().filter(|change| matches!(change, Change::Message { .. })).count();
+        figures.messages.add(messages as u64);
+    }
+
     fn not_written(&mut self, error: JournalError) -> StoreError {
+        self.shared.figures.write_failures.count();
         self.timers.removals_from = Instant::now() + Duration::from_secs(1);
         match error {
             JournalError::NoRoom(error) => {

@@ -28,6 +28,7 @@ mod live;
 mod load_command;
 mod logins;
 mod matrix;
+mod metrics;
 mod model;
 mod odd_requests;
 mod operator;

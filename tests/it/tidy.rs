@@ -18,13 +18,14 @@ use source::{code, declared, imports, names};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The modules and their levels: imports point down.
-const LEVELS: [(&str, u8); 22] = [
+const LEVELS: [(&str, u8); 24] = [
     ("cli", 5),
     ("commands", 5),
     ("fuzz", 5),
     ("http", 4),
     ("app", 3),
     ("control", 3),
+    ("monitor", 3),
     ("auth", 2),
     ("chat", 2),
     ("admission", 1),
@@ -37,6 +38,7 @@ const LEVELS: [(&str, u8); 22] = [
     ("config", 0),
     ("id", 0),
     ("logging", 0),
+    ("metrics", 0),
     ("pool", 0),
     ("sse", 0),
     ("text", 0),
@@ -44,7 +46,14 @@ const LEVELS: [(&str, u8); 22] = [
 ];
 
 /// Who may know a module of the same level.
-const BESIDE: [(&str, &str); 4] = [("commands", "cli"), ("chat", "auth"), ("reply", "client"), ("logging", "config")];
+const BESIDE: [(&str, &str); 6] = [
+    ("commands", "cli"),
+    ("chat", "auth"),
+    ("reply", "client"),
+    ("logging", "config"),
+    ("app", "monitor"),
+    ("metrics", "clock"),
+];
 
 /// Single names that may be known besides: plain values, which keep neither module from being read alone.
 const NAMES_BESIDE: [(&str, &str); 3] = [

@@ -7,6 +7,7 @@ pub(super) mod chat;
 pub(super) mod events;
 pub(super) mod health;
 pub(super) mod messages;
+pub(super) mod metrics;
 pub(super) mod pages;
 pub(super) mod search;
 pub(super) mod sessions;

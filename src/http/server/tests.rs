@@ -139,7 +139,7 @@ fn connections_are_capped_in_all_and_by_network() {
             trusted_proxies: vec![proxy],
             ..ServerConfig::default()
         };
-        Arc::new(Caps::new(&config))
+        Arc::new(Caps::new(&config, Arc::default()))
     };
     let from = |address: &str| SocketAddr::new(address.parse().unwrap(), 1);
     let total = caps(2, 9);

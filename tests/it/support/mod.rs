@@ -8,6 +8,7 @@ pub(crate) mod data;
 pub(crate) mod disk;
 pub(crate) mod events;
 pub(crate) mod faults;
+pub(crate) mod figures;
 pub(crate) mod gauges;
 pub(crate) mod liar;
 pub(crate) mod load;
