@@ -107,8 +107,8 @@ impl App {
             jobs: Arc::clone(&job_figures),
             clock: clock.clone(),
         };
-        let monitor = Arc::new(Monitor::new(monitored));
-        let sampler = monitor.start(&config.monitor)?;
+        let monitor = Arc::new(Monitor::new(monitored, &config.monitor, &config.alerts));
+        let sampler = monitor.start(&config.data.dir)?;
         let (loaded, source) = (Live::from(loaded), OnceLock::new());
         Ok(Arc::new(Self {
             loaded,

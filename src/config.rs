@@ -28,7 +28,7 @@ pub use self::{
     fault::{Fault, Faults, Place},
     live::{Change, Live, change},
     load::{DEFAULT_FILE, Flag, Loaded, Sources, load},
-    monitor::{AlertsConfig, Condition, LimitUnit, MonitorConfig},
+    monitor::{AlertsConfig, Condition, LimitUnit, MonitorConfig, shown_time},
     setting::Setting,
     settings::SETTINGS,
 };

@@ -15,6 +15,7 @@
 //! - [`store`]: everything that outlives the process, behind one seam: the journal is the truth, sled its index.
 //! - [`reply`]: what makes replies: the built-in companion with its rules in data files, or a model's servers.
 //! - [`admission`]: limits of users by buckets, replies at once by slots.
+//! - [`alerts`]: conditions that must last, word of when they begin and end, and its signature.
 //! - [`client`]: outbound HTTP, bounded in time and bytes: one answer, or one that streams.
 //! - [`sse`]: event-stream frames, read and written.
 //! - [`completions`]: the wire of OpenAI's chat completions, as types.
@@ -31,6 +32,7 @@
 //! [`fuzz`]: self
 
 pub mod admission;
+pub mod alerts;
 pub mod app;
 pub mod auth;
 pub mod chat;

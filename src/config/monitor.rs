@@ -86,12 +86,18 @@ impl Condition {
             LimitUnit::Percent => format!("{limit}%"),
             LimitUnit::Milliseconds => Time(limit).to_string(),
         };
-        if lasting.is_zero() { limit } else { format!("{limit} for {}", Time(lasting.as_secs_f64() * 1000.0)) }
+        if lasting.is_zero() { limit } else { format!("{limit} for {}", shown_time(lasting)) }
     }
 }
 
+/// `time` in the largest unit that it is whole in, as `5m`.
+#[must_use]
+pub fn shown_time(time: Duration) -> String {
+    Time(time.as_secs_f64() * 1000.0).to_string()
+}
+
 /// A time in milliseconds, shown in the largest unit that it is whole in.
-pub(crate) struct Time(pub(crate) f64);
+struct Time(f64);
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -107,6 +107,12 @@ impl Setting {
         }
     }
 
+    /// True where its value may hold a secret, as the URL of a webhook often does.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        self.key == "alerts.webhook_url"
+    }
+
     /// Its value in `config`, in TOML.
     #[must_use]
     pub fn show(&self, config: &Config) -> String {

@@ -101,6 +101,12 @@ pub enum AdminEndpoint {
     Log,
     /// Set the log's level.
     SetLog,
+    /// The figures of the last day.
+    Monitor,
+    /// How things are now.
+    MonitorNow,
+    /// The newest security events.
+    Security,
 }
 
 /// Who may call.
@@ -183,6 +189,9 @@ pub static ROUTES: &[Route] = &[
     admin(Method::POST, "/api/v1/admin/reload", AdminEndpoint::Reload),
     admin(Method::GET, "/api/v1/admin/log", AdminEndpoint::Log),
     admin(Method::PUT, "/api/v1/admin/log", AdminEndpoint::SetLog),
+    admin(Method::GET, "/api/v1/admin/monitor", AdminEndpoint::Monitor),
+    admin(Method::GET, "/api/v1/admin/monitor/now", AdminEndpoint::MonitorNow),
+    admin(Method::GET, "/api/v1/admin/security", AdminEndpoint::Security),
 ];
 
 const fn public(method: Method, path: &'static str, endpoint: Endpoint) -> Route {

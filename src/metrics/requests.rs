@@ -18,6 +18,9 @@ pub const REFUSALS: [&str; 10] = [
     "store_ended",
 ];
 
+/// How many of them are one user's excess: those with 429, which come first.
+const USERS: usize = 4;
+
 /// Kinds of security events: the words of `kind`.
 pub const SECURITY: [&str; 5] = ["ownership", "login_failed", "rate_limited", "admin", "other"];
 
@@ -106,6 +109,13 @@ impl RequestFigures {
         self.refusals.count(REFUSALS[refusal as usize]);
     }
 
+    /// Requests that were refused as one user's excess, and those that were refused for everybody's.
+    #[must_use]
+    pub fn refused_by_whose(&self) -> (u64, u64) {
+        let users = self.refusals.all().take(USERS).map(|(_, count)| count).sum();
+        (users, self.refusals.sum().saturating_sub(users))
+    }
+
     /// Answers whose status begins with `digit`, 1 to 5.
     #[must_use]
     pub fn class(&self, digit: usize) -> u64 {
@@ -151,5 +161,6 @@ mod tests {
         figures.refused(Refusal::StoreEnded);
         let counted: Vec<_> = figures.refusals.all().filter(|(_, count)| *count > 0).map(|(word, _)| word).collect();
         assert_eq!(counted, ["requests", "slots", "store_ended"]);
+        assert_eq!(figures.refused_by_whose(), (1, 2));
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     metrics::{Exposition, Kind, Wait, float},
 };
 
-use super::{Monitor, process};
+use super::{Monitor, lock, process};
 
 /// Ends of buckets, microseconds: of answers that wait for data,
 const DATA: [u64; 9] = [500, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 2_000_000, 10_000_000];
@@ -31,6 +31,7 @@ impl Monitor {
         self.expose_store(&mut text);
         self.expose_cache(&mut text);
         self.expose_work(&mut text);
+        self.expose_alerts(&mut text);
         text
     }
 
@@ -163,6 +164,13 @@ impl Monitor {
         text.family("bondhu_cache_entries", Kind::Gauge, "Entries in the cache.");
         for (name, cache) in caches {
             text.series(&[("cache", name)], float(cache.entries));
+        }
+    }
+
+    fn expose_alerts(&self, text: &mut Exposition) {
+        text.family("bondhu_alert_firing", Kind::Gauge, "1 where the rule fires; rules that are off have no series.");
+        for alert in lock(&self.alerts).alerts.states() {
+            text.series(&[("rule", alert.rule.key())], f64::from(u8::from(alert.state == "firing")));
         }
     }
 

@@ -3,37 +3,55 @@
 //! The parts count; the monitor reads. A thread of its own takes a sample every few seconds, and does there whatever
 //! blocks or walks; what is asked of the monitor answers from memory. It changes nothing that the promises are about.
 
+mod columns;
 mod expose;
+mod history;
 mod process;
+mod report;
 mod security;
+mod totals;
+mod watch;
 
 use std::{
+    collections::VecDeque,
+    path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{self, RecvTimeoutError, SyncSender},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-pub use security::SecurityEvent;
+pub use self::{
+    report::{Now, Series},
+    security::SecurityEvent,
+};
 
 use crate::{
     admission::slots::Slots,
+    alerts::{Alerts, Change, Moment, Notice},
     auth::AuthFigures,
     chat::Chat,
     clock::{Clock, Timestamp},
-    config::MonitorConfig,
+    config::{AlertsConfig, MonitorConfig},
     metrics::{BackupFigures, JobFigures, RequestFigures},
     store::{Population, Sizes, Store},
 };
+use history::{History, HistoryFile};
 use process::{Machine, Process};
 use security::SecurityLog;
+use totals::{Span, Totals};
 
-/// Accounts and sessions are counted this often at most,
-const COUNT_EVERY: Duration = Duration::from_mins(1);
+/// Accounts and sessions are counted once in so many samples at most,
+const COUNT_EVERY: u32 = 6;
 /// and no more of the time than one part in so many.
 const COUNT_SHARE: u32 = 100;
+
+/// Samples that the values of alerts are made from.
+const WINDOW: usize = 6;
+/// Changes of alerts that are kept; the oldest go first.
+const NOTICES_MAX: usize = 50;
 
 /// What the monitor reads.
 pub struct Parts {
@@ -55,14 +73,33 @@ pub struct Parts {
     pub clock: Clock,
 }
 
+/// Who is told of each change of an alert, from the thread of the samples: it must not block.
+pub type Notifier = Box<dyn Fn(&Notice) + Send>;
+
 /// What operators see.
 pub struct Monitor {
     parts: Parts,
     machine: Machine,
     started_at: Timestamp,
+    started: Instant,
+    /// Time between two samples.
+    interval: Duration,
     security: SecurityLog,
     /// Guards what the last sample saw.
     seen: Mutex<Seen>,
+    /// Guards the samples.
+    history: Mutex<History>,
+    /// Guards how the rules stand, and what they said last.
+    alerts: Mutex<Standing>,
+    /// Guards who is told.
+    notifier: Mutex<Option<Notifier>>,
+}
+
+/// How the rules stand.
+struct Standing {
+    alerts: Alerts,
+    /// The newest changes, newest last.
+    notices: VecDeque<Notice>,
 }
 
 /// What takes a look at files or a walk.
@@ -83,28 +120,49 @@ pub struct Sampler {
 impl Monitor {
     /// A monitor that has seen nothing yet.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        let started_at = parts.clock.now();
-        Self { parts, machine: Machine::read(), started_at, security: SecurityLog::default(), seen: Mutex::default() }
+    pub fn new(parts: Parts, config: &MonitorConfig, alerts: &AlertsConfig) -> Self {
+        let alerts = Alerts::new(alerts, config.interval);
+        Self {
+            started_at: parts.clock.now(),
+            started: Instant::now(),
+            interval: config.interval,
+            parts,
+            machine: Machine::read(),
+            security: SecurityLog::default(),
+            seen: Mutex::default(),
+            history: Mutex::new(History::new(config.interval)),
+            alerts: Mutex::new(Standing { alerts, notices: VecDeque::new() }),
+            notifier: Mutex::default(),
+        }
     }
 
-    /// Takes a first sample, and from then on one each `config.interval` in a thread of its own. Blocks for that first
-    /// one.
+    /// Reads the samples of before out of the directory `data`, looks around once, and from then on takes a sample in the
+    /// middle of each interval, in a thread of its own. Blocks until it has looked.
     ///
     /// # Errors
-    /// The system's, where it gives no thread.
-    pub fn start(self: &Arc<Self>, config: &MonitorConfig) -> std::io::Result<Sampler> {
-        let (monitor, interval) = (Arc::clone(self), config.interval);
+    /// The system's, where it gives no thread. A history that can't be kept is a warning.
+    pub fn start(self: &Arc<Self>, data: &Path) -> std::io::Result<Sampler> {
+        let file = HistoryFile::open(data, &mut lock(&self.history));
+        let unkept = |error: &std::io::Error| {
+            tracing::warn!(target: "monitor", %error, "the history can't be kept on disk; it ends with this process");
+        };
+        let mut work = Work { file: file.inspect_err(unkept).ok(), ..Work::default() };
+        self.look(&mut work);
+        work.window.push_back(Totals::of(&self.parts, self.seen()));
+        let monitor = Arc::clone(self);
         let (stop, stopped) = mpsc::sync_channel(1);
-        let mut look = Look::default();
-        self.sample(&mut look);
-        let work = move || {
-            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                monitor.sample(&mut look);
+        let samples = move || {
+            while stopped.recv_timeout(monitor.until_next()) == Err(RecvTimeoutError::Timeout) {
+                monitor.sample(&mut work);
             }
         };
-        let thread = std::thread::Builder::new().name("bondhu-monitor".to_owned()).spawn(work)?;
+        let thread = std::thread::Builder::new().name("bondhu-monitor".to_owned()).spawn(samples)?;
         Ok(Sampler { stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// From now on, `notifier` is told of each change of an alert.
+    pub fn notify(&self, notifier: Notifier) {
+        *lock(&self.notifier) = Some(notifier);
     }
 
     /// The newest security events, newest first.
@@ -119,7 +177,63 @@ impl Monitor {
         self.security.note(event);
     }
 
-    fn sample(&self, look: &mut Look) {
+    /// How long until the middle of an interval, where the clock may be off by nearly half of one in either direction
+    /// without a sample's falling into the wrong one.
+    fn until_next(&self) -> Duration {
+        let interval = u64::try_from(self.interval.as_micros()).unwrap_or(u64::MAX).max(4);
+        let now = u64::try_from(self.parts.clock.now().0).unwrap_or(0) % interval;
+        let wait = (interval + interval / 2 - now) % interval;
+        // Where that is about now, this interval has its sample.
+        Duration::from_micros(if wait < interval / 4 { wait + interval } else { wait })
+    }
+
+    fn sample(&self, work: &mut Work) {
+        self.look(work);
+        let totals = Totals::of(&self.parts, self.seen());
+        let at = self.parts.clock.now();
+        if let Some(before) = work.window.back() {
+            let values = columns::values(&Span { before, after: &totals }, &self.machine);
+            let number = lock(&self.history).keep(at, values);
+            work.write(number, &values);
+        }
+        work.window.push_back(totals);
+        if work.window.len() > WINDOW + 1 {
+            work.window.pop_front();
+        }
+        self.watch(work, at);
+    }
+
+    fn watch(&self, work: &Work, time: Timestamp) {
+        let (Some(before), Some(after)) = (work.window.front(), work.window.back()) else { return };
+        let span = Span { before, after };
+        let now = Moment { elapsed: self.started.elapsed(), time };
+        let mut standing = lock(&self.alerts);
+        let notices = standing.alerts.observe(now, |rule| watch::value(rule, &span, &self.machine));
+        for notice in &notices {
+            if standing.notices.len() >= NOTICES_MAX {
+                standing.notices.pop_front();
+            }
+            standing.notices.push_back(notice.clone());
+        }
+        drop(standing);
+        for notice in &notices {
+            let Notice { rule, value, limit, summary, .. } = notice;
+            match notice.state {
+                Change::Firing => {
+                    tracing::warn!(target: "alerts", rule = rule.key(), state = "firing", value, limit, "{summary}");
+                }
+                Change::Resolved => {
+                    tracing::info!(target: "alerts", rule = rule.key(), state = "resolved", value, limit, "{summary}");
+                }
+            }
+            if let Some(tell) = lock(&self.notifier).as_ref() {
+                tell(notice);
+            }
+        }
+    }
+
+    /// Looks at what takes a walk.
+    fn look(&self, work: &mut Work) {
         let mut seen = self.seen();
         match Process::read() {
             Ok(process) => seen.process = process,
@@ -129,34 +243,50 @@ impl Monitor {
             Ok(sizes) => seen.sizes = Some(sizes),
             Err(error) => tracing::debug!(target: "monitor", %error, "the data directory can't be looked at"),
         }
-        if look.count_is_due() {
+        if work.next_count.is_none_or(|next| Instant::now() >= next) {
             let begun = Instant::now();
             // A failure is the store's to tell, and ends the process.
             seen.population = self.parts.store.population().ok().or(seen.population);
-            look.counted(begun.elapsed());
+            let pause = (self.interval * COUNT_EVERY).max(begun.elapsed() * COUNT_SHARE);
+            work.next_count = Some(Instant::now() + pause);
         }
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        *lock(&self.seen) = seen;
     }
 
     fn seen(&self) -> Seen {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.seen)
     }
 }
 
-/// When accounts and sessions are counted again.
+/// What the thread of the samples keeps for itself.
 #[derive(Default)]
-struct Look {
-    next: Option<Instant>,
+struct Work {
+    /// The newest moments, newest last.
+    window: VecDeque<Totals>,
+    /// Nothing where the history can't be kept.
+    file: Option<HistoryFile>,
+    /// True where the last write failed: it is one line in the log, not one every few seconds.
+    failing: bool,
+    /// When accounts and sessions are counted again.
+    next_count: Option<Instant>,
 }
 
-impl Look {
-    fn count_is_due(&self) -> bool {
-        self.next.is_none_or(|next| Instant::now() >= next)
+impl Work {
+    fn write(&mut self, number: u64, values: &columns::Values) {
+        let Some(file) = &self.file else { return };
+        let written = file.write(number, values);
+        if let Err(error) = &written
+            && !self.failing
+        {
+            tracing::warn!(target: "monitor", %error, "a sample can't be written; the history has a gap");
+        }
+        self.failing = written.is_err();
     }
+}
 
-    fn counted(&mut self, took: Duration) {
-        self.next = Some(Instant::now() + COUNT_EVERY.max(took * COUNT_SHARE));
-    }
+/// No code that can panic runs under these locks.
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Sampler {

@@ -30,6 +30,7 @@ mod logins;
 mod matrix;
 mod metrics;
 mod model;
+mod monitor;
 mod odd_requests;
 mod operator;
 mod outcomes;

@@ -7,7 +7,7 @@ use tracing::level_filters::LevelFilter;
 use crate::{
     app::{App, ReloadError},
     auth::Administrator,
-    config::{Place, SETTINGS},
+    config::{self, Config, Place, SETTINGS},
     http::{
         problem::Problem,
         request::ApiRequest,
@@ -15,7 +15,10 @@ use crate::{
     },
 };
 
-/// One key as it holds now. Keys and passwords are in files of their own: no value is a secret.
+/// What stands for a value that may be a secret.
+const HIDDEN: &str = "\"(hidden)\"";
+
+/// One key as it holds now. Keys and passwords are in files of their own; what may hold one all the same is not shown.
 #[derive(Serialize)]
 struct Setting {
     key: &'static str,
@@ -48,11 +51,17 @@ pub(super) fn effective(app: &App) -> ApiResponse {
     let loaded = app.loaded();
     let settings = SETTINGS.iter().map(|setting| Setting {
         key: setting.key,
-        value: setting.show(&loaded.config),
+        value: shown(setting, &loaded.config),
         source: loaded.places.get(setting.key).unwrap_or(&Place::Default).to_string(),
     });
     let effective = Effective { version: env!("CARGO_PKG_VERSION"), settings: settings.collect() };
     response::json(StatusCode::OK, &effective)
+}
+
+fn shown(setting: &config::Setting, config: &Config) -> String {
+    let value = setting.show(config);
+    // That it is not set is no secret.
+    if setting.is_secret() && value != setting.show(&Config::default()) { HIDDEN.to_owned() } else { value }
 }
 
 /// `POST /api/v1/admin/reload`: 200 with the keys that changed; 422 where the configuration has faults, which it names.

@@ -3,6 +3,7 @@
 //! Each handler is given the proof that its caller is an administrator.
 
 mod config;
+mod monitor;
 mod users;
 
 use std::sync::Arc;
@@ -21,6 +22,9 @@ pub(in crate::http) async fn serve(
     request: ApiRequest,
 ) -> Result<ApiResponse, Problem> {
     match endpoint {
+        AdminEndpoint::Monitor => monitor::series(app, &request),
+        AdminEndpoint::MonitorNow => Ok(monitor::now(app)),
+        AdminEndpoint::Security => Ok(monitor::security(app)),
         AdminEndpoint::Users => users::list(app, request).await,
         AdminEndpoint::User => users::get(app, request).await,
         AdminEndpoint::EditUser => users::edit(app, caller, request).await,
