@@ -98,6 +98,21 @@ impl Alerts {
         self.watched.iter_mut().filter_map(|watched| watched.observe(now, value(watched.rule), interval)).collect()
     }
 
+    /// From now on the rules are those of `config`; a rule that stays goes on as it stands. Gives word of those that fired
+    /// and are off now.
+    pub fn reconfigure(&mut self, config: &AlertsConfig, now: Moment) -> Vec<Notice> {
+        let before = std::mem::replace(self, Self::new(config, self.interval));
+        let mut ended = Vec::new();
+        for old in before.watched {
+            if let Some(watched) = self.watched.iter_mut().find(|watched| watched.rule == old.rule) {
+                (watched.standing, watched.value) = (old.standing, old.value);
+            } else if let Standing::Firing(since, _) = old.standing {
+                ended.push(Notice::new(old.rule, Change::Resolved, old.condition, None, (since.time, now.time)));
+            }
+        }
+        ended
+    }
+
     /// How every rule stands that is on.
     #[must_use]
     pub fn states(&self) -> Vec<AlertState> {

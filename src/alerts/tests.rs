@@ -93,6 +93,18 @@ fn a_failed_backup_fires_at_once_and_a_good_one_ends_it_at_once() {
 }
 
 #[test]
+fn rules_change_while_they_fire_and_one_that_is_turned_off_is_over() {
+    let mut alerts = Alerts::new(&cpu_only(80.0, 0), STEP);
+    assert_eq!(changes(&mut alerts, &values("90")).len(), 1);
+    let later = Moment { elapsed: STEP * 9, time: Timestamp(90_000_000) };
+    assert_eq!(alerts.reconfigure(&cpu_only(70.0, 60), later), []);
+    assert_eq!((alerts.states()[0].state, alerts.states()[0].limit.to_string()), ("firing", "70".to_owned()));
+    let ended = alerts.reconfigure(&nothing(), later);
+    assert_eq!((ended.len(), ended[0].rule, ended[0].state), (1, Rule::Cpu, Change::Resolved));
+    assert!(alerts.states().is_empty() && alerts.reconfigure(&cpu_only(80.0, 0), later).is_empty());
+}
+
+#[test]
 fn every_rule_has_a_key_of_the_config_and_a_sentence() {
     let alerts = Alerts::new(&AlertsConfig::default(), STEP);
     let abouts: Vec<_> = alerts.states().into_iter().map(|state| (state.rule.key(), state.about)).collect();

@@ -74,6 +74,7 @@ fn merged(running: &Config, read: &Config) -> Config {
         chat: ChatConfig { message_chars_max: new.chat.message_chars_max, ..old.chat },
         concurrency: new.concurrency,
         limits: new.limits,
+        alerts: new.alerts,
         log: LogConfig { level: new.log.level, ..old.log },
         ..old
     }

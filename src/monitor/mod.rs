@@ -102,6 +102,15 @@ struct Standing {
     notices: VecDeque<Notice>,
 }
 
+impl Standing {
+    /// Keeps changes, under the lock under which they became visible.
+    fn keep(&mut self, notices: &[Notice]) {
+        self.notices.extend(notices.iter().cloned());
+        let over = self.notices.len().saturating_sub(NOTICES_MAX);
+        self.notices.drain(..over);
+    }
+}
+
 /// What takes a look at files or a walk.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
@@ -209,22 +218,29 @@ impl Monitor {
         let now = Moment { elapsed: self.started.elapsed(), time };
         let mut standing = lock(&self.alerts);
         let notices = standing.alerts.observe(now, |rule| watch::value(rule, &span, &self.machine));
-        for notice in &notices {
-            if standing.notices.len() >= NOTICES_MAX {
-                standing.notices.pop_front();
-            }
-            standing.notices.push_back(notice.clone());
-        }
+        standing.keep(&notices);
         drop(standing);
-        for notice in &notices {
+        self.tell(&notices);
+    }
+
+    /// From now on the rules are those of `config`; those that stay go on as they stand.
+    pub fn reconfigure(&self, config: &AlertsConfig) {
+        let now = Moment { elapsed: self.started.elapsed(), time: self.parts.clock.now() };
+        let mut standing = lock(&self.alerts);
+        let ended = standing.alerts.reconfigure(config, now);
+        standing.keep(&ended);
+        drop(standing);
+        self.tell(&ended);
+    }
+
+    /// Logs changes and hands them on.
+    fn tell(&self, notices: &[Notice]) {
+        for notice in notices {
             let Notice { rule, value, limit, summary, .. } = notice;
+            let (rule, state) = (rule.key(), notice.state.name());
             match notice.state {
-                Change::Firing => {
-                    tracing::warn!(target: "alerts", rule = rule.key(), state = "firing", value, limit, "{summary}");
-                }
-                Change::Resolved => {
-                    tracing::info!(target: "alerts", rule = rule.key(), state = "resolved", value, limit, "{summary}");
-                }
+                Change::Firing => tracing::warn!(target: "alerts", rule, state, value, limit, "{summary}"),
+                Change::Resolved => tracing::info!(target: "alerts", rule, state, value, limit, "{summary}"),
             }
             if let Some(tell) = lock(&self.notifier).as_ref() {
                 tell(notice);

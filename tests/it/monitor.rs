@@ -1,6 +1,6 @@
 //! What the dashboard is given, what is told when something is wrong, and what of it outlives the process.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -166,6 +166,32 @@ fn an_overload_fires_an_alert_and_its_end_resolves_it() {
     let log = server.settled_log();
     let told = |state: &str| log.iter().filter(|line| line.contains("alerts:") && line.contains(state)).count();
     assert_eq!((told("state=\"firing\""), told("state=\"resolved\"")), (1, 1), "{:#?}", log.last());
+}
+
+#[test]
+fn rules_change_when_the_configuration_is_read_again() {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let rule =
+        |rule: &str| fs::write(dir.path().join("bondhu.toml"), format!("[alerts]\ndisk_free = \"{rule}\"\n")).unwrap();
+    rule("off");
+    let server = Server::start_in(Arc::clone(&dir), dir.path().join("data"), &[QUICK]);
+    let mut root = admin(&server);
+    sampled(&mut root, 2);
+    let standing = |root: &mut Client| {
+        let now = now(root);
+        let state = list(&now["alerts"]).iter().find(|alert| alert["rule"] == "disk_free").map(|it| text(&it["state"]));
+        (state, list(&now["notices"]).iter().map(|notice| text(&notice["state"])).collect::<Vec<_>>())
+    };
+    assert_eq!(standing(&mut root), (None, vec![]));
+    rule("100%"); // No disk is that empty.
+    let told = root.post("/api/v1/admin/reload", &json!({})).expect(200).json();
+    assert_eq!(told, json!({"changed": ["alerts.disk_free"], "at_next_start": []}));
+    let (_, notices) =
+        until("it fires", || Some(standing(&mut root)).filter(|(state, _)| state.as_deref() == Some("firing")));
+    assert_eq!(notices, ["firing"]);
+    rule("off");
+    root.post("/api/v1/admin/reload", &json!({})).expect(200);
+    assert_eq!(standing(&mut root), (None, vec!["resolved".to_owned(), "firing".to_owned()]));
 }
 
 #[test]
