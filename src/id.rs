@@ -18,6 +18,8 @@ pub enum SessionKind {}
 pub enum MessageKind {}
 /// What a [`TokenId`] names.
 pub enum TokenKind {}
+/// What a [`JobId`] names.
+pub enum JobKind {}
 
 /// Names an account.
 pub type UserId = Id<UserKind>;
@@ -27,6 +29,8 @@ pub type SessionId = Id<SessionKind>;
 pub type MessageId = Id<MessageKind>;
 /// Names a login, for listing and ending it; it is not the secret.
 pub type TokenId = Id<TokenKind>;
+/// Names a job of the durable queue.
+pub type JobId = Id<JobKind>;
 
 impl<K> Id<K> {
     /// A new id: UUID version 7, so ids made later sort later.

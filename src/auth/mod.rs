@@ -177,6 +177,7 @@ impl From<StoreError> for AuthError {
             StoreError::NotOwner(_)
             | StoreError::KeyReused
             | StoreError::TurnGone
+            | StoreError::Job(_)
             | StoreError::DiskFull
             | StoreError::Busy
             | StoreError::Ended

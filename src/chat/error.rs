@@ -67,6 +67,7 @@ impl From<StoreError> for ChatError {
             StoreError::NoUser
             | StoreError::NameTaken
             | StoreError::NoInvitation
+            | StoreError::Job(_)
             | StoreError::DiskFull
             | StoreError::Busy
             | StoreError::Ended

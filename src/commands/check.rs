@@ -42,14 +42,14 @@ fn refusal(error: &OpenError) -> String {
 
 /// What was seen.
 fn summary(verdict: &Verdict) -> String {
-    let Verdict { users, sessions, messages, open_turns, .. } = verdict;
+    let Verdict { users, sessions, messages, open_turns, jobs, .. } = verdict;
     let index = match (&verdict.index_to_rebuild, verdict.findings.is_empty()) {
         (Some(why), _) => format!("not compared: the next start rebuilds it ({why})"),
         (None, true) => "the same as the journal".to_owned(),
         (None, false) => "see below".to_owned(),
     };
     format!(
-        "users       {users}\nsessions    {sessions}\nmessages    {messages}\nopen turns  {open_turns}\nindex       {index}\n"
+        "users       {users}\nsessions    {sessions}\nmessages    {messages}\nopen turns  {open_turns}\njobs        {jobs}\nindex       {index}\n"
     )
 }
 

@@ -23,7 +23,7 @@ use crate::{
     chat::ChatError,
     id::{MessageId, SessionId, UserId},
     metrics::Refusal,
-    store::StoreError,
+    store::{JobError, StoreError},
 };
 
 /// A type of problem: what a program tells apart by `type`.
@@ -56,6 +56,7 @@ static BEING_ANSWERED: Kind = kind(StatusCode::CONFLICT, "being-answered", "Bein
 static OTHER_LOGIN: Kind = kind(StatusCode::CONFLICT, "other-login", "Another account is signed in");
 static OWN_ACCOUNT: Kind = kind(StatusCode::CONFLICT, "own-account", "Your own account");
 static DELETED: Kind = kind(StatusCode::CONFLICT, "deleted-meanwhile", "Deleted meanwhile");
+static JOB_STATE: Kind = kind(StatusCode::CONFLICT, "job-state", "Not as the job stands");
 static TOO_LARGE: Kind = kind(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large");
 static NOT_JSON: Kind = kind(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON");
 static WRONG_HOST: Kind = kind(StatusCode::MISDIRECTED_REQUEST, "wrong-host", "Not this server's name");
@@ -432,6 +433,7 @@ impl From<StoreError> for Problem {
             StoreError::NoInvitation => Self::from(AuthError::NoInvitation),
             StoreError::KeyReused => key_reused(),
             StoreError::TurnGone => deleted_meanwhile(),
+            StoreError::Job(error) => of_job(error),
             StoreError::DiskFull => Self::unavailable(
                 Refusal::DiskFull,
                 "The server is short of disk space, so nothing was stored; reading works, please write again later.",
@@ -456,6 +458,19 @@ impl From<StoreError> for Problem {
             },
             StoreError::Unreadable(cause) => Self::internal(StoreError::Unreadable(cause)),
         }
+    }
+}
+
+fn of_job(error: JobError) -> Problem {
+    match error {
+        JobError::Missing => Problem::new(&NOT_FOUND, "There is no such job: it has ended, or it was removed."),
+        JobError::Running | JobError::NotParked | JobError::Recurring => {
+            let sentence = error.to_string();
+            let mut letters = sentence.chars();
+            let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+            Problem::new(&JOB_STATE, first.into_iter().chain(letters).chain(['.']).collect::<String>())
+        }
+        JobError::NotTaken | JobError::TooLong => Problem::internal(error),
     }
 }
 

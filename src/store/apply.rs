@@ -55,6 +55,9 @@ impl Durable {
             update_cache(shared, change, &self.decided);
         }
         news::tell(shared, &self.changes, &self.decided);
+        if self.changes.iter().any(|change| matches!(change, Change::Job { .. } | Change::JobEnded { .. })) {
+            shared.jobs.changed.send_modify(|changes| *changes += 1);
+        }
         Ok(())
     }
 }
@@ -154,6 +157,10 @@ fn update_cache(shared: &Shared, change: &Change, decided: &Decided) {
             Keep::Yes
         }),
         Change::TokenEnded { digest, .. } => tokens.update(&TokenDigest(*digest), |_| Keep::No),
-        Change::Invitation { .. } | Change::InvitationUsed { .. } | Change::SendKey { .. } => {}
+        Change::Invitation { .. }
+        | Change::InvitationUsed { .. }
+        | Change::SendKey { .. }
+        | Change::Job { .. }
+        | Change::JobEnded { .. } => {}
     }
 }

@@ -4,6 +4,7 @@
 //! keys need no locks: only the writer decides, one command after another.
 
 mod accounts;
+mod jobs;
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,8 +13,8 @@ pub(crate) use accounts::{token_of, user_of};
 use super::{
     Appended, Ending, Message, NewMessage, OpenTurn, Resumed, Session, SessionEdit, Status, StoreError, TokenDigest,
     codec::{
-        Change, MessageRecord, OutcomeRecord, SendKeyRecord, SessionMeta, SessionRecord, SpeakerCode, TokenRecord,
-        UserRecord,
+        Change, JobKeyRecord, JobRecord, MessageRecord, OutcomeRecord, SendKeyRecord, SessionMeta, SessionRecord,
+        SpeakerCode, TokenRecord, UserRecord,
     },
     command::{Command, Reply},
     index::Index,
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    id::{MessageId, Seq, SessionId, UserId},
+    id::{JobId, MessageId, Seq, SessionId, UserId},
 };
 
 /// Tells whoever waits for a command what it came to, once the batch is durable, or why it is not.
@@ -43,6 +44,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) changes: Vec<Change>,
     pub(crate) acknowledgements: Vec<Acknowledge>,
     pub(crate) decided: Decided,
+    /// True where sessions without a title are to get one when their first turn ends.
+    pub(crate) titles: bool,
     /// The index could not be read: nothing more can be decided.
     pub(crate) broken: Option<StoreError>,
 }
@@ -67,6 +70,8 @@ pub(crate) struct Decided {
     invitations: HashSet<[u8; 32]>,
     pub(crate) keys: HashMap<(UserId, [u8; 16]), SendKeyRecord>,
     pub(crate) messages: HashMap<(SessionId, Seq), MessageRecord>,
+    jobs: HashMap<JobId, Option<JobRecord>>,
+    job_keys: HashMap<String, Option<JobKeyRecord>>,
 }
 
 /// A message that has no place yet.
@@ -88,6 +93,7 @@ impl<'a> Batch<'a> {
             changes: Vec::new(),
             acknowledgements: Vec::new(),
             decided: Decided::default(),
+            titles: false,
             broken: None,
         }
     }
@@ -155,6 +161,7 @@ impl<'a> Batch<'a> {
                 let decided = self.clear_sessions(user);
                 self.settle(reply, decided);
             }
+            Command::Job(command) => self.decide_job(command),
             Command::Rotate(reply) | Command::Close(reply) => self.settle(reply, Ok(())),
         }
     }
@@ -327,6 +334,7 @@ impl<'a> Batch<'a> {
             }
         };
         self.decided.closed.insert(turn);
+        self.title_later(turn, &state);
         self.decided.sessions.insert(session, Some(state));
         Ok(reply)
     }

@@ -3,21 +3,26 @@
 //! Every value starts with the version of its format and is decoded under a size limit. A later format adds a version
 //! beside the old ones, with a fixture of the old bytes; it never edits the past.
 
+mod job;
 mod v1;
 
 use bincode::Options;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use v1::{ChangeV1, SessionRecordV1};
 
+pub(crate) use job::{JobKeyRecord, JobRecord, JobStateCode, RepeatCode};
+
 use super::{Role, Speaker, Tier};
 use crate::{
     clock::Timestamp,
-    id::{MessageId, Seq, SessionId, TokenId, UserId},
+    id::{JobId, MessageId, Seq, SessionId, TokenId, UserId},
 };
 
 /// The format that this program writes. 2 has a session's own instructions, and outcomes of turns that were answered
-/// again.
-const VERSION: u8 = 2;
+/// again; 3 has jobs, and is as 2 in all else.
+const VERSION: u8 = 3;
+/// The one before, whose records are today's.
+const VERSION_2: u8 = 2;
 
 /// No value and no frame is longer than this: a damaged length can't ask for more memory.
 pub(crate) const BYTES_MAX: u64 = 64 << 20;
@@ -168,6 +173,8 @@ pub(crate) enum Change {
     Message { session: SessionId, seq: Seq, record: MessageRecord },
     Outcome { session: SessionId, seq: Seq, record: OutcomeRecord },
     SendKey { user: UserId, key: [u8; 16], record: SendKeyRecord },
+    Job { id: JobId, record: JobRecord },
+    JobEnded { id: JobId, key: String, remembered_until: Option<Timestamp>, expires_at: Timestamp },
 }
 
 impl From<Role> for RoleCode {
@@ -240,6 +247,11 @@ pub(crate) trait Record: DeserializeOwned {
     fn from_v1(bytes: &[u8]) -> bincode::Result<Self> {
         options().deserialize(bytes)
     }
+
+    /// Reads version 2, which is as today's for most.
+    fn from_v2(bytes: &[u8]) -> bincode::Result<Self> {
+        options().deserialize(bytes)
+    }
 }
 
 impl Record for UserRecord {}
@@ -247,6 +259,8 @@ impl Record for TokenRecord {}
 impl Record for MessageRecord {}
 impl Record for OutcomeRecord {}
 impl Record for SendKeyRecord {}
+impl Record for JobRecord {}
+impl Record for JobKeyRecord {}
 impl Record for Timestamp {}
 impl Record for u64 {}
 
@@ -261,6 +275,14 @@ impl Record for Vec<Change> {
         let changes: Vec<ChangeV1> = options().deserialize(bytes)?;
         Ok(changes.into_iter().map(Change::from).collect())
     }
+
+    fn from_v2(bytes: &[u8]) -> bincode::Result<Self> {
+        let changes: Self = options().deserialize(bytes)?;
+        if changes.iter().any(job::is_of_jobs) {
+            return Err(Box::new(bincode::ErrorKind::Custom("a job in version 2".to_owned())));
+        }
+        Ok(changes)
+    }
 }
 
 /// Reads what [`encode`] wrote, or an earlier program's.
@@ -270,6 +292,7 @@ pub(crate) fn decode<T: Record>(bytes: &[u8]) -> Result<T, CodecError> {
         // bincode holds its limit for readers only, not for bytes that are at hand.
         Some((_, record)) if record.len() as u64 > BYTES_MAX => return Err(CodecError::TooLong),
         Some((&VERSION, record)) => options().deserialize(record),
+        Some((&VERSION_2, record)) => T::from_v2(record),
         Some((1, record)) => T::from_v1(record),
         Some((&version, _)) => return Err(CodecError::Version(version)),
     };
@@ -353,5 +376,38 @@ mod tests {
             Change::SendKey { user: owner, key: [1; 16], record: key },
         ];
         assert_eq!(decode(include_bytes!("../../tests/fixtures/session_changes_v1.bin")), Ok(changes));
+    }
+
+    /// As version 2 wrote them: sessions with instructions, turns that were answered again, and no jobs.
+    #[test]
+    fn version_2_is_read_for_ever() {
+        let (id, owner) = (SessionId::from_bytes([9; 16]), UserId::from_bytes([5; 16]));
+        let meta = SessionMeta {
+            owner,
+            title: Some("নদী".to_owned()),
+            created_at: Timestamp(1_795_456_800_000_000),
+            changed_at: Timestamp(1_795_456_800_000_001),
+            cleared_through: Seq(4),
+            cleared_turns: 2,
+            system_prompt: Some("Be brief.".to_owned()),
+        };
+        let bytes = include_bytes!("../../tests/fixtures/session_record_v2.bin");
+        assert_eq!(decode(bytes), Ok(SessionRecord::Live(meta.clone())));
+        let retried = OutcomeRecord::Retried { seq: Seq(7), before: Some(Seq(6)) };
+        let in_vain = OutcomeRecord::RetryFailed { detail: "no".to_owned(), too_slow: false, at: Timestamp(7) };
+        let mut changes = vec![
+            Change::Session { id, meta },
+            Change::Outcome { session: id, seq: Seq(5), record: retried },
+            Change::Message { session: id, seq: Seq(7), record: message() },
+            Change::Outcome { session: id, seq: Seq(8), record: in_vain },
+            Change::Outcome { session: id, seq: Seq(9), record: OutcomeRecord::Resumed { times: 2 } },
+        ];
+        assert_eq!(decode(include_bytes!("../../tests/fixtures/changes_v2.bin")), Ok(changes.clone()));
+        let (id, key) = (JobId::from_bytes([3; 16]), "k".to_owned());
+        changes.push(Change::JobEnded { id, key, remembered_until: None, expires_at: Timestamp(1) });
+        let mut bytes = encode(&changes);
+        assert_eq!(decode(&bytes), Ok(changes));
+        bytes[0] = VERSION_2;
+        assert!(matches!(decode::<Vec<Change>>(&bytes), Err(CodecError::Malformed(_))), "version 2 had no jobs");
     }
 }

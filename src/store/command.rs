@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Appended, Ending, Message, NewMessage, OpenTurn, Resumed, Session, SessionEdit, StoreError, Token, TokenDigest,
-    User, UserChange,
+    User, UserChange, jobs::JobCommand,
 };
 use std::sync::Arc;
 
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     EditSession(UserId, SessionId, SessionEdit, Reply<Session>),
     DeleteSession(UserId, SessionId, Reply<()>),
     ClearSessions(UserId, Reply<()>),
+    /// Something of the queue.
+    Job(JobCommand),
     /// Seals the segment that is written, so that compaction may have everything up to now; gives the next frame.
     Rotate(Reply<()>),
     /// Writes what waits, marks a clean stop and ends.
@@ -61,6 +63,7 @@ impl Command {
             | Self::TouchToken(..)
             | Self::CreateSession(..)
             | Self::EditSession(..) => false,
+            Self::Job(command) => command.is_allowed_on_a_full_disk(),
         }
     }
 
@@ -81,6 +84,7 @@ impl Command {
             | Self::EditSession(..)
             | Self::DeleteSession(..)
             | Self::ClearSessions(..)
+            | Self::Job(_)
             | Self::Rotate(_)
             | Self::Close(_) => false,
         }
@@ -106,6 +110,7 @@ impl Command {
             | Self::Rotate(reply)
             | Self::Close(reply) => drop(reply.send(Err(error))),
             Self::TouchToken(..) => {}
+            Self::Job(command) => command.refuse(error),
         }
     }
 }

@@ -47,6 +47,9 @@ pub enum StoreError {
     /// The turn is not open: answered already, cleared or deleted meanwhile.
     #[error("the turn is gone")]
     TurnGone,
+    /// The queue can't do that with the job.
+    #[error(transparent)]
+    Job(#[from] JobError),
     /// Nothing was stored: the disk is below its floor of free space.
     #[error("the disk has less free space than data.min_free")]
     DiskFull,
@@ -62,6 +65,29 @@ pub enum StoreError {
     /// The index could not be read; the process is about to end, to rebuild it.
     #[error("the index can't be read: {0}")]
     Unreadable(Arc<str>),
+}
+
+/// Why the queue can't do something with a job, by what a caller can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JobError {
+    /// It has ended, or never was.
+    #[error("there is no such job")]
+    Missing,
+    /// It is not due, or someone else runs it: what ran it longer than its lease has nothing to say any more.
+    #[error("the job is not this one's to run")]
+    NotTaken,
+    /// It runs: it can be removed when it has ended or was parked.
+    #[error("the job runs just now; wait until it has ended")]
+    Running,
+    /// Only what is parked can be retried.
+    #[error("the job is not parked, so there is nothing to retry: it runs by itself when it is due")]
+    NotParked,
+    /// It would be there again after the next start.
+    #[error("the job comes again and again by the configuration; change that instead")]
+    Recurring,
+    /// Its kind, key or payload is over the bound.
+    #[error("the job's kind, key or payload is too long")]
+    TooLong,
 }
 
 /// Why a data directory can't be opened.

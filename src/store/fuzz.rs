@@ -7,10 +7,10 @@ use serde::Serialize;
 pub(crate) use super::journal::fuzz::segments;
 use super::{
     codec::{
-        self, Change, CodecError, MessageRecord, OutcomeRecord, Record, SendKeyRecord, SessionRecord, TokenRecord,
-        UserRecord,
+        self, Change, CodecError, JobKeyRecord, JobRecord, MessageRecord, OutcomeRecord, Record, SendKeyRecord,
+        SessionRecord, TokenRecord, UserRecord,
     },
-    key::{MessageKey, UserKey},
+    key::{JobKey, MessageKey, UserKey},
 };
 use crate::{
     clock::Timestamp,
@@ -20,27 +20,32 @@ use crate::{
 /// The first byte chooses the kind of record, the others are read as one.
 pub(crate) fn records(input: &[u8]) {
     let Some((kind, bytes)) = input.split_first() else { return };
-    match kind % 8 {
-        0 => same_in_both_versions::<UserRecord>(bytes),
-        1 => same_in_both_versions::<TokenRecord>(bytes),
-        2 => same_in_both_versions::<MessageRecord>(bytes),
-        3 => same_in_both_versions::<OutcomeRecord>(bytes),
-        4 => same_in_both_versions::<SendKeyRecord>(bytes),
-        5 => same_in_both_versions::<Timestamp>(bytes),
+    match kind % 10 {
+        0 => same_in_all_versions::<UserRecord>(bytes),
+        1 => same_in_all_versions::<TokenRecord>(bytes),
+        2 => same_in_all_versions::<MessageRecord>(bytes),
+        3 => same_in_all_versions::<OutcomeRecord>(bytes),
+        4 => same_in_all_versions::<SendKeyRecord>(bytes),
+        5 => same_in_all_versions::<Timestamp>(bytes),
         6 => {
             if let Some(SessionRecord::Live(meta)) = record(bytes) {
                 assert!(bytes[0] != 1 || meta.system_prompt.is_none(), "version 1 had no instructions");
             }
         }
-        _ => changes(bytes),
+        7 => changes(bytes),
+        8 => same_in_all_versions::<JobRecord>(bytes),
+        _ => same_in_all_versions::<JobKeyRecord>(bytes),
     }
 }
 
 fn changes(bytes: &[u8]) {
     let Some(changes) = record::<Vec<Change>>(bytes) else { return };
     let sessions = changes.iter().any(|change| matches!(change, Change::Session { .. }));
-    if !sessions {
-        same_in_both_versions::<Vec<Change>>(bytes);
+    let jobs = changes.iter().any(|change| matches!(change, Change::Job { .. } | Change::JobEnded { .. }));
+    if jobs {
+        assert_eq!(bytes[0], 3, "jobs came with version 3");
+    } else if !sessions {
+        same_in_all_versions::<Vec<Change>>(bytes);
     }
 }
 
@@ -53,7 +58,7 @@ fn record<T: Record + Serialize + PartialEq + Debug>(bytes: &[u8]) -> Option<T> 
             return None;
         }
         Err(CodecError::Version(version)) => {
-            assert!(version == bytes[0] && ![1, 2].contains(&version));
+            assert!(version == bytes[0] && ![1, 2, 3].contains(&version));
             return None;
         }
         Err(CodecError::Malformed(_) | CodecError::TooLong) => return None,
@@ -64,10 +69,10 @@ fn record<T: Record + Serialize + PartialEq + Debug>(bytes: &[u8]) -> Option<T> 
     Some(value)
 }
 
-/// Version 2 changed sessions, and nothing else.
-fn same_in_both_versions<T: Record + Serialize + PartialEq + Debug>(bytes: &[u8]) {
+/// Version 2 changed sessions, version 3 added jobs, and nothing else.
+fn same_in_all_versions<T: Record + Serialize + PartialEq + Debug>(bytes: &[u8]) {
     let Some(value) = record::<T>(bytes) else { return };
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         let other = [&[version], &bytes[1..]].concat();
         assert_eq!(codec::decode::<T>(&other).as_ref(), Ok(&value), "as version {version}");
     }
@@ -79,6 +84,8 @@ pub(crate) fn keys(input: &[u8]) {
     for bytes in [one, other, input] {
         let message = MessageKey::decode(bytes).map(MessageKey::encode);
         assert_eq!(message.as_ref().map(<[u8; 24]>::as_slice), Some(bytes).filter(|bytes| bytes.len() == 24));
+        let job = JobKey::decode(bytes).map(JobKey::encode);
+        assert_eq!(job.as_ref().map(<[u8; 25]>::as_slice), Some(bytes).filter(|bytes| bytes.len() == 25));
         let user = UserKey::decode(bytes).map(UserKey::encode);
         assert_eq!(user.as_ref().map(<[u8; 32]>::as_slice), Some(bytes).filter(|bytes| bytes.len() == 32));
     }
@@ -89,6 +96,10 @@ pub(crate) fn keys(input: &[u8]) {
     if let (Some(a), Some(b)) = (UserKey::decode(one), UserKey::decode(other)) {
         let in_order = (a.user, a.of).cmp(&(b.user, b.of));
         assert_eq!(a.encode().cmp(&b.encode()), in_order, "what is a user's stands together");
+    }
+    if let (Some(a), Some(b)) = (JobKey::decode(one), JobKey::decode(other)) {
+        let in_order = (a.state, a.at, a.id).cmp(&(b.state, b.at, b.id));
+        assert_eq!(a.encode().cmp(&b.encode()), in_order, "the order of bytes is state, then time");
     }
     ids(input);
 }

@@ -3,7 +3,13 @@
 //! One change is a few plain inserts, ordered so that a reader between two of them sees a state that was or will be
 //! true. What is deleted is hidden by one tombstone at once and removed in chunks.
 
+mod expiry;
+mod jobs;
+
 use std::{ops::Bound, path::Path, sync::Arc};
+
+pub use expiry::ExpiryCursor;
+pub(crate) use jobs::JobTrees;
 
 use sled::{IVec, Tree};
 
@@ -73,6 +79,7 @@ pub(crate) struct Index {
     pub(super) user_tokens: Tree,
     pub(super) send_keys: Tree,
     pub(super) invitations: Tree,
+    pub(super) jobs: JobTrees,
     removals: Tree,
     meta: Tree,
 }
@@ -111,6 +118,7 @@ impl Index {
                 user_tokens: db.open_tree("user_tokens")?,
                 send_keys: db.open_tree("send_keys")?,
                 invitations: db.open_tree("invitations")?,
+                jobs: JobTrees::open(&db)?,
                 removals: db.open_tree("removals")?,
                 meta: db.open_tree("meta")?,
                 db,
@@ -171,6 +179,8 @@ impl Index {
             Change::SendKey { user, key, record } => {
                 put(&self.send_keys, &UserKey { user: *user, of: *key }.encode(), record)
             }
+            Change::Job { id, record } => self.put_job(*id, record, at),
+            Change::JobEnded { id, key, remembered_until, .. } => self.end_job(*id, key, *remembered_until, at),
         }
     }
 
@@ -265,25 +275,6 @@ impl Index {
         !self.removals.is_empty()
     }
 
-    /// Takes away keys and logins that are over.
-    pub(crate) fn remove_expired(&self, now: Timestamp) -> Result<(), IndexError> {
-        for entry in &self.send_keys {
-            let (key, value) = entry?;
-            if codec::decode::<SendKeyRecord>(&value)?.expires_at <= now {
-                self.send_keys.remove(key)?;
-            }
-        }
-        for entry in &self.tokens {
-            let (digest, value) = entry?;
-            let record = codec::decode::<TokenRecord>(&value)?;
-            if record.expires_at <= now {
-                self.user_tokens.remove(UserKey::token(record.user, record.id).encode())?;
-                self.tokens.remove(digest)?;
-            }
-        }
-        Ok(())
-    }
-
     /// When the oldest deletion was that compaction has not yet made real.
     pub(crate) fn deleted_at(&self) -> Result<Option<Timestamp>, IndexError> {
         let noted = [get(&self.meta, COMPACTING_AT.as_bytes())?, get(&self.meta, DELETED_AT.as_bytes())?];
@@ -337,6 +328,17 @@ impl Index {
                 Ok(SessionId::from_bytes(key.of))
             })
             .collect()
+    }
+
+    /// Sessions of a user behind `after`, in the order of their ids; at most `limit`.
+    pub(crate) fn sessions_after(
+        &self,
+        user: UserId,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Result<Vec<SessionId>, IndexError> {
+        let sessions = self.sessions_of(user, usize::MAX)?;
+        Ok(sessions.into_iter().filter(|id| after.is_none_or(|after| *id > after)).take(limit).collect())
     }
 
     /// The account's record.

@@ -4,7 +4,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError},
     },
     time::{Duration, Instant},
 };
@@ -12,11 +12,12 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    Health, OpenError, StoreError,
-    checkpoint::{Checkpoints, Progress},
+    COMPACTION, Health, NewJob, OpenError, Repeat, Store, StoreError,
+    checkpoint::{self, Checkpoints, Progress},
     command::{Command, Reply},
     disk::Dir,
     index::{IndexError, guarded},
+    jobs::JobCommand,
     journal::{self, Worth},
     writer::{Shared, fail_on},
 };
@@ -28,6 +29,29 @@ const LOOK_EVERY: Duration = Duration::from_mins(1);
 const STALE_EVERY: Duration = Duration::from_hours(24);
 /// How long compaction waits for deletions that are still being carried out in the index.
 const REMOVALS_WAIT: Duration = Duration::from_mins(10);
+
+impl Store {
+    /// Rewrites the journal to the live data now; gives the bytes that it saved. The old segments stay for a while.
+    ///
+    /// # Errors
+    /// `Busy`, `Ended`, `DiskFull`, `Unreadable`.
+    pub async fn compact(&self) -> Result<u64, StoreError> {
+        let (reply, saved) = oneshot::channel();
+        self.compactions.try_send(reply).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Disconnected(_) => StoreError::Ended,
+        })?;
+        saved.await.unwrap_or(Err(StoreError::Ended))
+    }
+
+    /// Leaves word that the index is to be rebuilt at the next start: what sled has freed may still hold deleted text.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn rebuild_at_next_start(&self) -> std::io::Result<()> {
+        checkpoint::mark_rebuild(&self.index_dir)
+    }
+}
 
 /// Flushes the index whenever the writer asks, until the writer is gone; gives the file back for the last one.
 pub(crate) fn run_checkpoints(
@@ -93,7 +117,10 @@ impl Compactor {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            if request.is_some() || self.is_due(last) {
+            let due = request.is_none() && self.is_due(last);
+            if due && self.shared.jobs.runs.load(Ordering::Relaxed) {
+                last = if self.enqueue() { Instant::now() } else { last };
+            } else if request.is_some() || due {
                 last = Instant::now();
                 let saved = self.compact();
                 if let Some(reply) = request {
@@ -104,6 +131,16 @@ impl Compactor {
                 tracing::warn!(%error, "replaced segments can't be removed");
             }
         }
+    }
+
+    /// Asks for a job that asks for compaction: tried again where it fails, and seen by operators. True where there is one.
+    fn enqueue(&self) -> bool {
+        let (kind, key) = (COMPACTION.to_owned(), COMPACTION.to_owned());
+        let (due, repeat) = (self.clock.now(), Repeat::Again);
+        let job = NewJob { kind, key, user: None, payload: String::new(), due, repeat };
+        let (reply, enqueued) = oneshot::channel();
+        let sent = self.commands.try_send(Command::Job(JobCommand::Enqueue(job, reply)));
+        sent.is_ok() && matches!(enqueued.blocking_recv(), Ok(Ok(_)))
     }
 
     fn is_due(&self, last: Instant) -> bool {

@@ -80,7 +80,9 @@ pub(crate) fn follow_turns(open: &mut HashMap<OpenTurn, u64>, change: &Change, f
         | Change::TokenEnded { .. }
         | Change::Invitation { .. }
         | Change::InvitationUsed { .. }
-        | Change::SendKey { .. } => {}
+        | Change::SendKey { .. }
+        | Change::Job { .. }
+        | Change::JobEnded { .. } => {}
     }
 }
 

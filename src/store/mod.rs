@@ -24,6 +24,7 @@ mod fragment;
 pub(crate) mod fuzz;
 mod history;
 mod index;
+mod jobs;
 mod journal;
 mod key;
 mod log;
@@ -32,6 +33,7 @@ mod memory;
 mod news;
 mod read;
 mod recover;
+mod retention;
 mod roster;
 mod search;
 mod verify;
@@ -58,10 +60,15 @@ pub use conversation::{
     Appended, Edit, Ending, Logged, Message, NewMessage, OpenTurn, Outcome, PageRange, Rendered, Resumed, SendKey,
     Session, SessionEdit, Speaker, Standing, Status,
 };
-pub use error::{Health, OpenError, StoreError};
+pub use error::{Health, JobError, OpenError, StoreError};
 pub use export::ExportCursor;
 pub use feed::{Event, Heard, SessionChange, Subscription};
 pub use figures::{Population, Sizes, StoreFigures};
+pub use index::ExpiryCursor;
+pub use jobs::{
+    COMPACTION, Enqueued, Job, JobCounts, JobCursor, JobEffect, JobState, JobStateName, NewJob, Repeat, TITLES, Taken,
+};
+pub use retention::OldMessages;
 pub use roster::{Holdings, RosterEntry};
 pub use search::{Hit, Hits};
 pub use verify::{Finding, Verdict, verify};
@@ -78,6 +85,7 @@ use checkpoint::{Checkpoints, Progress};
 use command::{Command, Reply};
 use disk::{Dir, Disk, DiskFile};
 use feed::Feed;
+use jobs::JobsLink;
 use journal::Journal;
 use maintain::Compactor;
 use memory::Memory;
@@ -237,14 +245,6 @@ impl Store {
             tracing::warn!("the store was not closed cleanly; the next start finishes it");
         }
         drop(closing);
-    }
-
-    /// Leaves word that the index is to be rebuilt at the next start: what sled has freed may still hold deleted text.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn rebuild_at_next_start(&self) -> std::io::Result<()> {
-        checkpoint::mark_rebuild(&self.index_dir)
     }
 
     async fn write<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
@@ -417,19 +417,6 @@ impl Store {
     pub fn end_subscriptions(&self) {
         self.shared.feed.end();
     }
-
-    /// Rewrites the journal to the live data now; gives the bytes that it saved. The old segments stay for a while.
-    ///
-    /// # Errors
-    /// `Busy`, `Ended`, `DiskFull`, `Unreadable`.
-    pub async fn compact(&self) -> Result<u64, StoreError> {
-        let (reply, saved) = oneshot::channel();
-        self.compactions.try_send(reply).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Disconnected(_) => StoreError::Ended,
-        })?;
-        saved.await.unwrap_or(Err(StoreError::Ended))
-    }
 }
 
 impl Drop for Store {
@@ -449,6 +436,7 @@ fn shared(index: index::Index, cache: &CacheConfig, index_dir: Dir) -> Shared {
         users: Arc::new(Cache::new(bytes(rest))),
         tokens: Arc::new(Cache::new(bytes(rest))),
         feed: Arc::new(Feed::default()),
+        jobs: JobsLink::default(),
         health: AtomicU8::new(0),
         failed: watch::Sender::new(None),
         figures: StoreFigures::default(),

@@ -45,7 +45,9 @@ pub(crate) fn tell(shared: &Shared, changes: &[Change], decided: &Decided) {
                 | Change::TokenEnded { .. }
                 | Change::Invitation { .. }
                 | Change::InvitationUsed { .. }
-                | Change::SendKey { .. } => {}
+                | Change::SendKey { .. }
+                | Change::Job { .. }
+                | Change::JobEnded { .. } => {}
             }
         }
     }
@@ -75,7 +77,9 @@ fn place<'d>(change: &Change, decided: &'d Decided) -> Option<(UserId, SessionId
         | Change::TokenEnded { .. }
         | Change::Invitation { .. }
         | Change::InvitationUsed { .. }
-        | Change::SendKey { .. } => None,
+        | Change::SendKey { .. }
+        | Change::Job { .. }
+        | Change::JobEnded { .. } => None,
     }
 }
 

@@ -53,7 +53,7 @@ impl Store {
         })
     }
 
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Index) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -202,7 +202,9 @@ impl<'a> Builder<'a> {
             | Change::TokenEnded { .. }
             | Change::Invitation { .. }
             | Change::InvitationUsed { .. }
-            | Change::SendKey { .. }) => guarded(|| self.index.apply(&change, self.now)),
+            | Change::SendKey { .. }
+            | Change::Job { .. }
+            | Change::JobEnded { .. }) => guarded(|| self.index.apply(&change, self.now)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The store as its callers see it.
 
 mod faults;
+mod jobs;
 mod life;
 mod machine;
 mod model;

@@ -4,10 +4,14 @@
 //! The journal is read twice: once for what it says by itself (checksums, numbers, dense sequences, one outcome a
 //! message, owners, tombstones), once against the index.
 
+mod jobs;
+
 use std::{
     collections::{HashMap, HashSet},
     path::Path,
 };
+
+use jobs::Queue;
 
 use super::{
     OpenError,
@@ -22,7 +26,7 @@ use super::{
     recover::{Builder, Layout, lock},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     id::{Seq, SessionId, UserId},
 };
 
@@ -52,6 +56,8 @@ pub struct Verdict {
     pub messages: u64,
     /// Turns without an outcome: the next start answers them.
     pub open_turns: usize,
+    /// Jobs of the queue: waiting, running, parked.
+    pub jobs: usize,
     /// Why the index was not compared: the next start rebuilds it.
     pub index_to_rebuild: Option<String>,
 }
@@ -72,7 +78,7 @@ pub(crate) fn verify_dir(dir: &Dir, mut progress: impl FnMut(u64, u64)) -> Resul
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let _lock = lock(dir)?;
     let layout = Layout::of(dir);
-    let mut model = Model::default();
+    let mut model = Model::at(Clock::System.now());
     let mut verdict = Verdict::default();
     let chain = match journal::list(&layout.journal) {
         Ok(listing) => listing.chain,
@@ -140,12 +146,13 @@ impl Verdict {
 }
 
 /// What the journal says, as small as it can be kept.
-#[derive(Default)]
 struct Model {
     sessions: HashMap<SessionId, SessionModel>,
     users: HashMap<UserId, UserRecord>,
     deleted_users: HashSet<UserId>,
     stamp: u64,
+    queue: Queue,
+    now: Timestamp,
 }
 
 #[derive(Default)]
@@ -166,6 +173,18 @@ struct SessionModel {
 }
 
 impl Model {
+    /// Of an empty journal, read at this time.
+    fn at(now: Timestamp) -> Self {
+        Self {
+            sessions: HashMap::new(),
+            users: HashMap::new(),
+            deleted_users: HashSet::new(),
+            stamp: 0,
+            queue: Queue::default(),
+            now,
+        }
+    }
+
     fn follow(&mut self, change: &Change, frame: u64, verdict: &mut Verdict) {
         match change {
             Change::User { id, record } => {
@@ -231,6 +250,7 @@ impl Model {
                 let session = self.sessions.entry(record.session).or_default();
                 session.keyed = session.keyed.max(record.seq);
             }
+            Change::Job { .. } | Change::JobEnded { .. } => self.queue.follow(change, frame, verdict),
             Change::Token { .. }
             | Change::TokenEnded { .. }
             | Change::Invitation { .. }
@@ -270,6 +290,7 @@ impl Model {
             verdict.open_turns += session.open.len();
         }
         verdict.users = self.users.len();
+        self.queue.finish(self.now, |user| self.users.contains_key(&user), verdict);
     }
 
     /// True where readers see the message.
@@ -417,5 +438,5 @@ fn compare_trees(index: &Index, model: &Model, messages: u64, verdict: &mut Verd
             verdict.find(format!("login {} belongs to user {}, who is not there", token.id, token.user));
         }
     }
-    Ok(())
+    model.queue.compare(index, model.now, verdict)
 }

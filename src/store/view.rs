@@ -175,7 +175,9 @@ impl SessionView {
             | Change::TokenEnded { .. }
             | Change::Invitation { .. }
             | Change::InvitationUsed { .. }
-            | Change::SendKey { .. } => {}
+            | Change::SendKey { .. }
+            | Change::Job { .. }
+            | Change::JobEnded { .. } => {}
         }
         Keep::Yes
     }
@@ -420,7 +422,9 @@ impl UserView {
             | Change::TokenEnded { .. }
             | Change::Invitation { .. }
             | Change::InvitationUsed { .. }
-            | Change::SendKey { .. } => {}
+            | Change::SendKey { .. }
+            | Change::Job { .. }
+            | Change::JobEnded { .. } => {}
         }
         Keep::Yes
     }

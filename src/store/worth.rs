@@ -59,6 +59,14 @@ impl Index {
             Change::SendKey { user, record, .. } => {
                 live_or_stale(record.expires_at > now && self.users.contains_key(user.bytes())?)
             }
+            Change::Job { id, record } => match record.user {
+                Some(user) if !self.users.contains_key(user.bytes())? => Worth::Deleted,
+                Some(_) | None => live_or_stale(record.expires_at > now && self.job(*id)?.as_ref() == Some(record)),
+            },
+            // Until then an older segment may still hold the job, or someone may ask for it again.
+            Change::JobEnded { remembered_until, expires_at, .. } => {
+                live_or_stale(remembered_until.is_some_and(|until| until > now) || *expires_at > now)
+            }
         })
     }
 

@@ -26,6 +26,7 @@ use super::{
     disk::Dir,
     feed::Feed,
     index::{Index, IndexError, Removal, guarded},
+    jobs::JobsLink,
     journal::{Journal, JournalError},
     memory::{Memory, Unapplied, forget_turns},
     view::{SessionView, UserView},
@@ -44,8 +45,6 @@ const CHECKPOINT_BYTES: u64 = if cfg!(test) { 128 << 10 } else { 64 << 20 };
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// The disk's free space is looked at this often.
 const DISK_EVERY: Duration = Duration::from_millis(250);
-/// Keys and logins that are over leave the index this often.
-const EXPIRE_EVERY: Duration = Duration::from_hours(1);
 
 /// What the writer, the readers and the rest of the store share.
 pub(crate) struct Shared {
@@ -57,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) tokens: Arc<Cache<TokenDigest, Token>>,
     /// Who is told of what became durable.
     pub(crate) feed: Arc<Feed>,
+    /// What those who run jobs have to do with the store.
+    pub(crate) jobs: JobsLink,
     pub(crate) health: AtomicU8,
     /// Why the store can't go on, once it can't.
     pub(crate) failed: watch::Sender<Option<String>>,
@@ -118,7 +119,6 @@ pub(crate) struct Writer {
 pub(crate) struct Timers {
     disk: Option<Instant>,
     checkpoint: Instant,
-    expiry: Instant,
     /// Bytes of the journal since the last checkpoint.
     bytes: u64,
     /// True where the index may hold something to remove.
@@ -130,7 +130,7 @@ pub(crate) struct Timers {
 impl Timers {
     pub(crate) fn new(removals: bool) -> Self {
         let now = Instant::now();
-        Self { disk: None, checkpoint: now, expiry: now, bytes: 0, removals, removals_from: now }
+        Self { disk: None, checkpoint: now, bytes: 0, removals, removals_from: now }
     }
 }
 
@@ -231,6 +231,7 @@ impl Writer {
         }
         let shared = Arc::clone(&self.shared);
         let mut batch = Batch::over(&shared.index, &mut self.memory, self.clock.now());
+        batch.titles = shared.jobs.titles.load(Ordering::Relaxed);
         for command in commands {
             match health {
                 Health::Failed => command.refuse(StoreError::Ended),
@@ -405,14 +406,6 @@ impl Writer {
             self.timers.bytes = 0;
             self.timers.checkpoint = Instant::now();
         }
-        if self.timers.expiry.elapsed() >= EXPIRE_EVERY && self.shared.health() == Health::Ready {
-            self.timers.expiry = Instant::now();
-            self.settle();
-            let now = self.clock.now();
-            if let Err(error) = guarded(|| self.shared.index.remove_expired(now)) {
-                self.shared.fail_index(format!("the index can't be read: {error}"));
-            }
-        }
     }
 }
 
@@ -428,7 +421,9 @@ fn may_remove(change: &Change) -> bool {
         | Change::TokenEnded { .. }
         | Change::Invitation { .. }
         | Change::InvitationUsed { .. }
-        | Change::SendKey { .. } => false,
+        | Change::SendKey { .. }
+        | Change::Job { .. }
+        | Change::JobEnded { .. } => false,
     }
 }
 

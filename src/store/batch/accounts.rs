@@ -80,6 +80,7 @@ impl Batch<'_> {
             return Err(StoreError::NoUser);
         }
         self.end_tokens(id, None)?;
+        self.end_jobs_of(id)?;
         self.changes.push(Change::UserDeleted { id });
         self.decided.users.insert(id, None);
         Ok(())

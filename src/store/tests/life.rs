@@ -275,18 +275,25 @@ fn wait_until(is_so: impl Fn() -> bool) {
 /// A life with everything in it that changes files.
 pub(crate) fn script() -> Vec<Step> {
     use Deed::{
-        Clear, DeleteSession, DeleteUser, EndToken, Fail, Rename, Reply, Retry, Role, Send, Session, Token, User,
+        Clear, DeleteSession, DeleteUser, EndJob, EndToken, Fail, FailJob, Job, Rename, Reply, Retry, Role, Send,
+        Session, TakeJob, Token, User,
     };
     const LARGE: usize = 64 << 10;
     let first = [User(1), User(2), Token(1, 1), Token(2, 2), Session(11, 1), Session(12, 1), Session(21, 2)];
     let talk = [
         Send(11, 1, "one", 0, Some(1)),
+        Job(1, 1),
         Reply(11, 1, "reply to one"),
+        TakeJob(1),
         Send(11, 1, "three", LARGE, None),
         Fail(11, 3),
         Retry(11, 3, "reply to three at last"),
         Retry(11, 1, "another reply to one"),
         Send(21, 2, "of another", 3000, Some(2)),
+        FailJob(1),
+        Job(1, 1),
+        Job(2, 2),
+        TakeJob(1),
         Rename(12, 1, "renamed"),
         Send(12, 1, "waits", 0, None),
         Send(12, 1, "is large", LARGE, None),
@@ -294,7 +301,14 @@ pub(crate) fn script() -> Vec<Step> {
         Send(21, 2, "large too", LARGE, None),
         Send(21, 2, "and large", LARGE, None),
     ];
-    let deletions = [Clear(1), Send(11, 1, "after clearing", 0, None), DeleteSession(12, 1), EndToken(2, 2), Role(1)];
+    let deletions = [
+        EndJob(1, 11, 1, "a title"),
+        Clear(1),
+        Send(11, 1, "after clearing", 0, None),
+        DeleteSession(12, 1),
+        EndToken(2, 2),
+        Role(1),
+    ];
     let more = [
         Send(11, 1, "one", 0, Some(1)),
         Send(21, 2, "of another", 0, Some(2)),
@@ -303,7 +317,13 @@ pub(crate) fn script() -> Vec<Step> {
         User(3),
         Session(31, 3),
     ];
-    let last = [Send(31, 3, "last words", 100, None), Reply(31, 1, "last reply")];
+    let last = [
+        Job(3, 3),
+        TakeJob(3),
+        Send(31, 3, "last words", 100, None),
+        EndJob(3, 31, 3, "last title"),
+        Reply(31, 1, "last reply"),
+    ];
     let deeds = |deeds: &[Deed]| deeds.iter().cloned().map(Step::Do).collect::<Vec<_>>();
     let mut steps = deeds(&first);
     steps.push(Step::Kill);

@@ -1,6 +1,9 @@
 //! What the store should hold: a few maps, and the deeds that change them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -24,6 +27,12 @@ pub(crate) enum Deed {
     Retry(u8, u64, &'static str),
     Clear(u8),
     DeleteSession(u8, u8),
+    /// A job about a user, by its key.
+    Job(u8, u8),
+    TakeJob(u8),
+    FailJob(u8),
+    /// Ends a job that was taken, with a title for a session in the same frame.
+    EndJob(u8, u8, u8, &'static str),
 }
 
 /// What a deed came to.
@@ -45,6 +54,14 @@ pub(crate) struct World {
     sessions: BTreeMap<u8, Log>,
     gone: BTreeSet<u8>,
     keys: BTreeMap<u8, (u8, u64)>,
+    jobs: BTreeMap<u8, Queued>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Queued {
+    user: u8,
+    attempts: u32,
+    runs: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -133,6 +150,26 @@ impl Deed {
             Self::DeleteSession(session, user) => {
                 store.delete_session(user_id(user), session_id(session)).await.map(|()| None)
             }
+            Self::Job(key, user) => store.enqueue(new_job(key, user)).await.map(|_| None),
+            Self::TakeJob(key) => match find_job(store, key, JobStateName::Queued).await {
+                Some(job) => store.take_job(job.id, Duration::from_secs(60)).await.map(|_| None),
+                None => Err(not_found(store)),
+            },
+            Self::FailJob(key) => match find_job(store, key, JobStateName::Running).await {
+                Some(job) => {
+                    let taken = Taken { job };
+                    store.fail_job(&taken, "it failed".to_owned(), Timestamp(1), None).await.map(|_| None)
+                }
+                None => Err(not_found(store)),
+            },
+            Self::EndJob(key, session, user, title) => match find_job(store, key, JobStateName::Running).await {
+                Some(job) => {
+                    let (session, owner, title) = (session_id(session), user_id(user), title.to_owned());
+                    let effect = JobEffect::Title { session, owner, title };
+                    store.finish_job(&Taken { job }, effect, None).await.map(|()| None)
+                }
+                None => Err(not_found(store)),
+            },
         };
         match done {
             Ok(seq) => Answer::Done(seq.unwrap_or(0)),
@@ -144,7 +181,8 @@ impl Deed {
                 | StoreError::NameTaken
                 | StoreError::NoInvitation
                 | StoreError::KeyReused
-                | StoreError::TurnGone,
+                | StoreError::TurnGone
+                | StoreError::Job(_),
             ) => Answer::Refused,
         }
     }
@@ -153,6 +191,27 @@ impl Deed {
     pub(crate) fn removes(&self) -> bool {
         matches!(self, Self::Clear(_) | Self::DeleteSession(..) | Self::DeleteUser(_))
     }
+}
+
+fn new_job(key: u8, user: u8) -> NewJob {
+    NewJob {
+        kind: "test".to_owned(),
+        key: key.to_string(),
+        user: Some(user_id(user)),
+        payload: "x".repeat(3000),
+        due: Timestamp(1),
+        repeat: Repeat::Again,
+    }
+}
+
+/// What is not found in a store that can't go on may be there after the next start.
+fn not_found(store: &Store) -> StoreError {
+    if store.health().writes() { JobError::NotTaken.into() } else { StoreError::Ended }
+}
+
+async fn find_job(store: &Store, key: u8, state: JobStateName) -> Option<Job> {
+    let jobs = store.jobs(state, None, 100).await.unwrap();
+    jobs.into_iter().find(|job| job.key == key.to_string())
 }
 
 fn account(user: u8) -> User {
@@ -196,6 +255,7 @@ impl World {
             Deed::DeleteUser(user) => {
                 self.users.remove(&user)?;
                 self.tokens.retain(|_, of| *of != user);
+                self.jobs.retain(|_, job| job.user != user);
                 let theirs: Vec<u8> =
                     self.sessions.iter().filter(|(_, log)| log.owner == user).map(|(id, _)| *id).collect();
                 for id in theirs {
@@ -236,6 +296,28 @@ impl World {
             Deed::DeleteSession(id, _) => {
                 self.sessions.get(&id)?;
                 self.remove(id);
+                Some(0)
+            }
+            Deed::Job(key, user) => {
+                self.jobs.entry(key).or_insert(Queued { user, ..Queued::default() });
+                Some(0)
+            }
+            Deed::TakeJob(key) => {
+                let job = self.jobs.get_mut(&key).filter(|job| !job.runs)?;
+                (job.runs, job.attempts) = (true, job.attempts + 1);
+                Some(0)
+            }
+            Deed::FailJob(key) => {
+                self.jobs.get_mut(&key).filter(|job| job.runs)?.runs = false;
+                Some(0)
+            }
+            Deed::EndJob(key, id, user, title) => {
+                self.jobs.get(&key).filter(|job| job.runs)?;
+                self.jobs.remove(&key);
+                let log = self.sessions.get_mut(&id).filter(|log| log.owner == user && log.title.is_none());
+                if let Some(log) = log {
+                    log.title = Some(title.to_owned());
+                }
                 Some(0)
             }
         }
@@ -296,6 +378,13 @@ impl World {
                 let mut log = Log { owner: letter, title: session.title, head: session.head.0, ..Log::default() };
                 log.read(store, session.id).await;
                 world.sessions.insert(session.id.bytes()[0], log);
+            }
+        }
+        for state in [JobStateName::Queued, JobStateName::Running, JobStateName::Parked] {
+            for job in store.jobs(state, None, 100).await.unwrap() {
+                let user = job.user.unwrap().bytes()[0];
+                let queued = Queued { user, attempts: job.attempts, runs: state == JobStateName::Running };
+                assert_eq!(world.jobs.insert(job.key.parse().unwrap(), queued), None, "{} is there twice", job.key);
             }
         }
         for (key, user) in keys {
