@@ -16,6 +16,7 @@ use crate::{
     chat::{Chat, Parts},
     clock::Clock,
     config::{AuthConfig, LimitsConfig, Live, Loaded},
+    jobs::{self, Jobs},
     metrics::{BackupFigures, JobFigures, RequestFigures},
     monitor::{self, Monitor, Sampler},
     reply::{Backend, BackendError},
@@ -42,6 +43,8 @@ pub struct App {
     pub slots: Slots,
     /// Sessions and turns.
     pub chat: Chat,
+    /// What the server does by itself.
+    pub jobs: Jobs,
     /// What the HTTP front counts.
     pub requests: Arc<RequestFigures>,
     /// How backups go.
@@ -95,6 +98,8 @@ impl App {
             idempotency_window: config.chat.idempotency_window,
         };
         let chat = Chat::start(parts, open_turns);
+        let kinds = jobs::kinds(&store, &clock, &limits);
+        let jobs = Jobs::start(Arc::clone(&store), clock.clone(), config.jobs.clone(), kinds);
         let requests = Arc::<RequestFigures>::default();
         let (backups, job_figures) = (Arc::<BackupFigures>::default(), Arc::<JobFigures>::default());
         let monitored = monitor::Parts {
@@ -121,6 +126,7 @@ impl App {
             rates,
             slots,
             chat,
+            jobs,
             requests,
             backups,
             job_figures,

@@ -1,5 +1,6 @@
 //! The command line: types for clap, and nothing that acts.
 
+mod jobs;
 mod load;
 
 use std::path::PathBuf;
@@ -7,7 +8,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub use self::load::{Api, Load, Scenario};
+pub use self::{
+    jobs::{JobName, Jobs, JobsCommand, JobsList, StateName},
+    load::{Api, Load, Scenario},
+};
 use crate::store::{Role, Tier};
 
 const EXAMPLES: &str = "\
@@ -93,6 +97,15 @@ Through the running server where there is one; otherwise the data directory is o
 Example:
   bondhu compact --data-dir /var/lib/bondhu")]
     Compact(Settings),
+    /// See and settle what the server does by itself: list jobs, retry and remove them
+    #[command(after_help = "\
+Through the running server where there is one; otherwise the data directory is opened for a moment.
+
+Examples:
+  bondhu jobs list
+  bondhu jobs list --state parked
+  bondhu jobs retry 0197b1c2-7a3e-7c4d-9b1a-2f3e4d5c6b7a")]
+    Jobs(Jobs),
     /// Have the running server read its configuration again; a bad one changes nothing
     #[command(after_help = "\
 Does what SIGHUP does, and says what came of it. Exits 1 where the configuration has a fault, and names it.

@@ -9,6 +9,7 @@ mod fault;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod given;
+mod jobs;
 mod live;
 mod load;
 mod monitor;
@@ -26,6 +27,7 @@ use std::{
 
 pub use self::{
     fault::{Fault, Faults, Place},
+    jobs::{JobsConfig, Titles},
     live::{Change, Live, change},
     load::{DEFAULT_FILE, Flag, Loaded, Sources, load},
     monitor::{AlertsConfig, Condition, LimitUnit, MonitorConfig, shown_time},
@@ -56,6 +58,8 @@ pub struct Config {
     pub monitor: MonitorConfig,
     /// `[alerts]`
     pub alerts: AlertsConfig,
+    /// `[jobs]`
+    pub jobs: JobsConfig,
     /// `[log]`
     pub log: LogConfig,
 }
@@ -323,6 +327,8 @@ pub struct TierLimits {
     pub requests_per_minute: u32,
     /// Event streams at once.
     pub streams: u32,
+    /// Messages that are older than so many days are cleared; 0: none are.
+    pub retention_days: u32,
 }
 
 /// How log lines look.
@@ -444,9 +450,14 @@ impl Default for ConcurrencyConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
-            free: TierLimits { messages_per_minute: 30, requests_per_minute: 300, streams: 32 },
-            premium: TierLimits { messages_per_minute: 120, requests_per_minute: 1_200, streams: 128 },
-            unlimited: TierLimits { messages_per_minute: 0, requests_per_minute: 0, streams: 0 },
+            free: TierLimits { messages_per_minute: 30, requests_per_minute: 300, streams: 32, retention_days: 0 },
+            premium: TierLimits {
+                messages_per_minute: 120,
+                requests_per_minute: 1_200,
+                streams: 128,
+                retention_days: 0,
+            },
+            unlimited: TierLimits { messages_per_minute: 0, requests_per_minute: 0, streams: 0, retention_days: 0 },
         }
     }
 }

@@ -4,6 +4,7 @@
 //! the same code, where no server runs.
 
 mod client;
+mod jobs;
 mod server;
 
 use std::{
@@ -16,14 +17,15 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     client::ask,
+    jobs::JobRow,
     server::{bind, remove, serve},
 };
 use crate::{
     auth::{Auth, AuthError, NewAccount, Password},
     clock::Timestamp,
     config::SOCKET,
-    id::UserId,
-    store::{Role, Store, Tier, User},
+    id::{JobId, UserId},
+    store::{JobStateName, Role, Store, Tier, User},
     text::{DisplayName, Username},
 };
 
@@ -95,6 +97,23 @@ pub enum ControlRequest {
     UserInvite {},
     /// Rewrites the data to what is alive.
     Compact {},
+    /// Jobs in this state, or in all, behind `after`.
+    JobList {
+        /// The state.
+        state: Option<JobStateName>,
+        /// The `next` of an earlier answer.
+        after: Option<String>,
+    },
+    /// Runs a parked job again.
+    JobRetry {
+        /// The job.
+        id: JobId,
+    },
+    /// Takes a job out of the queue.
+    JobRemove {
+        /// The job.
+        id: JobId,
+    },
     /// Reads the configuration again; of a running server only.
     Reload {},
     /// Sets the least severe level of the log until the next start; of a running server only.
@@ -131,6 +150,13 @@ pub enum ControlAnswer {
         changed: Vec<String>,
         /// The keys whose new values hold from the next start on.
         at_next_start: Vec<String>,
+    },
+    /// A page of jobs.
+    Jobs {
+        /// They.
+        jobs: Vec<JobRow>,
+        /// Where the list goes on, where it does.
+        next: Option<String>,
     },
     /// The data is compacted.
     Compacted {
@@ -226,6 +252,9 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
             let code = Secret(auth.invite().await.map_err(refused)?);
             return Ok(ControlAnswer::Invitation { code });
         }
+        ControlRequest::JobList { state, after } => return jobs::list(store, state, after.as_deref()).await,
+        ControlRequest::JobRetry { id } => return jobs::retry(store, id).await,
+        ControlRequest::JobRemove { id } => return jobs::remove(store, id).await,
         ControlRequest::Compact {} => {
             let bytes_saved = store.compact().await.map_err(|error| error.to_string())?;
             store

@@ -10,6 +10,7 @@
 //! - [`app`]: every long-lived part, built once, in dependency order.
 //! - [`monitor`]: what operators see: figures, their last day, alerts, security events.
 //! - [`control`]: how commands reach a running server, by a socket in the data directory.
+//! - [`jobs`]: work that the server does by itself and that outlives it: the durable queue's runner, one file for each kind.
 //! - [`chat`]: sessions and turns, the rules of the product; a turn belongs to the server, not to the request.
 //! - [`auth`]: who is asking: accounts, passwords, logins.
 //! - [`store`]: everything that outlives the process, behind one seam: the journal is the truth, sled its index.
@@ -48,6 +49,7 @@ pub mod control;
 pub mod fuzz;
 pub mod http;
 pub mod id;
+pub mod jobs;
 pub mod logging;
 pub mod metrics;
 pub mod monitor;

@@ -6,7 +6,7 @@ mod excerpt;
 
 use std::fmt;
 
-pub use excerpt::excerpt;
+pub use excerpt::{excerpt, opening};
 use unicode_normalization::UnicodeNormalization;
 
 /// Why a text is refused: a sentence for a person, without the name of the field.

@@ -61,6 +61,14 @@ impl Resolver {
     }
 }
 
+impl Resolver {
+    /// True where it has threads for names.
+    #[must_use]
+    pub fn looks_up(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl Service<Name> for Resolver {
     type Response = vec::IntoIter<SocketAddr>;
     type Error = Box<dyn Error + Send + Sync>;

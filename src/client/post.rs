@@ -121,6 +121,14 @@ impl Client {
     /// # Errors
     /// As [`PostError`] says.
     pub async fn post(&self, body: Bytes) -> Result<Answer, PostError> {
+        self.post_with(body, HeaderMap::new()).await
+    }
+
+    /// As [`Client::post`], with headers of the caller's in place of the usual ones of their names.
+    ///
+    /// # Errors
+    /// As [`PostError`] says.
+    pub async fn post_with(&self, body: Bytes, headers: HeaderMap) -> Result<Answer, PostError> {
         let mut request = Request::post(&self.url)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "text/event-stream, application/json")
@@ -129,7 +137,8 @@ impl Client {
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
-        let request = request.body(Full::new(body)).map_err(|error| PostError::Broken(chain(&error)))?;
+        let mut request = request.body(Full::new(body)).map_err(|error| PostError::Broken(chain(&error)))?;
+        request.headers_mut().extend(headers);
         let (head, body) = self.pool.request(request).await.map_err(|error| told(&error))?.into_parts();
         Ok(Answer { status: head.status, headers: head.headers, body })
     }

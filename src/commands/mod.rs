@@ -7,6 +7,7 @@ mod check_config;
 mod compact;
 mod completions;
 mod healthcheck;
+mod jobs;
 mod load;
 mod man;
 mod operator;
@@ -73,6 +74,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Some(Command::CheckConfig(check)) => check_config::run(&[first, check.settings], check.show),
         Some(Command::Healthcheck(health)) => healthcheck::run(&[first, health.settings], health.url, health.socket),
         Some(Command::User(user)) => user::run(first, user),
+        Some(Command::Jobs(jobs)) => jobs::run(first, jobs),
         Some(Command::Compact(settings)) => compact::run(&[first, settings]),
         Some(Command::Reload(settings)) => running::reload(&[first, settings]),
         Some(Command::LogLevel(log)) => running::log_level(&[first, log.settings], log.level),

@@ -7,8 +7,8 @@ use crate::{
     auth::Auth,
     clock::Clock,
     config::Loaded,
-    control::{self, Account, ControlAnswer, ControlError, ControlRequest, USERS_MAX},
-    store::{OpenError, Role, Store, Tier},
+    control::{self, Account, ControlAnswer, ControlError, ControlRequest, JobRow, USERS_MAX},
+    store::{JobStateName, OpenError, Role, Store, Tier},
 };
 
 /// Performs requests, by the same code in both cases.
@@ -69,6 +69,23 @@ impl Operator {
         let listed = self.print_users();
         self.end();
         listed
+    }
+
+    /// Prints all jobs in this state, or in all, page by page, and closes.
+    pub(super) fn list_jobs(self, state: Option<JobStateName>) -> Result<(), Failure> {
+        let listed = self.print_jobs(state);
+        self.end();
+        listed
+    }
+
+    fn print_jobs(&self, state: Option<JobStateName>) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let answer = self.ask(ControlRequest::JobList { state, after })?;
+            print(&text(&answer))?;
+            let ControlAnswer::Jobs { next: Some(next), .. } = answer else { return Ok(()) };
+            after = Some(next);
+        }
     }
 
     fn print_users(&self) -> Result<(), Failure> {
@@ -143,6 +160,7 @@ fn text(answer: &ControlAnswer) -> String {
         ControlAnswer::Compacted { bytes_saved } => {
             format!("compacted: {bytes_saved} bytes saved; the next start rebuilds the index\n")
         }
+        ControlAnswer::Jobs { jobs, .. } => jobs.iter().map(job_line).collect(),
         ControlAnswer::Reloaded { changed, at_next_start } => reloaded(changed, at_next_start),
         ControlAnswer::Refused { reason } => format!("refused: {reason}\n"),
     }
@@ -158,6 +176,21 @@ fn reloaded(changed: &[String], at_next_start: &[String]) -> String {
         let _ = writeln!(text, "from the next start on: {}", at_next_start.join(", ")); // Writing to a String does not fail.
     }
     text
+}
+
+/// A job as one line, in columns.
+fn job_line(job: &JobRow) -> String {
+    let state = match job.state {
+        JobStateName::Queued => "queued",
+        JobStateName::Running => "running",
+        JobStateName::Parked => "parked",
+    };
+    let JobRow { id, at, attempts, .. } = job;
+    // Texts of other programs may be in it, and none of their characters may act on the terminal.
+    let (kind, key) = (job.kind.escape_debug(), job.key.escape_debug());
+    let why = job.last_error.as_deref().unwrap_or_default().escape_debug();
+    let line = format!("{id} {state:<7} {at} {kind:<12} {attempts} {key} {why}");
+    format!("{}\n", line.trim_end())
 }
 
 /// An account as one line, in columns.

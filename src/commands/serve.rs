@@ -215,6 +215,14 @@ async fn close(app: &App, commands: JoinHandle<()>, deadline: JoinHandle<Instant
     if timeout_at(deadline, app.chat.drain()).await.is_err() {
         tracing::warn!("turns were still open at the end of server.shutdown_grace_ms: the next start finishes them");
     }
+    if timeout_at(deadline, app.jobs.drain()).await.is_err() {
+        tracing::info!(
+            "jobs were still running at the end of server.shutdown_grace_ms: the next start runs them again"
+        );
+        if timeout(CLOSE_WITHIN, app.jobs.halt()).await.is_err() {
+            tracing::warn!("jobs that ran could not be given back");
+        }
+    }
     control::remove(&app.loaded().config.data.dir); // While the lock is held: afterwards it may be another server's.
     timeout(CLOSE_WITHIN, app.store.close()).await.map_err(|_| "the store did not close in time".to_owned())
 }

@@ -9,7 +9,7 @@ use std::{
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    Condition, Config, Fallback, LimitUnit, LogFormat, Registration, ReplyBackend, UpstreamConfig,
+    Condition, Config, Fallback, LimitUnit, LogFormat, Registration, ReplyBackend, Titles, UpstreamConfig,
     setting::{Field, Refusal, Setting, TimeUnit},
     url::{origin, set_base_url, set_webhook},
 };
@@ -215,12 +215,24 @@ pub static SETTINGS: &[Setting] = &[
     messages("limits.free.messages_per_minute", |c| &mut c.limits.free.messages_per_minute),
     requests("limits.free.requests_per_minute", |c| &mut c.limits.free.requests_per_minute),
     streams("limits.free.streams", |c| &mut c.limits.free.streams),
+    small("limits.free.retention_days", |c| &mut c.limits.free.retention_days, (0, 36_500), "days"),
     messages("limits.premium.messages_per_minute", |c| &mut c.limits.premium.messages_per_minute),
     requests("limits.premium.requests_per_minute", |c| &mut c.limits.premium.requests_per_minute),
     streams("limits.premium.streams", |c| &mut c.limits.premium.streams),
+    small("limits.premium.retention_days", |c| &mut c.limits.premium.retention_days, (0, 36_500), "days"),
     messages("limits.unlimited.messages_per_minute", |c| &mut c.limits.unlimited.messages_per_minute),
     requests("limits.unlimited.requests_per_minute", |c| &mut c.limits.unlimited.requests_per_minute),
     streams("limits.unlimited.streams", |c| &mut c.limits.unlimited.streams),
+    small("limits.unlimited.retention_days", |c| &mut c.limits.unlimited.retention_days, (0, 36_500), "days"),
+    count("jobs.workers", |c| &mut c.jobs.workers, 1, 64, "jobs"),
+    ms("jobs.retry_after_ms", |c| &mut c.jobs.retry_after, 1, 3_600_000),
+    text("jobs.titles", "\"excerpt\" or \"none\"", set_titles, |config| {
+        match config.jobs.titles {
+            Titles::Excerpt => "excerpt",
+            Titles::None => "none",
+        }
+        .to_owned()
+    }),
     ms("monitor.interval_ms", |c| &mut c.monitor.interval, 100, 60_000),
     condition("alerts.cpu", |c| &mut c.alerts.cpu, PERCENT),
     condition("alerts.memory", |c| &mut c.alerts.memory, PERCENT),
@@ -441,6 +453,15 @@ fn set_level(config: &mut Config, text: &str) -> Result<(), Refusal> {
         "info" => LevelFilter::INFO,
         "debug" => LevelFilter::DEBUG,
         "trace" => LevelFilter::TRACE,
+        _ => return Err(None),
+    };
+    Ok(())
+}
+
+fn set_titles(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    config.jobs.titles = match text {
+        "excerpt" => Titles::Excerpt,
+        "none" => Titles::None,
         _ => return Err(None),
     };
     Ok(())

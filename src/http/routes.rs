@@ -107,6 +107,12 @@ pub enum AdminEndpoint {
     MonitorNow,
     /// The newest security events.
     Security,
+    /// The durable queue.
+    Jobs,
+    /// Run a parked job again.
+    RetryJob,
+    /// Take a job out of the queue.
+    RemoveJob,
 }
 
 /// Who may call.
@@ -192,6 +198,9 @@ pub static ROUTES: &[Route] = &[
     admin(Method::GET, "/api/v1/admin/monitor", AdminEndpoint::Monitor),
     admin(Method::GET, "/api/v1/admin/monitor/now", AdminEndpoint::MonitorNow),
     admin(Method::GET, "/api/v1/admin/security", AdminEndpoint::Security),
+    admin(Method::GET, "/api/v1/admin/jobs", AdminEndpoint::Jobs),
+    admin(Method::POST, "/api/v1/admin/jobs/{id}/retry", AdminEndpoint::RetryJob),
+    admin(Method::DELETE, "/api/v1/admin/jobs/{id}", AdminEndpoint::RemoveJob),
 ];
 
 const fn public(method: Method, path: &'static str, endpoint: Endpoint) -> Route {

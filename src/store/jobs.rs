@@ -254,6 +254,18 @@ impl Job {
     }
 }
 
+impl JobCursor {
+    /// The state of the jobs among which it is.
+    #[must_use]
+    pub fn state(self) -> JobStateName {
+        match self.0.state {
+            JobKey::QUEUED => JobStateName::Queued,
+            JobKey::RUNNING => JobStateName::Running,
+            _ => JobStateName::Parked,
+        }
+    }
+}
+
 impl std::fmt::Display for JobCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}_{}_{}", self.0.state, self.0.at.0, self.0.id)
@@ -342,6 +354,15 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let run = (taken.job.id, taken.job.attempts);
         self.write(|reply| Command::Job(JobCommand::Fail(run, reason, (again, next), reply))).await
+    }
+
+    /// Gives a job back that was not done because the server stops: it is due at once, and the try does not count.
+    ///
+    /// # Errors
+    /// As [`Store::finish_job`].
+    pub async fn give_back_job(&self, taken: &Taken) -> Result<(), StoreError> {
+        let run = (taken.job.id, taken.job.attempts);
+        self.write(|reply| Command::Job(JobCommand::GiveBack(run, reply))).await
     }
 
     /// Parks a job that waits, for `reason`.

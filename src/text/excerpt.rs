@@ -37,6 +37,34 @@ pub fn excerpt(text: &str, needle: &str, chars_max: usize) -> Option<String> {
     Some(excerpt)
 }
 
+/// The beginning of `text` in one line of at most `chars_max` characters, with "…" where something was left out: whole words,
+/// where they are not too long for that. Empty where there is nothing to be seen.
+#[must_use]
+pub fn opening(text: &str, chars_max: usize) -> String {
+    let mut line = String::new();
+    let mut chars = 0;
+    // As much as can be needed to see where the last word ends.
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if chars > 0 {
+            line.push(' ');
+        }
+        let part: String = word.chars().take(chars_max + 1).collect();
+        line.push_str(&part);
+        chars = line.chars().count();
+        if chars > chars_max {
+            break;
+        }
+    }
+    if chars <= chars_max {
+        return line;
+    }
+    let at = line.char_indices().nth(chars_max.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+    line.truncate(word_end(&line, at, 0));
+    line.truncate(line.trim_end().len());
+    line.push(CUT);
+    line
+}
+
 /// Where `needle` (folded) stands first in `text`: whole characters, with all that is written as one with them.
 fn find(text: &str, needle: &str) -> Option<Range<usize>> {
     let folded = folded(text);
@@ -170,6 +198,24 @@ mod tests {
             }
         }
         assert_eq!(shown(&"z".repeat(100), "z", 10), format!("{}…", "z".repeat(9 - 1)));
+    }
+
+    #[test]
+    fn an_opening_is_one_line_of_whole_words_in_any_language() {
+        assert_eq!(opening("  My\n\tumbrella \u{7} ", 20), "My umbrella");
+        assert_eq!(opening("one two three four", 18), "one two three four");
+        assert_eq!(opening("one two three four", 14), "one two three…");
+        assert_eq!(opening("one two three four", 13), "one two…");
+        assert_eq!(opening("আমার মনটা আজ খুব খারাপ লাগছে", 20), "আমার মনটা আজ খুব…");
+        assert_eq!(opening(&"今日はとても疲れました".repeat(3), 12), "今日はとても疲れました…");
+        assert_eq!(opening(&"z".repeat(10_000), 10), format!("{}…", "z".repeat(9)));
+        assert_eq!(opening(" \u{1}\n", 10), "");
+        let family = "👩\u{200D}👧🏽".repeat(50);
+        for chars_max in 1..40 {
+            let cut = opening(&family, chars_max);
+            let inner = cut.trim_matches(CUT);
+            assert!(cut.chars().count() <= chars_max && !is_within_one(&family, inner.len()), "{cut:?}");
+        }
     }
 
     /// Texts of characters that are composed, reordered, expanded or shrunk by folding.

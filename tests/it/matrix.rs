@@ -28,6 +28,7 @@ const OWN_GONE: [u16; 5] = [204, 204, 401, 401, 204];
 const ADMIN: [u16; 5] = [403, 403, 401, 401, 200];
 const ADMIN_MADE: [u16; 5] = [403, 403, 401, 401, 201];
 const ADMIN_GONE: [u16; 5] = [403, 403, 401, 401, 204];
+const ADMIN_NONE: [u16; 5] = [403, 403, 401, 401, 404];
 const OWNER: [u16; 5] = [200, 403, 401, 401, 403];
 const OWNER_MADE: [u16; 5] = [201, 403, 401, 401, 403];
 const OWNER_GONE: [u16; 5] = [204, 403, 401, 401, 403];
@@ -93,6 +94,9 @@ const WANTED: &[(&str, &str, &str, [u16; 5])] = &[
     ("GET", "/api/v1/admin/monitor", "", ADMIN),
     ("GET", "/api/v1/admin/monitor/now", "", ADMIN),
     ("GET", "/api/v1/admin/security", "", ADMIN),
+    ("GET", "/api/v1/admin/jobs", "", ADMIN),
+    ("POST", "/api/v1/admin/jobs/{id}/retry", "", ADMIN_NONE),
+    ("DELETE", "/api/v1/admin/jobs/{id}", "", ADMIN_NONE),
 ];
 
 /// An owner with a session, a message in it and a second login.

@@ -39,6 +39,10 @@ impl Batch<'_> {
                 let decided = self.running(run).and_then(|record| self.fail((run.0, record), &reason, again, next));
                 self.settle(reply, decided);
             }
+            JobCommand::GiveBack(run, reply) => {
+                let decided = self.give_back(run);
+                self.settle(reply, decided);
+            }
             JobCommand::Park(id, reason, reply) => {
                 let decided = self.park_waiting(id, &reason);
                 self.settle(reply, decided);
@@ -212,6 +216,13 @@ impl Batch<'_> {
             None => self.park(id, record)?,
         }
         Ok(true)
+    }
+
+    fn give_back(&mut self, run: (JobId, u32)) -> Decision<()> {
+        let mut record = self.running(run)?;
+        (record.attempts, record.state) = (record.attempts.saturating_sub(1), JobStateCode::Queued);
+        self.put_job(run.0, record);
+        Ok(())
     }
 
     /// Parks a job under an id. Unless its key is for one job ever, another may have the key from now on.

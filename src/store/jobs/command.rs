@@ -31,6 +31,8 @@ pub(crate) enum JobCommand {
     Finish(Run, JobEffect, Option<Timestamp>, Reply<()>),
     /// When it is due again, and when a recurring one's next time is.
     Fail(Run, String, (Timestamp, Option<Timestamp>), Reply<bool>),
+    /// Not done, and not the job's fault: the try does not count.
+    GiveBack(Run, Reply<()>),
     Park(JobId, String, Reply<()>),
     Release(Again, Reply<usize>),
     Retry(JobId, Reply<Job>),
@@ -46,6 +48,7 @@ impl JobCommand {
         match self {
             Self::Finish(..)
             | Self::Fail(..)
+            | Self::GiveBack(..)
             | Self::Park(..)
             | Self::Release(..)
             | Self::Remove(..)
@@ -61,7 +64,10 @@ impl JobCommand {
         match self {
             Self::Enqueue(_, reply) => drop(reply.send(Err(error))),
             Self::Take(_, reply) => drop(reply.send(Err(error))),
-            Self::Finish(_, _, _, reply) | Self::Park(_, _, reply) | Self::Remove(_, reply) => {
+            Self::Finish(_, _, _, reply)
+            | Self::Park(_, _, reply)
+            | Self::GiveBack(_, reply)
+            | Self::Remove(_, reply) => {
                 drop(reply.send(Err(error)));
             }
             Self::Fail(_, _, _, reply) | Self::ClearOld(_, _, reply) => drop(reply.send(Err(error))),

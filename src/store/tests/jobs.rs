@@ -9,7 +9,7 @@ use super::{
 use crate::id::{JobId, Seq};
 
 const START: Timestamp = Timestamp(1_795_900_000_000_000);
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 /// A store that can be closed and opened again, and a clock to move.
 struct Bench {
@@ -31,7 +31,7 @@ impl Bench {
             self.store.rebuild_at_next_start().unwrap();
         }
         self.store.close().await;
-        let verdict = verify_dir(&Dir::of(&self.dir.path().join("data")), |_, _| ()).unwrap();
+        let verdict = verify_dir(&Dir::of(self.dir.path().join("data")), |_, _| ()).unwrap();
         assert_eq!(verdict.findings, []);
         self.store = open(self.dir.path(), &self.clock);
     }

@@ -1,11 +1,12 @@
 //! What the store should hold: a few maps, and the deeds that change them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+mod queue;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+
+use queue::Queued;
 
 use super::super::*;
 use crate::id::Seq;
@@ -55,13 +56,6 @@ pub(crate) struct World {
     gone: BTreeSet<u8>,
     keys: BTreeMap<u8, (u8, u64)>,
     jobs: BTreeMap<u8, Queued>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Queued {
-    user: u8,
-    attempts: u32,
-    runs: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -150,26 +144,9 @@ impl Deed {
             Self::DeleteSession(session, user) => {
                 store.delete_session(user_id(user), session_id(session)).await.map(|()| None)
             }
-            Self::Job(key, user) => store.enqueue(new_job(key, user)).await.map(|_| None),
-            Self::TakeJob(key) => match find_job(store, key, JobStateName::Queued).await {
-                Some(job) => store.take_job(job.id, Duration::from_secs(60)).await.map(|_| None),
-                None => Err(not_found(store)),
-            },
-            Self::FailJob(key) => match find_job(store, key, JobStateName::Running).await {
-                Some(job) => {
-                    let taken = Taken { job };
-                    store.fail_job(&taken, "it failed".to_owned(), Timestamp(1), None).await.map(|_| None)
-                }
-                None => Err(not_found(store)),
-            },
-            Self::EndJob(key, session, user, title) => match find_job(store, key, JobStateName::Running).await {
-                Some(job) => {
-                    let (session, owner, title) = (session_id(session), user_id(user), title.to_owned());
-                    let effect = JobEffect::Title { session, owner, title };
-                    store.finish_job(&Taken { job }, effect, None).await.map(|()| None)
-                }
-                None => Err(not_found(store)),
-            },
+            Self::Job(..) | Self::TakeJob(_) | Self::FailJob(_) | Self::EndJob(..) => {
+                self.ask_of_queue(store).await.map(|()| None)
+            }
         };
         match done {
             Ok(seq) => Answer::Done(seq.unwrap_or(0)),
@@ -191,27 +168,6 @@ impl Deed {
     pub(crate) fn removes(&self) -> bool {
         matches!(self, Self::Clear(_) | Self::DeleteSession(..) | Self::DeleteUser(_))
     }
-}
-
-fn new_job(key: u8, user: u8) -> NewJob {
-    NewJob {
-        kind: "test".to_owned(),
-        key: key.to_string(),
-        user: Some(user_id(user)),
-        payload: "x".repeat(3000),
-        due: Timestamp(1),
-        repeat: Repeat::Again,
-    }
-}
-
-/// What is not found in a store that can't go on may be there after the next start.
-fn not_found(store: &Store) -> StoreError {
-    if store.health().writes() { JobError::NotTaken.into() } else { StoreError::Ended }
-}
-
-async fn find_job(store: &Store, key: u8, state: JobStateName) -> Option<Job> {
-    let jobs = store.jobs(state, None, 100).await.unwrap();
-    jobs.into_iter().find(|job| job.key == key.to_string())
 }
 
 fn account(user: u8) -> User {
@@ -298,28 +254,7 @@ impl World {
                 self.remove(id);
                 Some(0)
             }
-            Deed::Job(key, user) => {
-                self.jobs.entry(key).or_insert(Queued { user, ..Queued::default() });
-                Some(0)
-            }
-            Deed::TakeJob(key) => {
-                let job = self.jobs.get_mut(&key).filter(|job| !job.runs)?;
-                (job.runs, job.attempts) = (true, job.attempts + 1);
-                Some(0)
-            }
-            Deed::FailJob(key) => {
-                self.jobs.get_mut(&key).filter(|job| job.runs)?.runs = false;
-                Some(0)
-            }
-            Deed::EndJob(key, id, user, title) => {
-                self.jobs.get(&key).filter(|job| job.runs)?;
-                self.jobs.remove(&key);
-                let log = self.sessions.get_mut(&id).filter(|log| log.owner == user && log.title.is_none());
-                if let Some(log) = log {
-                    log.title = Some(title.to_owned());
-                }
-                Some(0)
-            }
+            Deed::Job(..) | Deed::TakeJob(_) | Deed::FailJob(_) | Deed::EndJob(..) => self.follow_in_queue(deed),
         }
     }
 
@@ -380,13 +315,7 @@ impl World {
                 world.sessions.insert(session.id.bytes()[0], log);
             }
         }
-        for state in [JobStateName::Queued, JobStateName::Running, JobStateName::Parked] {
-            for job in store.jobs(state, None, 100).await.unwrap() {
-                let user = job.user.unwrap().bytes()[0];
-                let queued = Queued { user, attempts: job.attempts, runs: state == JobStateName::Running };
-                assert_eq!(world.jobs.insert(job.key.parse().unwrap(), queued), None, "{} is there twice", job.key);
-            }
-        }
+        world.read_queue(store).await;
         for (key, user) in keys {
             match store.sent_before(user_id(*user), send_key(*key)).await {
                 Ok(Some(sent)) => drop(world.keys.insert(*key, (sent.session.bytes()[0], sent.message.seq.0))),

@@ -18,14 +18,15 @@ use super::{Client, PASSWORD};
 /// A start, or an end, takes at most this long.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Cheap passwords and no rate limits: most tests are about something else.
-const QUICK: [&str; 6] = [
+/// Cheap passwords, no rate limits and no titles that come by themselves: most tests are about something else.
+const QUICK: [&str; 7] = [
     "auth.argon2.memory_kib=8",
     "auth.argon2.iterations=1",
     "limits.free.messages_per_minute=0",
     "limits.free.requests_per_minute=0",
     "limits.free.streams=0",
     "data.min_free=1MiB",
+    "jobs.titles=none",
 ];
 
 /// A running server; killed when dropped.

@@ -3,6 +3,7 @@
 //! Each handler is given the proof that its caller is an administrator.
 
 mod config;
+mod jobs;
 mod monitor;
 mod users;
 
@@ -35,5 +36,8 @@ pub(in crate::http) async fn serve(
         AdminEndpoint::Log => Ok(config::log(app)),
         AdminEndpoint::SetLog => config::set_log(app, caller, request).await,
         AdminEndpoint::Invite => users::invite(app, caller).await,
+        AdminEndpoint::Jobs => jobs::list(app, request).await,
+        AdminEndpoint::RetryJob => jobs::retry(app, caller, request).await,
+        AdminEndpoint::RemoveJob => jobs::remove(app, caller, request).await,
     }
 }

@@ -1,0 +1,81 @@
+//! What the runs of jobs came to, as plain counters.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use serde::Serialize;
+
+use crate::store::JobCounts;
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobOutcome {
+    /// The job is done.
+    Done,
+    /// It failed and is tried again.
+    Failed,
+    /// It failed as often as it may, and is parked.
+    Parked,
+    /// The server stopped meanwhile, or the job was removed.
+    GivenBack,
+}
+
+impl JobOutcome {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Done, Self::Failed, Self::Parked, Self::GivenBack];
+}
+
+/// How often the runs of a kind came to an outcome, since the process began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Runs {
+    /// The kind.
+    pub kind: &'static str,
+    /// What they came to.
+    pub outcome: JobOutcome,
+    /// How often.
+    pub count: u64,
+}
+
+/// How the jobs stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures {
+    /// How many there are.
+    pub jobs: JobCounts,
+    /// What their runs came to: a row for each kind and outcome.
+    pub runs: Vec<Runs>,
+    /// Tries that did not end with their lease and still run.
+    pub abandoned: usize,
+}
+
+pub(super) struct Counters {
+    runs: HashMap<&'static str, [AtomicU64; 4]>,
+    pub(super) abandoned: AtomicUsize,
+}
+
+impl Counters {
+    pub(super) fn new(kinds: impl Iterator<Item = &'static str>) -> Self {
+        Self { runs: kinds.map(|kind| (kind, Default::default())).collect(), abandoned: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn count(&self, kind: &'static str, outcome: JobOutcome) {
+        if let Some(counts) = self.runs.get(kind) {
+            counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn figures(&self, jobs: JobCounts) -> Figures {
+        let row = |kind, counts: &[AtomicU64; 4]| {
+            JobOutcome::ALL.map(|outcome| Runs {
+                kind,
+                outcome,
+                count: counts[outcome as usize].load(Ordering::Relaxed),
+            })
+        };
+        let mut runs: Vec<Runs> = self.runs.iter().flat_map(|(kind, counts)| row(*kind, counts)).collect();
+        runs.sort_by_key(|runs| (runs.kind, runs.outcome as usize));
+        Figures { jobs, runs, abandoned: self.abandoned.load(Ordering::Relaxed) }
+    }
+}

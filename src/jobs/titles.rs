@@ -1,0 +1,39 @@
+//! A session that was given no title gets one from its first message, when its first turn has ended.
+//!
+//! The title is stored in the frame of the job's end, by the writer, which knows whether the user has set one meanwhile.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Failure, Kind};
+use crate::{
+    id::{Seq, SessionId, UserId},
+    store::{JobEffect, Store, TITLES},
+    text::{self, Title},
+};
+
+const LEASE: Duration = Duration::from_secs(30);
+/// As much as a list of sessions shows.
+const CHARS_MAX: usize = 60;
+
+pub(super) fn kind(store: Arc<Store>) -> Kind {
+    let run = move |job: &crate::store::Job| {
+        let (store, session, owner) = (Arc::clone(&store), job.payload.parse::<SessionId>(), job.user);
+        let work: super::Work = Box::pin(async move {
+            match (session, owner) {
+                (Ok(session), Some(owner)) => title(&store, session, owner).await,
+                _ => Err(Failure("the job names no session, or no owner".to_owned())),
+            }
+        });
+        work
+    };
+    Kind { name: TITLES, lease: LEASE, is_long: false, every: None, run: Box::new(run) }
+}
+
+async fn title(store: &Store, session: SessionId, owner: UserId) -> Result<JobEffect, Failure> {
+    // What was cleared or deleted meanwhile gives no title.
+    let Some((message, _)) = store.turn(session, Seq::ZERO.next()).await? else { return Ok(JobEffect::Nothing) };
+    Ok(match Title::new(text::opening(&message.content, CHARS_MAX)) {
+        Ok(title) => JobEffect::Title { session, owner, title: title.into_string() },
+        Err(_) => JobEffect::Nothing, // Nothing of it can be shown in a line.
+    })
+}

@@ -1,0 +1,116 @@
+//! A message to another server: a POST of JSON, repeated until it is taken.
+//!
+//! Each try of a delivery has the same `x-bondhu-delivery`, so that whoever receives it twice, because its answer was
+//! lost, can tell. Only a status of 200 to 299 is an end; no redirect is followed. Nothing of the URL, the headers or the
+//! body is logged or shown: they may be secrets.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, Kind};
+use crate::{
+    client::{Client, Resolver, Target},
+    clock::Timestamp,
+    id::JobId,
+    store::{JobEffect, NewJob, Repeat},
+};
+
+/// The kind's name.
+pub const WEBHOOK: &str = "webhook";
+/// The header with the id that all tries of a delivery have in common.
+pub const DELIVERY: HeaderName = HeaderName::from_static("x-bondhu-delivery");
+
+/// Longest time for look-up, TCP and TLS together, and for all of a try.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const WITHIN: Duration = Duration::from_secs(15);
+const LEASE: Duration = Duration::from_secs(30);
+
+/// What to post.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhook {
+    /// Where to: `http` or `https`.
+    pub url: String,
+    /// Headers beside those of every request, by their names.
+    pub headers: BTreeMap<String, String>,
+    /// The body: JSON.
+    pub body: String,
+}
+
+impl Webhook {
+    /// The job that posts it, once for `key`: enqueued again within a day of its end, it is not sent again.
+    ///
+    /// # Errors
+    /// The URL or a header is none.
+    pub fn job(&self, key: String, due: Timestamp) -> Result<NewJob, Failure> {
+        self.parts()?;
+        let payload = serde_json::to_string(self).map_err(|_| Failure("the message is no JSON".to_owned()))?;
+        Ok(NewJob { kind: WEBHOOK.to_owned(), key, user: None, payload, due, repeat: Repeat::Once })
+    }
+
+    fn parts(&self) -> Result<(Uri, HeaderMap), Failure> {
+        let none = |what: &str| Failure(format!("the {what} is none"));
+        let url: Uri = self.url.parse().map_err(|_| none("URL"))?;
+        if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none_or(str::is_empty) {
+            return Err(none("URL"));
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let name = HeaderName::try_from(name).map_err(|_| none("name of a header"))?;
+            let mut value = HeaderValue::try_from(value).map_err(|_| none("value of a header"))?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        Ok((url, headers))
+    }
+}
+
+pub(super) fn kind() -> Kind {
+    // The threads that look up names, from the first URL on that has one: they never end.
+    let names: Arc<Mutex<Option<Resolver>>> = Arc::default();
+    let run = move |job: &crate::store::Job| {
+        let (payload, id, names) = (job.payload.clone(), job.id, Arc::clone(&names));
+        let work: super::Work = Box::pin(async move {
+            let post = post(&payload, id, &names);
+            tokio::time::timeout(WITHIN, post)
+                .await
+                .unwrap_or_else(|_| Err(Failure(format!("no answer within {} s", WITHIN.as_secs()))))
+        });
+        work
+    };
+    Kind { name: WEBHOOK, lease: LEASE, is_long: false, every: None, run: Box::new(run) }
+}
+
+async fn post(payload: &str, id: JobId, names: &Mutex<Option<Resolver>>) -> Result<JobEffect, Failure> {
+    let webhook: Webhook = serde_json::from_str(payload).map_err(|_| Failure("the job can't be read".to_owned()))?;
+    let (url, mut headers) = webhook.parts()?;
+    let id = HeaderValue::try_from(id.to_string()).map_err(|_| Failure("the id is no header".to_owned()))?;
+    headers.insert(DELIVERY, id);
+    let resolver = resolver(&url, names)?;
+    let target = Target { url, authorization: None, ca_file: None, connect_timeout: CONNECT_WITHIN };
+    // Reads certificates from files, which a job's own thread may wait for.
+    let client = Client::new(target, &resolver).map_err(|error| Failure(error.to_string()))?;
+    let answer = client.post_with(Bytes::from(webhook.body), headers).await;
+    let status = answer.map_err(|error| Failure(error.to_string()))?.status;
+    if status.is_success() { Ok(JobEffect::Nothing) } else { Err(Failure(format!("it was answered with {status}"))) }
+}
+
+/// Threads for names, where the URL has one.
+fn resolver(url: &Uri, names: &Mutex<Option<Resolver>>) -> Result<Resolver, Failure> {
+    let failed = |error: std::io::Error| Failure(format!("no thread can be started: {error}"));
+    let mut kept = names.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(resolver) = kept.as_ref() {
+        return Ok(resolver.clone());
+    }
+    let resolver = Resolver::start([url]).map_err(failed)?;
+    if resolver.looks_up() {
+        *kept = Some(resolver.clone());
+    }
+    Ok(resolver)
+}
