@@ -21,6 +21,7 @@ mod histories;
 mod idempotency;
 mod index;
 mod inputs;
+mod jobs;
 mod journey;
 mod lifecycle;
 mod limits;

@@ -10,6 +10,7 @@ pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod figures;
 pub(crate) mod gauges;
+pub(crate) mod hooks;
 pub(crate) mod liar;
 pub(crate) mod load;
 pub(crate) mod model;
