@@ -114,3 +114,39 @@ fn resolver(url: &Uri, names: &Mutex<Option<Resolver>>) -> Result<Resolver, Fail
     }
     Ok(resolver)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn webhook(url: &str, header: (&str, &str)) -> Webhook {
+        let headers = BTreeMap::from([(header.0.to_owned(), header.1.to_owned())]);
+        Webhook { url: url.to_owned(), headers, body: "{}".to_owned() }
+    }
+
+    #[test]
+    fn what_can_not_be_posted_is_refused_before_it_is_a_job_and_not_repeated() {
+        let good = ("x-signature", "secret");
+        assert!(webhook("https://example.org/hook?secret", good).job("key".to_owned(), Timestamp(0)).is_ok());
+        let bad_urls = ["secret", "ftp://secret/", "http://", "/secret", "http://sec ret/", ""];
+        let bad_headers = [("sec ret", "x"), ("", "secret"), ("x", "secret\n"), ("x", "secret\u{1}")];
+        let all = bad_urls.iter().map(|url| webhook(url, good));
+        let all = all.chain(bad_headers.iter().map(|header| webhook("http://127.0.0.1/", *header)));
+        for webhook in all {
+            let refused = webhook.job("key".to_owned(), Timestamp(0)).unwrap_err();
+            assert!(refused.0.ends_with(" is none") && !refused.0.contains("secret"), "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn metadata_services_are_not_posted_to() {
+        let names = Mutex::new(None);
+        for url in ["http://169.254.169.254/latest", "http://[fe80::1]/", "http://0xa9fea9fe/secret"] {
+            let payload = serde_json::to_string(&webhook(url, ("x", "y"))).unwrap();
+            let refused = post(&payload, JobId::new(), &names).await.unwrap_err();
+            assert!(refused.0.contains("link-local") && !refused.0.contains("secret"), "{refused}");
+        }
+        assert!(names.lock().unwrap().is_some(), "the threads for names are kept");
+        assert!(post("{}", JobId::new(), &names).await.is_err());
+    }
+}

@@ -409,16 +409,9 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Job>, StoreError> {
         let after = after.map(|cursor| cursor.0).filter(|key| key.state == state.number());
-        let found = self.read(move |index| Ok(index.jobs_in(state.number(), after, limit)?)).await?;
+        let state = (state.number(), self.clock.now());
+        let found = self.read(move |index| Ok(index.jobs_in(state, after, limit)?)).await?;
         Ok(found.into_iter().map(|(key, record)| Job::of(key.id, record)).collect())
-    }
-
-    /// When the next job is due, if one waits.
-    ///
-    /// # Errors
-    /// Those of every read.
-    pub async fn next_job_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(|index| Ok(index.next_job_due()?)).await
     }
 
     /// Takes away what is over by itself, a bounded number of records for each call: gives how many went so far, and where

@@ -232,7 +232,7 @@ impl Batch<'_> {
             |job: &Option<JobRecord>| job.as_ref().is_some_and(|job| matches!(job.state, JobStateCode::Parked { .. }));
         let here = self.decided.jobs.values().filter(|job| parks(job)).count() as u64;
         if parked + here >= PARKED_MAX {
-            for (key, oldest) in self.index.jobs_in(JobKey::PARKED, None, self.decided.jobs.len() + 1)? {
+            for (key, oldest) in self.index.jobs_in((JobKey::PARKED, self.now), None, self.decided.jobs.len() + 1)? {
                 if !self.decided.jobs.contains_key(&key.id) {
                     self.put_job_ended(key.id, oldest);
                     break;
@@ -259,7 +259,7 @@ impl Batch<'_> {
     }
 
     fn release(&mut self, again: &dyn Fn(u32) -> Timestamp) -> Decision<usize> {
-        let running = self.index.jobs_in(JobKey::RUNNING, None, usize::MAX)?;
+        let running = self.index.jobs_in((JobKey::RUNNING, self.now), None, usize::MAX)?;
         let released = running.len();
         for (key, record) in running {
             let due = again(record.attempts);

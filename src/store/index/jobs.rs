@@ -128,15 +128,14 @@ impl Index {
         get(&self.jobs.keys, key.as_bytes())
     }
 
-    /// Jobs in a state, in the order of their times, behind `after`; at most `limit`.
+    /// Jobs in a state that are not over, in the order of their times, behind `after`; at most `limit`.
     pub(crate) fn jobs_in(
         &self,
-        state: u8,
+        (state, now): (u8, Timestamp),
         after: Option<JobKey>,
         limit: usize,
     ) -> Result<Vec<(JobKey, JobRecord)>, IndexError> {
-        let from = after.map_or([state; 25].to_vec(), |after| after.encode().to_vec());
-        let from = if after.is_none() { vec![state] } else { from };
+        let from = after.map_or(vec![state], |after| after.encode().to_vec());
         let mut found = Vec::new();
         for key in self.jobs.order.range(from..vec![state + 1]).keys() {
             let key = job_key(&key?)?;
@@ -147,17 +146,12 @@ impl Index {
                 break;
             }
             // It may be between two states.
-            if let Some(record) = self.job(key.id)?.filter(|record| place(key.id, record) == key) {
+            let is_there = |record: &JobRecord| place(key.id, record) == key && record.expires_at > now;
+            if let Some(record) = self.job(key.id)?.filter(is_there) {
                 found.push((key, record));
             }
         }
         Ok(found)
-    }
-
-    /// When the next queued job is due.
-    pub(crate) fn next_job_due(&self) -> Result<Option<Timestamp>, IndexError> {
-        let first = self.jobs.order.scan_prefix([JobKey::QUEUED]).keys().next().transpose()?;
-        first.map(|key| Ok(job_key(&key)?.at)).transpose()
     }
 
     /// The jobs that concern a user.
