@@ -90,6 +90,12 @@ fn kind(
     Kind { name, lease, is_long: false, every: None, run: Box::new(run) }
 }
 
+/// Waits until `payload` was said.
+async fn hear(heard: &mut mpsc::UnboundedReceiver<String>, payload: &str) {
+    let until = async { while heard.recv().await.expect("the kinds live as long as this") != payload {} };
+    tokio::time::timeout(PATIENCE, until).await.expect("it never ran");
+}
+
 fn done() -> Work {
     Box::pin(async { Ok(JobEffect::Nothing) })
 }
@@ -131,7 +137,7 @@ async fn kinds_that_panic_hang_or_block_leave_the_others_running() {
     bench.until("four abandoned", |figures| figures.abandoned == 4).await;
     while heard.try_recv().is_ok() {}
     bench.enqueue("works", "works", "still here").await;
-    while heard.recv().await.unwrap() != "still here" {}
+    hear(&mut heard, "still here").await;
     bench.runs("works", JobOutcome::Done, 1).await;
     drop(release);
     bench.until("none abandoned", |figures| figures.abandoned == 0).await;
@@ -163,7 +169,7 @@ async fn no_more_than_the_pool_run_at_once_and_long_ones_leave_a_place() {
     }
     bench.until("two run", |figures| figures.jobs.running == 2).await;
     bench.enqueue("short", "short", "short").await;
-    while heard.recv().await.unwrap() != "short" {}
+    hear(&mut heard, "short").await;
     assert_eq!(bench.until("three run", |figures| figures.jobs.running == 3).await.jobs.queued, 4);
     bench.until("three are at it", |_| at_once.1.load(Ordering::SeqCst) == 3).await;
     opened.add_permits(100);
@@ -190,7 +196,7 @@ async fn what_this_program_knows_nothing_of_is_parked_and_runs_under_one_that_do
     let jobs = Jobs::start(Arc::clone(&store), Clock::System, config(2), kinds);
     let bench = Bench { store, jobs, ..bench };
     bench.store.retry_job(id).await.unwrap();
-    assert_eq!(heard.recv().await.unwrap(), "payload");
+    hear(&mut heard, "payload").await;
     bench.runs("of another version", JobOutcome::Done, 1).await;
 }
 
@@ -201,7 +207,7 @@ async fn a_stop_gives_back_what_still_runs_and_the_next_start_runs_it_again() {
     let mut bench = Bench::new(Clock::System, 2, |_| hangs(&said));
     let id = bench.enqueue("hangs", "one", "here").await;
     for _ in 0..8 {
-        assert_eq!(heard.recv().await.unwrap(), "here");
+        hear(&mut heard, "here").await;
         bench.jobs.halt().await;
         assert_eq!(bench.jobs.figures().jobs.running, 0);
         assert_eq!(counted(&bench.jobs.figures(), "hangs", JobOutcome::GivenBack), 1);
