@@ -133,6 +133,26 @@ Examples:
   bondhu man | man -l -
   bondhu man user-add > bondhu-user-add.1")]
     Man(Man),
+    /// Make a backup of the running server, or of the data directory where none runs
+    #[command(after_help = "\
+DIR becomes a directory that `bondhu serve` and `bondhu restore` can start from. It holds everything that was acknowledged
+before the command began. Repeated into the same DIR, it copies only what is new. Without DIR, one more backup is made
+below backup.dir, verified, and the oldest beyond backup.keep are removed.
+
+Run it as the user that the server runs as.
+
+Examples:
+  bondhu backup /backup/bondhu --data-dir /var/lib/bondhu
+  bondhu backup --config /etc/bondhu.toml")]
+    Backup(Backup),
+    /// Make a data directory from a backup, once every byte of it is verified
+    #[command(after_help = "\
+Compares each file with backup.json, then does what `bondhu check` does. NEW is there only if nothing is wrong. A plain
+copy of a data directory is taken too.
+
+Example:
+  bondhu restore /backup/bondhu --into /var/lib/bondhu")]
+    Restore(Restore),
     /// Verify every promise about the data that a data directory can show
     #[command(after_help = "\
 Looks at checksums, sequences, outcomes, owners and tombstones, and compares the index with the journal. No server may
@@ -212,8 +232,28 @@ pub struct LogLevel {
 /// `check`
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The data directory, or a copy of one
+    /// The data directory, a copy of one, or a backup
     pub dir: PathBuf,
+}
+
+/// `backup`
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Where the backup goes: a directory that is not there, is empty, or holds an older backup of this server
+    pub dir: Option<PathBuf>,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// `restore`
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The backup
+    pub dir: PathBuf,
+    /// The new data directory, which must not be there or be empty
+    #[arg(long, value_name = "NEW")]
+    pub into: PathBuf,
 }
 
 /// `completions`

@@ -42,6 +42,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// `[data]`
     pub data: DataConfig,
+    /// `[backup]`
+    pub backup: BackupConfig,
     /// `[cache]`
     pub cache: CacheConfig,
     /// `[auth]`
@@ -127,6 +129,17 @@ pub struct DataConfig {
     pub keep_replaced: Duration,
     /// Deleted data leaves the files within this time of its deletion.
     pub compact_within: Duration,
+}
+
+/// `[backup]`: backups by the clock.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackupConfig {
+    /// Where they stand, each in a directory of its own; empty: there are none.
+    pub dir: PathBuf,
+    /// The time from one to the next.
+    pub every: Duration,
+    /// How many are kept; the oldest of more is removed.
+    pub keep: usize,
 }
 
 /// The control socket's name in the data directory.
@@ -379,6 +392,12 @@ impl Default for DataConfig {
             keep_replaced: Duration::from_hours(1),
             compact_within: Duration::from_hours(12),
         }
+    }
+}
+
+impl Default for BackupConfig {
+    fn default() -> Self {
+        Self { dir: PathBuf::new(), every: Duration::from_hours(24), keep: 7 }
     }
 }
 

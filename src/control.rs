@@ -25,7 +25,7 @@ use crate::{
     clock::Timestamp,
     config::SOCKET,
     id::{JobId, UserId},
-    store::{JobStateName, Role, Store, Tier, User},
+    store::{JobStateName, Role, Sealed, Store, Tier, User},
     text::{DisplayName, Username},
 };
 
@@ -121,6 +121,8 @@ pub enum ControlRequest {
         /// "error", "warn", "info", "debug" or "trace".
         level: String,
     },
+    /// Seals the journal, for a backup.
+    Seal {},
 }
 
 /// What became of a request.
@@ -162,6 +164,13 @@ pub enum ControlAnswer {
     Compacted {
         /// How many bytes it saved.
         bytes_saved: u64,
+    },
+    /// The journal is sealed.
+    Sealed {
+        /// The generation of each sealed segment, from the first on.
+        generations: Vec<u32>,
+        /// The frame that comes after them.
+        next_frame: u64,
     },
     /// Nothing was changed, or it is not known whether anything was.
     Refused {
@@ -264,6 +273,10 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
         }
         ControlRequest::Reload {} | ControlRequest::LogLevel { .. } => {
             return Err("no server runs on this data directory: the next start reads the configuration".to_owned());
+        }
+        ControlRequest::Seal {} => {
+            let Sealed { generations, next_frame } = store.seal().await.map_err(|error| error.to_string())?;
+            return Ok(ControlAnswer::Sealed { generations, next_frame });
         }
         ControlRequest::UserPasswd { username, password } => {
             auth.set_password(&username, Password::new(password.0)).await.map_err(refused)?;

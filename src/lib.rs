@@ -12,6 +12,7 @@
 //! - [`control`]: how commands reach a running server, by a socket in the data directory.
 //! - [`jobs`]: work that the server does by itself and that outlives it: the durable queue's runner, one file for each kind.
 //! - [`chat`]: sessions and turns, the rules of the product; a turn belongs to the server, not to the request.
+//! - [`backup`]: backups of the data directory, and data directories from backups.
 //! - [`auth`]: who is asking: accounts, passwords, logins.
 //! - [`store`]: everything that outlives the process, behind one seam: the journal is the truth, sled its index.
 //! - [`reply`]: what makes replies: the built-in companion with its rules in data files, or a model's servers.
@@ -36,6 +37,7 @@ pub mod admission;
 pub mod alerts;
 pub mod app;
 pub mod auth;
+pub mod backup;
 pub mod chat;
 pub mod checker;
 pub mod cli;

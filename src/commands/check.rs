@@ -1,27 +1,28 @@
 //! `bondhu check`: everything that a data directory can show of the promises about the data.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
+use std::path::Path;
+
+use super::{Failure, print, progress::Progress};
+use crate::{
+    backup::{self, Manifest},
+    store::{FORMAT, OpenError, Verdict, verify},
 };
-
-use indicatif::{ProgressBar, ProgressStyle};
-
-use super::{Failure, print};
-use crate::store::{OpenError, Verdict, verify};
-
-/// Work that is shorter than this shows no progress.
-const SHOW_AFTER: Duration = Duration::from_secs(1);
 
 /// Looks at `dir`, which no server may be using; fails with everything that is wrong.
 pub(super) fn run(dir: &Path) -> Result<(), Failure> {
     if !dir.join("journal").is_dir() {
         return Err(Failure::Failed(format!("there is no data directory {}", dir.display())));
     }
-    let mut progress = Progress::new();
+    let mut progress = Progress::new("checking");
+    let manifest = backup::check(dir, |done, total| progress.step(done, total));
+    let manifest = manifest.map_err(|error| Failure::Failed(error.to_string()))?;
     let verdict = verify(dir, |done, total| progress.step(done, total));
     progress.end();
     let verdict = verdict.map_err(|error| Failure::Failed(refusal(&error)))?;
+    if let Some(manifest) = manifest {
+        let Manifest { made_at, files, .. } = manifest;
+        print(&format!("backup      made {made_at}; {} files are as backup.json says\n", files.len()))?;
+    }
     print(&summary(&verdict))?;
     if verdict.findings.is_empty() {
         return print("nothing is wrong\n");
@@ -41,16 +42,33 @@ fn refusal(error: &OpenError) -> String {
 }
 
 /// What was seen.
-fn summary(verdict: &Verdict) -> String {
+pub(super) fn summary(verdict: &Verdict) -> String {
     let Verdict { users, sessions, messages, open_turns, jobs, .. } = verdict;
+    let last = verdict.last_message_at.map_or_else(|| "none".to_owned(), |at| at.to_string());
+    let format = format_of(verdict);
     let index = match (&verdict.index_to_rebuild, verdict.findings.is_empty()) {
         (Some(why), _) => format!("not compared: the next start rebuilds it ({why})"),
         (None, true) => "the same as the journal".to_owned(),
         (None, false) => "see below".to_owned(),
     };
     format!(
-        "users       {users}\nsessions    {sessions}\nmessages    {messages}\nopen turns  {open_turns}\njobs        {jobs}\nindex       {index}\n"
+        "users       {users}\nsessions    {sessions}\nmessages    {messages}\nlast one    {last}\nopen turns  {open_turns}\njobs        {jobs}\nformat      \
+         {format}\nindex       {index}\n"
     )
+}
+
+/// Which formats the segments have, and what a start makes of that.
+fn format_of(verdict: &Verdict) -> String {
+    match verdict.formats {
+        None => format!("{FORMAT}, once something is stored"),
+        Some((FORMAT, _)) => format!("{FORMAT}, which this program writes"),
+        Some((oldest, newest)) => {
+            let shown = if oldest == newest { oldest.to_string() } else { format!("{oldest} to {newest}") };
+            format!(
+                "{shown}; this program can read it, and its first start goes on in {FORMAT}, which older ones refuse"
+            )
+        }
+    }
 }
 
 /// What is wrong, a line each.
@@ -60,37 +78,6 @@ fn faults(verdict: &Verdict) -> String {
         lines.push(format!("and {} more", verdict.more));
     }
     lines.join("\n")
-}
-
-/// A bar on the terminal, once the work takes long enough to want one; nothing where there is no terminal.
-struct Progress {
-    began: Instant,
-    bar: Option<ProgressBar>,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { began: Instant::now(), bar: None }
-    }
-
-    fn step(&mut self, done: u64, total: u64) {
-        if self.bar.is_none() && self.began.elapsed() < SHOW_AFTER {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| ProgressBar::new(total).with_style(style()));
-        bar.set_position(done);
-    }
-
-    fn end(self) {
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template("checking {wide_bar} {bytes}/{total_bytes}, {eta} left")
-        .expect("a template of our own that names only what there is")
 }
 
 #[cfg(test)]
@@ -103,10 +90,5 @@ mod tests {
         let findings = vec![Finding("one".to_owned()), Finding("two".to_owned())];
         let verdict = Verdict { findings, more: 7, ..Verdict::default() };
         assert_eq!(faults(&verdict), "one\ntwo\nand 7 more");
-    }
-
-    #[test]
-    fn a_bar_has_a_style() {
-        style();
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 misused (a bad configuration included).
 
+mod backup;
 mod check;
 mod check_config;
 mod compact;
@@ -12,6 +13,8 @@ mod load;
 mod man;
 mod operator;
 mod password;
+mod progress;
+mod restore;
 mod running;
 mod serve;
 mod service;
@@ -80,6 +83,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Some(Command::LogLevel(log)) => running::log_level(&[first, log.settings], log.level),
         Some(Command::Service(options)) => service::run(first, &options),
         Some(Command::Man(man)) => man::run(man.command.as_deref()),
+        Some(Command::Backup(backup)) => backup::run(&[first, backup.settings], backup.dir),
+        Some(Command::Restore(restore)) => restore::run(&restore.dir, &restore.into),
         Some(Command::Check(check)) => check::run(&check.dir),
         Some(Command::Load(options)) => load::run(&options),
         Some(Command::Completions(completions)) => completions::run(completions.shell),

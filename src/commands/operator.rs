@@ -114,7 +114,7 @@ impl Operator {
     }
 
     /// Closes the data directory, where this process holds it.
-    fn end(self) {
+    pub(super) fn end(self) {
         match self {
             Self::Server(_) => {}
             Self::Here(here) => here.runtime.block_on(here.store.close()),
@@ -162,6 +162,7 @@ fn text(answer: &ControlAnswer) -> String {
         }
         ControlAnswer::Jobs { jobs, .. } => jobs.iter().map(job_line).collect(),
         ControlAnswer::Reloaded { changed, at_next_start } => reloaded(changed, at_next_start),
+        ControlAnswer::Sealed { next_frame, .. } => format!("sealed up to frame {next_frame}\n"),
         ControlAnswer::Refused { reason } => format!("refused: {reason}\n"),
     }
 }

@@ -49,6 +49,7 @@ pub(super) enum Field {
 pub(super) enum TimeUnit {
     Milliseconds,
     Seconds,
+    Hours,
     Days,
 }
 
@@ -57,6 +58,7 @@ impl TimeUnit {
         match self {
             Self::Milliseconds => "milliseconds",
             Self::Seconds => "seconds",
+            Self::Hours => "hours",
             Self::Days => "days",
         }
     }
@@ -65,6 +67,7 @@ impl TimeUnit {
         match self {
             Self::Milliseconds => Duration::from_millis(count),
             Self::Seconds => Duration::from_secs(count),
+            Self::Hours => Duration::from_secs(count.saturating_mul(3_600)),
             Self::Days => Duration::from_secs(count.saturating_mul(86_400)),
         }
     }
@@ -73,6 +76,7 @@ impl TimeUnit {
         match self {
             Self::Milliseconds => time.as_millis(),
             Self::Seconds => u128::from(time.as_secs()),
+            Self::Hours => u128::from(time.as_secs() / 3_600),
             Self::Days => u128::from(time.as_secs() / 86_400),
         }
     }

@@ -76,6 +76,9 @@ pub static SETTINGS: &[Setting] = &[
     size("data.min_free", |c| &mut c.data.min_free, 0, TIB),
     seconds("data.keep_replaced_s", |c| &mut c.data.keep_replaced, 0, 30 * 86_400),
     seconds("data.compact_within_s", |c| &mut c.data.compact_within, 1, 86_400),
+    text("backup.dir", "a directory, or \"\" for none", set_backup_dir, |c| c.backup.dir.display().to_string()),
+    hours("backup.every_h", |c| &mut c.backup.every, 1, 8_760),
+    count("backup.keep", |c| &mut c.backup.keep, 1, 1_000, "backups"),
     size("cache.capacity", |c| &mut c.cache.capacity, MIB, TIB),
     text("auth.registration", "\"open\", \"invite\" or \"closed\"", set_registration, |config| {
         match config.auth.registration {
@@ -304,6 +307,10 @@ const fn seconds(key: &'static str, at: fn(&mut Config) -> &mut Duration, least:
     Setting { key, field: Field::Time { at, least, most, unit: TimeUnit::Seconds } }
 }
 
+const fn hours(key: &'static str, at: fn(&mut Config) -> &mut Duration, least: u64, most: u64) -> Setting {
+    Setting { key, field: Field::Time { at, least, most, unit: TimeUnit::Hours } }
+}
+
 const fn days(key: &'static str, at: fn(&mut Config) -> &mut Duration, least: u64, most: u64) -> Setting {
     Setting { key, field: Field::Time { at, least, most, unit: TimeUnit::Days } }
 }
@@ -362,6 +369,11 @@ fn set_proxies(config: &mut Config, items: &[String]) -> Result<(), String> {
 
 fn set_dir(config: &mut Config, text: &str) -> Result<(), Refusal> {
     config.data.dir = path(text).ok_or(None)?;
+    Ok(())
+}
+
+fn set_backup_dir(config: &mut Config, text: &str) -> Result<(), Refusal> {
+    config.backup.dir = if text.is_empty() { PathBuf::new() } else { path(text).ok_or(None)? };
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError},
     },
@@ -80,6 +80,8 @@ pub(crate) struct Compactor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) clock: Clock,
     pub(crate) journal_dir: Dir,
+    /// Held while a segment is rewritten: whoever holds it finds the chain as it is.
+    pub(crate) chain: Arc<Mutex<()>>,
     pub(crate) commands: SyncSender<Command>,
     /// Requests to compact now; each gets the bytes that were saved.
     pub(crate) requests: Receiver<Reply<u64>>,
@@ -187,6 +189,7 @@ impl Compactor {
             if self.stop.load(Ordering::Acquire) {
                 return Err(CompactError::Stopped);
             }
+            let _held = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
             let rewrite = journal::rewrite(&self.journal_dir, segment, &self.clock, |change| {
                 let worth: Result<Worth, IndexError> = guarded(|| self.shared.index.worth(change, began));
                 worth.map_err(|error| CompactError::Store(fail_on(&self.shared, error)))

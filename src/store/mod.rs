@@ -35,6 +35,7 @@ mod read;
 mod recover;
 mod retention;
 mod roster;
+mod sealed;
 mod search;
 mod verify;
 mod view;
@@ -70,8 +71,9 @@ pub use jobs::{
 };
 pub use retention::OldMessages;
 pub use roster::{Holdings, RosterEntry};
+pub use sealed::{Sealed, Sealer, SegmentHead, check_sealed};
 pub use search::{Hit, Hits};
-pub use verify::{Finding, Verdict, verify};
+pub use verify::{FORMAT, Finding, Verdict, verify, verify_locked};
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -114,6 +116,9 @@ pub struct Store {
     stop: Arc<AtomicBool>,
     index_dir: Dir,
     dir: Dir,
+    journal_dir: Dir,
+    /// Held while the chain of segments must stay as it is.
+    chain: Arc<Mutex<()>>,
     /// Guards what is left to do at a clean stop; nothing once it was done.
     running: Mutex<Option<Running>>,
 }
@@ -167,6 +172,7 @@ impl Store {
         let (checkpoints, wanted) = mpsc::sync_channel(1);
         let (compactions, requests) = mpsc::sync_channel(4);
         let stop = Arc::new(AtomicBool::new(false));
+        let chain = Arc::default();
         let start_applier = || Applier::start(Arc::clone(&shared));
         let writer = Writer {
             journal: recovered.journal,
@@ -184,7 +190,8 @@ impl Store {
         let compactor = Compactor {
             shared: Arc::clone(&shared),
             clock: clock.clone(),
-            journal_dir,
+            journal_dir: journal_dir.clone(),
+            chain: Arc::clone(&chain),
             commands: commands.clone(),
             requests,
             keep_replaced: config.keep_replaced,
@@ -210,7 +217,23 @@ impl Store {
         let (running, reads, scans) = start().map_err(|source| OpenError::Io { path: config.dir.clone(), source })?;
         let running = Mutex::new(Some(running));
         let dir = store_dir;
-        Ok((Self { shared, commands, compactions, reads, scans, clock, stop, index_dir, dir, running }, turns))
+        Ok((
+            Self {
+                shared,
+                commands,
+                compactions,
+                reads,
+                scans,
+                clock,
+                stop,
+                index_dir,
+                dir,
+                journal_dir,
+                chain,
+                running,
+            },
+            turns,
+        ))
     }
 
     /// Ends when the store can't go on, with the reason: the process should end with exit code 1.

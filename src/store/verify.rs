@@ -30,6 +30,9 @@ use crate::{
     id::{Seq, SessionId, UserId},
 };
 
+/// The format in which this program writes a journal, and the newest that it reads.
+pub const FORMAT: u32 = journal::FORMAT;
+
 /// Findings that are listed; the rest are counted.
 const LISTED_MAX: usize = 50;
 
@@ -58,6 +61,10 @@ pub struct Verdict {
     pub open_turns: usize,
     /// Jobs of the queue: waiting, running, parked.
     pub jobs: usize,
+    /// When the last message was stored.
+    pub last_message_at: Option<Timestamp>,
+    /// The oldest and the newest format of a segment; none where there is no segment.
+    pub formats: Option<(u32, u32)>,
     /// Why the index was not compared: the next start rebuilds it.
     pub index_to_rebuild: Option<String>,
 }
@@ -70,13 +77,25 @@ pub fn verify(dir: &Path, progress: impl FnMut(u64, u64)) -> Result<Verdict, Ope
     verify_dir(&Dir::of(dir), progress)
 }
 
+/// As [`verify`], for a caller that has locked the directory.
+///
+/// # Errors
+/// Those of [`verify`].
+pub fn verify_locked(dir: &Path, progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenError> {
+    look(&Dir::of(dir), progress)
+}
+
 /// As [`verify`], on any disk.
-pub(crate) fn verify_dir(dir: &Dir, mut progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenError> {
+pub(crate) fn verify_dir(dir: &Dir, progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenError> {
     let metadata = dir.disk.metadata(&dir.join("journal"));
     metadata.map_err(|source| OpenError::Io { path: dir.join("journal"), source })?;
+    let _lock = lock(dir)?;
+    look(dir, progress)
+}
+
+fn look(dir: &Dir, mut progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenError> {
     // What sled makes is for the owner alone, whatever the umask was.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    let _lock = lock(dir)?;
     let layout = Layout::of(dir);
     let mut model = Model::at(Clock::System.now());
     let mut verdict = Verdict::default();
@@ -88,6 +107,8 @@ pub(crate) fn verify_dir(dir: &Dir, mut progress: impl FnMut(u64, u64)) -> Resul
         }
         Err(error) => return Err(error),
     };
+    let formats = || chain.iter().map(|segment| segment.header.format);
+    verdict.formats = formats().min().zip(formats().max());
     let total = 2 * chain.iter().map(|segment| segment.length).sum::<u64>();
     let mut done = 0;
     let mut step = |length| {
@@ -153,6 +174,7 @@ struct Model {
     stamp: u64,
     queue: Queue,
     now: Timestamp,
+    last_message_at: Option<Timestamp>,
 }
 
 #[derive(Default)]
@@ -182,6 +204,7 @@ impl Model {
             stamp: 0,
             queue: Queue::default(),
             now,
+            last_message_at: None,
         }
     }
 
@@ -217,6 +240,7 @@ impl Model {
                     verdict.find(format!("frame {frame}: message {seq} of session {session} is out of order"));
                 }
                 self.stamp = record.stamp;
+                self.last_message_at = self.last_message_at.max(Some(record.created_at));
                 let model = self.sessions.entry(*session).or_default();
                 let wrong = |what: &str| format!("frame {frame}: message {seq} of session {session} {what}");
                 match model.message(*seq, record) {
@@ -291,6 +315,7 @@ impl Model {
         }
         verdict.users = self.users.len();
         self.queue.finish(self.now, |user| self.users.contains_key(&user), verdict);
+        verdict.last_message_at = self.last_message_at;
     }
 
     /// True where readers see the message.

@@ -76,7 +76,7 @@ fn a_copy_that_the_writer_overtook_holds_everything_before_it() {
 }
 
 /// Starts the copy and compares it with `before`; what came after may be there too. Gives how many messages it has.
-fn holds_all(server: &Server, at: &Path, world: &World, before: &[crate::support::load::Sent]) -> usize {
+pub(crate) fn holds_all(server: &Server, at: &Path, world: &World, before: &[crate::support::load::Sent]) -> usize {
     let said = check_passes(at);
     assert!(said.contains("the next start rebuilds it"), "{said}");
     let copied = Server::start_in(server.dir(), at.to_owned(), &SETTINGS);

@@ -18,7 +18,7 @@ use source::{code, declared, imports, names};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The modules and their levels: imports point down.
-const LEVELS: [(&str, u8); 26] = [
+const LEVELS: [(&str, u8); 27] = [
     ("cli", 5),
     ("commands", 5),
     ("fuzz", 5),
@@ -27,6 +27,7 @@ const LEVELS: [(&str, u8); 26] = [
     ("control", 3),
     ("monitor", 3),
     ("auth", 2),
+    ("backup", 2),
     ("chat", 2),
     ("jobs", 2),
     ("admission", 1),

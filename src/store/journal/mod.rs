@@ -18,8 +18,8 @@ use std::{
 
 pub(crate) use compact::{Worth, remove_replaced, rewrite};
 use frame::Seed;
-use segment::{CreateError, End, Header};
-pub(crate) use segment::{Segment, list};
+use segment::{CreateError, Header};
+pub(crate) use segment::{End, FORMAT, Segment, list, segment_name};
 
 use super::{
     OpenError,

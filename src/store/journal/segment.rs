@@ -145,7 +145,7 @@ impl Header {
 
     /// Where a segment with this header stands.
     pub(crate) fn path(&self, dir: &Dir) -> PathBuf {
-        dir.join(&format!("{:010}.{:03}.journal", self.number, self.generation))
+        dir.join(&segment_name(self.number, self.generation))
     }
 
     /// Makes the segment's file, preallocated to `length` bytes, and makes it durable with its directory entry.
@@ -166,6 +166,11 @@ impl Header {
         file.write_all_at(&self.encode(), 0)?;
         file.sync_all()
     }
+}
+
+/// What a segment's file is called.
+pub(crate) fn segment_name(number: u64, generation: u32) -> String {
+    format!("{number:010}.{generation:03}.journal")
 }
 
 /// Reads the directory and finds the chain.
@@ -238,8 +243,18 @@ impl Segment {
         self.walk_bytes(disk, &bytes, each)
     }
 
+    /// The segment that the file at `path` is, where its `bytes` are at hand.
+    pub(crate) fn of_bytes(path: &Path, bytes: &[u8]) -> Result<Self, OpenError> {
+        let Some(header) = bytes.first_chunk() else {
+            let what = "the file is shorter than a header".to_owned();
+            return Err(OpenError::Damaged { path: path.to_owned(), offset: 0, what });
+        };
+        let header = Header::decode(header, path)?;
+        Ok(Self { path: path.to_owned(), header, length: bytes.len() as u64 })
+    }
+
     /// [`Segment::walk`], where the file's `bytes` are at hand.
-    pub(super) fn walk_bytes<E: From<OpenError>>(
+    pub(crate) fn walk_bytes<E: From<OpenError>>(
         &self,
         disk: &Disk,
         bytes: &[u8],

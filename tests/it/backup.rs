@@ -1,0 +1,324 @@
+//! `bondhu backup`: whole, of one moment, incremental, and never half.
+
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    copy::holds_all,
+    support::{
+        Random, Server,
+        command::bondhu,
+        data::{check_passes, copy, files, holds, segments},
+        load::{Pace, World},
+        server::text,
+    },
+};
+
+const SMALL: [&str; 1] = ["data.segment=1MiB"];
+const PACE: Pace = Pace { senders: 8, padding: 300 };
+
+/// What the command says of copied and shared segments and their bytes: `[copied, bytes, shared, bytes]`.
+fn counted(said: &str) -> [u64; 4] {
+    let line =
+        |name: &str| said.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {said}"));
+    let numbers = |line: &str| line.split(' ').filter_map(|word| word.parse().ok()).collect::<Vec<u64>>();
+    let (copied, shared) = (numbers(line("copied")), numbers(line("shared")));
+    [copied[0], copied[1], shared[0], shared[1]]
+}
+
+fn manifest(dir: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(dir.join("backup.json")).unwrap()).unwrap()
+}
+
+fn back_up(server: &Server, into: &Path) -> String {
+    server.command(&["backup", into.to_str().unwrap()], "").ok()
+}
+
+#[test]
+fn p7_a_backup_under_load_holds_everything_acknowledged_before_it() {
+    let mut random = Random::seeded("backup");
+    let server = Server::start(&SMALL);
+    let world = World::new(&server, 4, 4);
+    let at = server.dir().path().join("backup");
+    for _ in 0..3 {
+        let load = world.send(server.address, PACE, &mut random);
+        assert!(world.wait_for_more(&load, 300));
+        let before = world.snapshot();
+        back_up(&server, &at);
+        assert!(world.wait_for_more(&load, 20), "the writers stand still");
+        load.stop();
+        let restored = server.dir().path().join("restored");
+        let words = ["restore", at.to_str().unwrap(), "--into", restored.to_str().unwrap()];
+        bondhu(server.dir().path(), &words, "").ok();
+        holds_all(&server, &restored, &world, &before);
+        std::fs::remove_dir_all(&restored).unwrap();
+    }
+    // A server starts from the backup itself, too; a copy of it, so that the next one may be made over it.
+    let served = server.dir().path().join("served");
+    copy(&at, &served);
+    holds_all(&server, &served, &world, &[]);
+    world.compare(server.address, &world.snapshot());
+    server.is_calm();
+}
+
+#[test]
+fn a_second_backup_copies_only_what_is_new() {
+    let mut random = Random::seeded("backup");
+    let mut server = Server::start(&SMALL);
+    let world = World::new(&server, 2, 2);
+    let at = server.dir().path().join("backup");
+    let load = world.send(server.address, PACE, &mut random);
+    assert!(world.wait_for_more(&load, 2000));
+    load.stop();
+    let [first, first_bytes, shared, _] = counted(&back_up(&server, &at));
+    assert!(first >= 3 && shared == 0, "{first} {shared}");
+    let inode = |name: &str| at.join("journal").join(name).metadata().unwrap().ino();
+    let oldest = "0000000001.000.journal";
+    let (inode_before, size) =
+        (inode(oldest), |dir: &Path| files(dir).iter().map(|f| f.metadata().unwrap().len()).sum::<u64>());
+    assert_eq!(size(&at.join("journal")), first_bytes);
+
+    let load = world.send(server.address, PACE, &mut random);
+    assert!(world.wait_for_more(&load, 100));
+    load.stop();
+    let before = world.snapshot();
+    let [second, second_bytes, shared, shared_bytes] = counted(&back_up(&server, &at));
+    assert_eq!((shared, shared_bytes), (first, first_bytes), "everything of the first is there already");
+    assert!((1..=2).contains(&second) && second_bytes < first_bytes, "{second} {second_bytes}");
+    assert_eq!(inode(oldest), inode_before, "the bytes are shared, not copied");
+    assert_eq!(manifest(&at)["bytes"], first_bytes + second_bytes);
+
+    // Nothing is new: the same again, with and without a server.
+    let [none, _, all, _] = counted(&back_up(&server, &at));
+    assert_eq!((none, all), (0, first + second));
+    assert!(server.stop().success());
+    let [stopped, _, all, _] = counted(&back_up(&server, &at));
+    assert!(stopped <= 1 && all >= first + second, "{stopped} {all}");
+    assert!(!at.with_extension("partial").exists());
+    check_passes(&at);
+    holds_all(&server, &at, &world, &before);
+    // Now it is a data directory with a life of its own, and no backup is made over it.
+    let refused = server.command(&["backup", at.to_str().unwrap()], "");
+    assert!(refused.code == 1 && refused.err.contains("in it"), "{}", refused.err);
+}
+
+#[test]
+fn a_damaged_segment_of_an_older_backup_is_copied_again() {
+    let mut random = Random::seeded("backup");
+    let server = Server::start(&SMALL);
+    let world = World::new(&server, 2, 2);
+    let at = server.dir().path().join("backup");
+    let load = world.send(server.address, PACE, &mut random);
+    assert!(world.wait_for_more(&load, 1500));
+    load.stop();
+    back_up(&server, &at);
+    let path = segments(&at)[0].clone();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[5000] ^= 4;
+    std::fs::write(&path, bytes).unwrap();
+    let wrong = crate::support::data::check(&at).unwrap_err();
+    assert!(wrong.contains(path.to_str().unwrap()) && wrong.contains("SHA-256"), "{wrong}");
+    let done = server.command(&["backup", at.to_str().unwrap()], "");
+    assert!(done.err.contains("0000000001.000.journal was damaged"), "{}", done.err);
+    assert_eq!(counted(&done.ok())[0], 1);
+    check_passes(&at);
+}
+
+#[test]
+fn a_backup_after_a_deletion_and_compaction_has_nothing_of_it() {
+    let server = Server::start(&["data.segment=1MiB", "data.keep_replaced_s=0"]);
+    let (mut amina, _) = server.user("amina");
+    let session = text(&amina.post("/api/v1/sessions", &json!({"title": "quokka"})).expect(201).json()["id"]);
+    for number in 0..20 {
+        let said = json!({"content": format!("quokka words {number}")});
+        amina.post(&format!("/api/v1/sessions/{session}/messages"), &said).expect(201);
+    }
+    let at = server.dir().path().join("backup");
+    back_up(&server, &at);
+    let with_it = |dir: &Path| files(dir).into_iter().filter(|path| holds(path, "quokka")).count();
+    assert!(with_it(&at) > 0, "the words never were there");
+    amina.delete(&format!("/api/v1/sessions/{session}")).expect(204);
+    server.command(&["compact"], "").ok();
+    back_up(&server, &at);
+    assert_eq!(with_it(&at), 0);
+    check_passes(&at);
+    let copied = Server::start_in(server.dir(), at, &SMALL);
+    let mut amina = crate::support::Client::with_token(copied.address, amina.token.as_ref().unwrap());
+    amina.get(&format!("/api/v1/sessions/{session}/messages")).expect(403);
+}
+
+#[test]
+fn backups_between_compactions_that_remove_at_once_are_whole() {
+    let mut random = Random::seeded("backup");
+    let server = Server::start(&["data.segment=1MiB", "data.keep_replaced_s=0"]);
+    let world = World::new(&server, 3, 3);
+    let (mut other, _) = server.user("other");
+    let at = server.dir().path().join("backup");
+    let load = world.send(server.address, PACE, &mut random);
+    for _ in 0..6 {
+        let session = text(&other.post("/api/v1/sessions", &json!({})).expect(201).json()["id"]);
+        for _ in 0..5 {
+            let said = json!({"content": "gone ".repeat(100)});
+            other.post(&format!("/api/v1/sessions/{session}/messages"), &said).expect(201);
+        }
+        assert!(world.wait_for_more(&load, 150));
+        other.delete(&format!("/api/v1/sessions/{session}")).expect(204);
+        let before = world.snapshot();
+        let compacting = command(&server, &["compact"]).spawn().unwrap();
+        back_up(&server, &at);
+        assert!(compacting.wait_with_output().unwrap().status.success());
+        let kept = server.dir().path().join("kept");
+        copy(&at, &kept);
+        assert!(world.wait_for_more(&load, 1));
+        holds_all(&server, &kept, &world, &before);
+        std::fs::remove_dir_all(&kept).unwrap();
+    }
+    load.stop();
+    server.is_calm();
+}
+
+fn command(server: &Server, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bondhu"));
+    command.args(arguments).arg("--data-dir").arg(&server.data).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// Runs the command and kills it after a while; true where it had ended by then.
+fn killed(mut command: Command, after: Duration) -> bool {
+    let mut child = command.spawn().unwrap();
+    let (_tell, told) = std::sync::mpsc::channel::<()>();
+    let _ = told.recv_timeout(after); // Nobody tells anything: this is the time.
+    let ended = child.try_wait().unwrap().is_some();
+    let _ = child.kill();
+    child.wait().unwrap();
+    ended
+}
+
+#[test]
+fn a_backup_that_is_killed_anywhere_leaves_the_old_one_or_the_new_one() {
+    let mut random = Random::seeded("backup");
+    let server = Server::start(&SMALL);
+    let world = World::new(&server, 3, 3);
+    let at = server.dir().path().join("backup");
+    let load = world.send(server.address, PACE, &mut random);
+    assert!(world.wait_for_more(&load, 1500));
+    let (mut ended, mut begun, mut last) = (0, 0, 0);
+    for round in 0..40 {
+        assert!(world.wait_for_more(&load, 40));
+        let mut making = command(&server, &["backup"]);
+        making.arg(&at);
+        let after = Duration::from_micros(200 * random.below(400) as u64);
+        ended += usize::from(killed(making, after));
+        begun += usize::from(at.with_extension("partial").exists());
+        if at.exists() {
+            let frame = manifest(&at)["last_frame"].as_u64().unwrap();
+            assert!(frame >= last, "an older one came back");
+            last = frame;
+            check_passes(&at);
+        }
+        if round % 10 == 9 {
+            let before = world.snapshot();
+            back_up(&server, &at);
+            assert!(!at.with_extension("partial").exists(), "what was begun is finished or gone");
+            let kept = server.dir().path().join("kept");
+            copy(&at, &kept);
+            assert!(world.wait_for_more(&load, 1));
+            holds_all(&server, &kept, &world, &before);
+            std::fs::remove_dir_all(&kept).unwrap();
+        }
+    }
+    load.stop();
+    eprintln!("backup: 40 killed, {ended} of them after the end, {begun} in the middle");
+    assert!(begun > 0, "no kill hit one in the middle");
+    server.is_calm();
+}
+
+#[test]
+fn nothing_that_is_no_backup_of_this_server_is_replaced() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let root = server.dir().path().to_owned();
+    let refused = |server: &Server, dir: &Path, why: &str| {
+        let before = files(dir);
+        let done = server.command(&["backup", dir.to_str().unwrap()], "");
+        assert_eq!(done.code, 1, "{why}");
+        assert!(done.err.contains(why) && done.err.contains(dir.to_str().unwrap()), "{why}: {}", done.err);
+        assert_eq!(files(dir), before, "{why}");
+        assert!(!dir.with_extension("partial").exists(), "{why}: something is left");
+    };
+    let taken = root.join("taken");
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(taken.join("letter"), "dear").unwrap();
+    refused(&server, &taken, "something else than a backup");
+    refused(&server, &server.data, "something else than a backup");
+
+    let at = root.join("at");
+    back_up(&server, &at);
+    std::fs::write(at.join("letter"), "dear").unwrap();
+    refused(&server, &at, "\"letter\"");
+    std::fs::remove_file(at.join("letter")).unwrap();
+
+    let other = Server::start(&[]);
+    other.user("bela");
+    refused(&other, &at, "of another server");
+
+    // A server that was put back to an earlier state does not take the later one's backup away.
+    let early = root.join("early");
+    copy(&at, &early);
+    amina.post("/api/v1/sessions", &json!({})).expect(201);
+    back_up(&server, &at);
+    let put_back = Server::start_in(server.dir(), early, &[]);
+    refused(&put_back, &at, "later state");
+    check_passes(&at);
+}
+
+#[test]
+fn backups_by_the_clock_share_what_is_the_same_and_the_oldest_go() {
+    let mut random = Random::seeded("backup");
+    let server = Server::start(&SMALL);
+    let world = World::new(&server, 2, 2);
+    let dir = server.dir().path().join("backups");
+    let unset = server.command(&["backup"], "");
+    assert!(unset.code == 2 && unset.err.contains("backup.dir"), "{}", unset.err);
+    let set = format!("backup.dir={}", dir.display());
+    let one = || server.command(&["backup", "-O", &set, "-O", "backup.keep=2"], "");
+    let all = || -> Vec<PathBuf> {
+        let mut all: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        all.retain(|path| path.is_dir());
+        all.sort();
+        all
+    };
+    let mut made: Vec<PathBuf> = Vec::new();
+    for round in 0..4 {
+        let load = world.send(server.address, PACE, &mut random);
+        assert!(world.wait_for_more(&load, 400));
+        load.stop();
+        let before = world.snapshot();
+        // Their names are of a second.
+        let said = loop {
+            let done = one();
+            if done.code == 0 {
+                break done.out;
+            }
+            assert!(done.err.contains("is there already"), "{}", done.err);
+        };
+        let newest = all().pop().unwrap();
+        assert!(said.contains(newest.to_str().unwrap()), "{said}");
+        made.push(newest.clone());
+        let [_, _, shared, _] = counted(&said);
+        assert_eq!(shared > 0, round > 0, "{said}");
+        assert_eq!(said.contains("removed"), round >= 2, "{said}");
+        let kept = server.dir().path().join("kept");
+        copy(&newest, &kept);
+        holds_all(&server, &kept, &world, &before);
+        std::fs::remove_dir_all(&kept).unwrap();
+    }
+    assert_eq!(all(), made[2..]);
+    made[2..].iter().for_each(|backup| drop(check_passes(backup)));
+}
