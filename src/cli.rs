@@ -2,6 +2,7 @@
 
 mod jobs;
 mod load;
+mod moving;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 pub use self::{
     jobs::{JobName, Jobs, JobsCommand, JobsList, StateName},
     load::{Api, Load, Scenario},
+    moving::{Backup, Export, FormatName, Import, Restore},
 };
 use crate::store::{Role, Tier};
 
@@ -134,25 +136,17 @@ Examples:
   bondhu man user-add > bondhu-user-add.1")]
     Man(Man),
     /// Make a backup of the running server, or of the data directory where none runs
-    #[command(after_help = "\
-DIR becomes a directory that `bondhu serve` and `bondhu restore` can start from. It holds everything that was acknowledged
-before the command began. Repeated into the same DIR, it copies only what is new. Without DIR, one more backup is made
-below backup.dir, verified, and the oldest beyond backup.keep are removed.
-
-Run it as the user that the server runs as.
-
-Examples:
-  bondhu backup /backup/bondhu --data-dir /var/lib/bondhu
-  bondhu backup --config /etc/bondhu.toml")]
+    #[command(after_help = moving::BACKUP)]
     Backup(Backup),
     /// Make a data directory from a backup, once every byte of it is verified
-    #[command(after_help = "\
-Compares each file with backup.json, then does what `bondhu check` does. NEW is there only if nothing is wrong. A plain
-copy of a data directory is taken too.
-
-Example:
-  bondhu restore /backup/bondhu --into /var/lib/bondhu")]
+    #[command(after_help = moving::RESTORE)]
     Restore(Restore),
+    /// Write everything of one account, or of all, as JSON Lines
+    #[command(after_help = moving::EXPORT)]
+    Export(Export),
+    /// Bring in conversations of another server, of the old system, of ChatGPT or of Open WebUI
+    #[command(after_help = moving::IMPORT)]
+    Import(Import),
     /// Verify every promise about the data that a data directory can show
     #[command(after_help = "\
 Looks at checksums, sequences, outcomes, owners and tombstones, and compares the index with the journal. No server may
@@ -234,26 +228,6 @@ pub struct LogLevel {
 pub struct Check {
     /// The data directory, a copy of one, or a backup
     pub dir: PathBuf,
-}
-
-/// `backup`
-#[derive(Debug, Args)]
-pub struct Backup {
-    /// Where the backup goes: a directory that is not there, is empty, or holds an older backup of this server
-    pub dir: Option<PathBuf>,
-    /// Settings after the subcommand.
-    #[command(flatten)]
-    pub settings: Settings,
-}
-
-/// `restore`
-#[derive(Debug, Args)]
-pub struct Restore {
-    /// The backup
-    pub dir: PathBuf,
-    /// The new data directory, which must not be there or be empty
-    #[arg(long, value_name = "NEW")]
-    pub into: PathBuf,
 }
 
 /// `completions`

@@ -20,6 +20,33 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// The moment that a text of another system means: RFC 3339, the like with a blank or without a zone (UTC then), or seconds
+    /// or milliseconds since 1970; nothing for any other text, and for what was before 1970.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Ok(number) = text.parse::<f64>() {
+            return Self::from_seconds(if number > 1e11 { number / 1000.0 } else { number });
+        }
+        let of = |time: jiff::Timestamp| Self(time.as_microsecond());
+        let zoned = text.parse::<jiff::Timestamp>().ok();
+        let local = || {
+            text.parse::<jiff::civil::DateTime>().ok().and_then(|time| jiff::tz::Offset::UTC.to_timestamp(time).ok())
+        };
+        zoned.or_else(local).map(of).filter(|time| time.0 >= 0)
+    }
+
+    /// The moment so many seconds after 1970 began; nothing for what is no time from then on to the year 9999.
+    #[must_use]
+    pub fn from_seconds(seconds: f64) -> Option<Self> {
+        if !(0.0..253_402_300_800.0).contains(&seconds) {
+            return None;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the bounds were looked at")]
+        let micros = (seconds * 1e6).round() as i64;
+        Some(Self(micros))
+    }
+
     /// The moment `duration` after this one; the largest moment where that overflows.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
@@ -113,6 +140,25 @@ mod tests {
     fn times_are_rfc_3339_with_microseconds() {
         assert_eq!(Timestamp(1_795_456_800_000_000).to_string(), "2026-11-23T18:00:00.000000Z");
         assert_eq!(Timestamp(1_795_456_800_000_001).to_string(), "2026-11-23T18:00:00.000001Z");
+    }
+
+    #[test]
+    fn times_of_other_systems_are_read() {
+        let at = Some(Timestamp(1_795_456_800_500_000));
+        for text in [
+            "2026-11-23T18:00:00.5Z",
+            "2026-11-23 18:00:00.500+00",
+            "2026-11-23T23:30:00.500000+05:30",
+            "2026-11-23 18:00:00.5",
+            "1795456800.5",
+            "1795456800500",
+            " 2026-11-23T18:00:00.500000 ",
+        ] {
+            assert_eq!(Timestamp::from_text(text), at, "{text}");
+        }
+        for text in ["", "yesterday", "2026-13-01T00:00:00Z", "-5", "NaN", "1e300", "1960-01-01T00:00:00Z"] {
+            assert_eq!(Timestamp::from_text(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod client;
 mod jobs;
+mod moving;
 mod server;
 
 use std::{
@@ -24,15 +25,15 @@ use crate::{
     auth::{Auth, AuthError, NewAccount, Password},
     clock::Timestamp,
     config::SOCKET,
-    id::{JobId, UserId},
-    store::{JobStateName, Role, Sealed, Store, Tier, User},
+    id::{JobId, Seq, SessionId, UserId},
+    store::{ExportCursor, Import, Imported, JobStateName, Look, Passwords, Role, Sealed, Store, Tier, User},
     text::{DisplayName, Username},
 };
 
-/// The longest request, bytes.
-const REQUEST_MAX: u64 = 64 << 10;
-/// The longest answer, bytes: a page of users at their longest.
-const ANSWER_MAX: u64 = 1 << 20;
+/// The longest request, bytes: a batch of an import at its longest.
+const REQUEST_MAX: u64 = 8 << 20;
+/// The longest answer, bytes: a part of an export at its longest.
+const ANSWER_MAX: u64 = 8 << 20;
 /// The most accounts in one answer.
 pub const USERS_MAX: usize = 100;
 /// Longest wait for a request to come, or for an answer to be taken.
@@ -123,6 +124,39 @@ pub enum ControlRequest {
     },
     /// Seals the journal, for a backup.
     Seal {},
+    /// The account of this name.
+    UserFind {
+        /// The user name.
+        username: String,
+    },
+    /// The next lines of an account's export.
+    Export {
+        /// The account.
+        user: UserId,
+        /// Where an earlier answer stopped.
+        after: Option<ExportCursor>,
+        /// Whether the password's hash is a part of it.
+        passwords: Passwords,
+    },
+    /// An account of another server; one of this name stays as it is.
+    ImportUser {
+        /// It.
+        account: ImportAccount,
+    },
+    /// What an account has in a session, and the ids of the messages there.
+    ImportLook {
+        /// The account.
+        user: UserId,
+        /// The session.
+        session: SessionId,
+        /// Only messages behind this place.
+        after: Seq,
+    },
+    /// Messages for the end of a session.
+    Import {
+        /// They.
+        import: Import,
+    },
 }
 
 /// What became of a request.
@@ -165,6 +199,30 @@ pub enum ControlAnswer {
         /// How many bytes it saved.
         bytes_saved: u64,
     },
+    /// A part of an export.
+    Exported {
+        /// Its lines.
+        lines: String,
+        /// Where it stopped; nothing at the end.
+        next: Option<ExportCursor>,
+    },
+    /// The account that an import found or made.
+    ImportedUser {
+        /// It.
+        user: Account,
+        /// True where it was made.
+        made: bool,
+    },
+    /// What was looked for.
+    Looked {
+        /// It.
+        look: Look,
+    },
+    /// What became of an import.
+    Imported {
+        /// It.
+        imported: Imported,
+    },
     /// The journal is sealed.
     Sealed {
         /// The generation of each sealed segment, from the first on.
@@ -177,6 +235,26 @@ pub enum ControlAnswer {
         /// Why, for a person.
         reason: String,
     },
+}
+
+/// An account as another server had it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportAccount {
+    /// The user name.
+    pub username: String,
+    /// How to call the person; the user name where it is missing.
+    pub display_name: Option<String>,
+    /// What it may do.
+    pub role: Role,
+    /// Which limits hold.
+    pub tier: Tier,
+    /// True where it is shut.
+    pub disabled: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The password's hash, as a PHC string.
+    pub password: Option<Secret>,
 }
 
 /// An account as operators see it.
@@ -278,6 +356,16 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
             let Sealed { generations, next_frame } = store.seal().await.map_err(|error| error.to_string())?;
             return Ok(ControlAnswer::Sealed { generations, next_frame });
         }
+        ControlRequest::UserFind { username } => auth.find_user(&username).await,
+        ControlRequest::Export { user, after, passwords } => {
+            return moving::export(store, user, after, passwords).await;
+        }
+        ControlRequest::ImportUser { account } => return moving::import_user(auth, account).await,
+        ControlRequest::ImportLook { user, session, after } => {
+            let look = store.look_for_import(user, session, after).await.map_err(|error| error.to_string())?;
+            return Ok(ControlAnswer::Looked { look });
+        }
+        ControlRequest::Import { import } => return moving::import(store, import).await,
         ControlRequest::UserPasswd { username, password } => {
             auth.set_password(&username, Password::new(password.0)).await.map_err(refused)?;
             return Ok(ControlAnswer::Done {});

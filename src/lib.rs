@@ -14,6 +14,7 @@
 //! - [`chat`]: sessions and turns, the rules of the product; a turn belongs to the server, not to the request.
 //! - [`backup`]: backups of the data directory, and data directories from backups.
 //! - [`auth`]: who is asking: accounts, passwords, logins.
+//! - [`import`]: files of other systems and servers, read as one stream.
 //! - [`store`]: everything that outlives the process, behind one seam: the journal is the truth, sled its index.
 //! - [`reply`]: what makes replies: the built-in companion with its rules in data files, or a model's servers.
 //! - [`admission`]: limits of users by buckets, replies at once by slots.
@@ -51,6 +52,7 @@ pub mod control;
 pub mod fuzz;
 pub mod http;
 pub mod id;
+pub mod import;
 pub mod jobs;
 pub mod logging;
 pub mod metrics;

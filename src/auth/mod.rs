@@ -18,6 +18,7 @@ use std::{
 };
 
 pub use figures::AuthFigures;
+pub use operator::ImportedAccount;
 pub use password::Password;
 
 use crate::{

@@ -7,13 +7,32 @@ use super::{
     token::{self, Kind},
 };
 use crate::{
+    clock::Timestamp,
     id::UserId,
-    store::{AccountEdit, Role, Tier, User, UserChange},
-    text::Username,
+    store::{AccountEdit, Role, StoreError, Tier, User, UserChange},
+    text::{DisplayName, Username},
 };
 
 /// How long an invitation code is valid.
 const INVITATION_LIFETIME: Duration = Duration::from_hours(7 * 24);
+
+/// An account as another server had it.
+pub struct ImportedAccount {
+    /// The name.
+    pub username: Username,
+    /// How to call the person.
+    pub display_name: DisplayName,
+    /// What it may do.
+    pub role: Role,
+    /// The limits that hold for it.
+    pub tier: Tier,
+    /// True where it is shut.
+    pub disabled: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The password's hash, as a PHC string.
+    pub password: Option<String>,
+}
 
 /// Dropping a future of these leaves it unsaid whether the change was made.
 impl Auth {
@@ -23,6 +42,38 @@ impl Auth {
     /// `WeakPassword`, `NameTaken`, `Busy`, or the store's.
     pub async fn add_user(&self, account: NewAccount, role: Role, tier: Tier) -> Result<Arc<User>, AuthError> {
         self.create(account, role, tier, None).await
+    }
+
+    /// Finds the account of this name, or makes it as another server had it; true where it was made. One that is there stays
+    /// as it is. Without a password hash nobody can log in before an operator sets a password.
+    ///
+    /// # Errors
+    /// `WeakPassword` where the hash can't be used here; the store's.
+    pub async fn import_user(&self, account: ImportedAccount) -> Result<(Arc<User>, bool), AuthError> {
+        if let Some(user) = self.store.user_by_name(account.username.folded()).await? {
+            return Ok((user, false));
+        }
+        if let Some(hash) = &account.password {
+            let refused = |why| AuthError::WeakPassword(format!("can't be taken over: {why}"));
+            self.hasher.accept(hash).map_err(refused)?;
+        }
+        let user = User {
+            id: UserId::new(),
+            username: account.username.as_str().to_owned(),
+            folded: account.username.folded().to_owned(),
+            display_name: account.display_name.into_string(),
+            role: account.role,
+            tier: account.tier,
+            password: account.password.unwrap_or_else(|| self.hasher.nobody().to_owned()),
+            disabled: account.disabled,
+            created_at: account.created_at.min(self.clock.now()),
+        };
+        match self.store.create_user(user.clone(), None).await {
+            Ok(()) => Ok((Arc::new(user), true)),
+            // Somebody registered it meanwhile.
+            Err(StoreError::NameTaken) => Ok((self.named(account.username.as_str()).await?, false)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Sets a password as an operator; every login of the user ends, and so do the delays after failed ones.
@@ -112,6 +163,14 @@ impl Auth {
     /// The store's.
     pub async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<User>, AuthError> {
         Ok(self.store.users(after, limit).await?)
+    }
+
+    /// The account of this name.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn find_user(&self, username: &str) -> Result<Arc<User>, AuthError> {
+        self.named(username).await
     }
 
     async fn edit(&self, username: &str, edit: AccountEdit) -> Result<Arc<User>, AuthError> {

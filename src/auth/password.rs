@@ -124,6 +124,19 @@ impl Hasher {
         Ok(Self { pool: Pool::start("bondhu-hash", threads, WAITING_MAX)?, argon2, nobody })
     }
 
+    /// A hash that no password has.
+    pub(super) fn nobody(&self) -> &str {
+        &self.nobody
+    }
+
+    /// Wants a hash from elsewhere to be one that passwords can be compared with here.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that do not repeat it.
+    pub(super) fn accept(&self, stored: &str) -> Result<(), String> {
+        parse(self.argon2.params(), stored).map(drop).map_err(|error| error.to_string())
+    }
+
     /// A new hash of `password` as a PHC string.
     ///
     /// Dropping the future skips the work unless it has started.

@@ -35,7 +35,7 @@ use crate::{
     clock::{Clock, Timestamp},
     id::{Seq, SessionId, UserId},
     reply::{Backend, UpstreamState, WordedHelpline},
-    store::{ExportCursor, Hits, Message, OpenTurn, PageRange, Rendered, Session, SessionEdit, Store},
+    store::{ExportCursor, Hits, Message, OpenTurn, PageRange, Passwords, Rendered, Session, SessionEdit, Store},
     text::MessageText,
 };
 use line::Lines;
@@ -347,7 +347,7 @@ impl Chat {
         caller: &Identity,
         after: Option<ExportCursor>,
     ) -> Result<Option<(bytes::Bytes, ExportCursor)>, ChatError> {
-        Ok(self.inner.parts.store.export(caller.id(), after).await?)
+        Ok(self.inner.parts.store.export(caller.id(), after, Passwords::Without).await?)
     }
 
     /// The name of what makes replies, for `/api/v1/chat/health`.

@@ -7,7 +7,9 @@ mod check;
 mod check_config;
 mod compact;
 mod completions;
+mod export;
 mod healthcheck;
+mod import;
 mod jobs;
 mod load;
 mod man;
@@ -84,6 +86,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Some(Command::Service(options)) => service::run(first, &options),
         Some(Command::Man(man)) => man::run(man.command.as_deref()),
         Some(Command::Backup(backup)) => backup::run(&[first, backup.settings], backup.dir),
+        Some(Command::Export(export)) => export::run(first, export),
+        Some(Command::Import(import)) => import::run(first, import),
         Some(Command::Restore(restore)) => restore::run(&restore.dir, &restore.into),
         Some(Command::Check(check)) => check::run(&check.dir),
         Some(Command::Load(options)) => load::run(&options),

@@ -162,6 +162,10 @@ fn text(answer: &ControlAnswer) -> String {
         }
         ControlAnswer::Jobs { jobs, .. } => jobs.iter().map(job_line).collect(),
         ControlAnswer::Reloaded { changed, at_next_start } => reloaded(changed, at_next_start),
+        ControlAnswer::Exported { lines, .. } => lines.clone(),
+        ControlAnswer::ImportedUser { user, .. } => line(user),
+        ControlAnswer::Looked { look } => format!("{look:?}\n"),
+        ControlAnswer::Imported { imported } => format!("{imported:?}\n"),
         ControlAnswer::Sealed { next_frame, .. } => format!("sealed up to frame {next_frame}\n"),
         ControlAnswer::Refused { reason } => format!("refused: {reason}\n"),
     }

@@ -7,25 +7,36 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Work that is shorter than this shows no progress.
 const SHOW_AFTER: Duration = Duration::from_secs(1);
 
+const BYTES: &str = "{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left";
+const THINGS: &str = "{msg} {wide_bar} {pos}/{len}, {eta} left";
+
 /// A bar on the terminal, once the work takes long enough to want one; nothing where there is no terminal.
 pub(super) struct Progress {
     what: &'static str,
+    template: &'static str,
     began: Instant,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// Work that begins now; `what` is what is being done.
+    /// Work on bytes that begins now; `what` is what is being done.
     pub(super) fn new(what: &'static str) -> Self {
-        Self { what, began: Instant::now(), bar: None }
+        Self { what, template: BYTES, began: Instant::now(), bar: None }
     }
 
-    /// So many bytes of so many are done.
+    /// Work on things that are counted.
+    pub(super) fn counting(what: &'static str) -> Self {
+        Self { what, template: THINGS, began: Instant::now(), bar: None }
+    }
+
+    /// So many of so many are done.
     pub(super) fn step(&mut self, done: u64, total: u64) {
         if self.bar.is_none() && self.began.elapsed() < SHOW_AFTER {
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| ProgressBar::new(total).with_style(style()).with_message(self.what));
+        let bar = self
+            .bar
+            .get_or_insert_with(|| ProgressBar::new(total).with_style(style(self.template)).with_message(self.what));
         bar.set_length(total);
         bar.set_position(done);
     }
@@ -38,9 +49,8 @@ impl Progress {
     }
 }
 
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left")
-        .expect("a template of our own that names only what there is")
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("a template of our own that names only what there is")
 }
 
 #[cfg(test)]
@@ -49,6 +59,7 @@ mod tests {
 
     #[test]
     fn a_bar_has_a_style() {
-        style();
+        style(BYTES);
+        style(THINGS);
     }
 }

@@ -4,6 +4,7 @@
 //! keys need no locks: only the writer decides, one command after another.
 
 mod accounts;
+mod imports;
 mod jobs;
 
 use std::collections::{HashMap, HashSet};
@@ -162,6 +163,10 @@ impl<'a> Batch<'a> {
                 self.settle(reply, decided);
             }
             Command::Job(command) => self.decide_job(command),
+            Command::Import(import, reply) => {
+                let decided = self.import(*import);
+                self.settle(reply, decided);
+            }
             Command::Rotate(reply) | Command::Close(reply) => self.settle(reply, Ok(())),
         }
     }

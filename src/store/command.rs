@@ -3,8 +3,8 @@
 use tokio::sync::oneshot;
 
 use super::{
-    Appended, Ending, Message, NewMessage, OpenTurn, Resumed, Session, SessionEdit, StoreError, Token, TokenDigest,
-    User, UserChange, jobs::JobCommand,
+    Appended, Ending, Import, Imported, Message, NewMessage, OpenTurn, Resumed, Session, SessionEdit, StoreError,
+    Token, TokenDigest, User, UserChange, jobs::JobCommand,
 };
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ pub(crate) enum Command {
     ClearSessions(UserId, Reply<()>),
     /// Something of the queue.
     Job(JobCommand),
+    /// Adds what was said elsewhere to the end of a session's log.
+    Import(Box<Import>, Reply<Imported>),
     /// Seals the segment that is written, so that compaction may have everything up to now; gives the next frame.
     Rotate(Reply<()>),
     /// Writes what waits, marks a clean stop and ends.
@@ -62,7 +64,8 @@ impl Command {
             | Self::CreateToken(..)
             | Self::TouchToken(..)
             | Self::CreateSession(..)
-            | Self::EditSession(..) => false,
+            | Self::EditSession(..)
+            | Self::Import(..) => false,
             Self::Job(command) => command.is_allowed_on_a_full_disk(),
         }
     }
@@ -85,6 +88,7 @@ impl Command {
             | Self::DeleteSession(..)
             | Self::ClearSessions(..)
             | Self::Job(_)
+            | Self::Import(..)
             | Self::Rotate(_)
             | Self::Close(_) => false,
         }
@@ -100,6 +104,7 @@ impl Command {
             Self::ChangeUser(_, _, reply) => drop(reply.send(Err(error))),
             Self::EndToken(_, _, reply) => drop(reply.send(Err(error))),
             Self::CreateSession(_, _, _, reply) => drop(reply.send(Err(error))),
+            Self::Import(_, reply) => drop(reply.send(Err(error))),
             Self::EditSession(_, _, _, reply) => drop(reply.send(Err(error))),
             Self::CreateUser(_, _, reply)
             | Self::DeleteUser(_, reply)

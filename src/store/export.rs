@@ -1,16 +1,16 @@
 //! A user's data as JSON Lines: one line of the account, one for each login, then each session with its messages.
 //!
 //! `{"type":"user",...}`, `{"type":"login",...}`, `{"type":"session",...}`, `{"type":"message","session_id":...,...}`. A
-//! line stands by itself, so that a long export is made and read in constant memory.
+//! line stands by itself, so that a long export is made and read in constant memory. `src/import/native.rs` reads it again.
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
-    Message, Role, Session, Store, StoreError, Tier, Token,
+    ImportFailure, Message, Role, Session, Status, Store, StoreError, Tier, Token,
     batch::{State, message_of, session_of, token_of, user_of},
     index::{Index, IndexError},
-    log::NOW,
+    log::{Ended, NOW},
 };
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -19,9 +19,11 @@ use crate::{
 
 /// Messages of one step.
 const STEP: u64 = 200;
+/// A step ends with the message that goes beyond so many bytes of lines.
+const STEP_BYTES: usize = 256 << 10;
 
 /// Where an export stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportCursor {
     session: Option<SessionId>,
     seq: Seq,
@@ -38,6 +40,10 @@ enum Line<'a> {
         tier: Tier,
         #[serde(serialize_with = "rfc3339")]
         created_at: Timestamp,
+        #[serde(skip_serializing_if = "is_false")]
+        disabled: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        password: Option<&'a str>,
     },
     Login {
         id: TokenId,
@@ -54,7 +60,25 @@ enum Line<'a> {
         session_id: SessionId,
         #[serde(flatten)]
         message: &'a Message,
+        /// Why a message that failed has no reply.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        failure: Option<ImportFailure>,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// Whether the account's password hash is a part of its export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Passwords {
+    /// It is left out: the export is for the user, or for anyone.
+    Without,
+    /// It is in it: the export is a secret of the operator.
+    With,
 }
 
 impl Store {
@@ -66,15 +90,21 @@ impl Store {
         &self,
         user: UserId,
         after: Option<ExportCursor>,
+        passwords: Passwords,
     ) -> Result<Option<(Bytes, ExportCursor)>, StoreError> {
-        self.scan(move |index| Ok(step(index, user, after)?)).await
+        self.scan(move |index| Ok(step(index, user, after, passwords)?)).await
     }
 }
 
-fn step(index: &Index, user: UserId, after: Option<ExportCursor>) -> Result<Option<(Bytes, ExportCursor)>, IndexError> {
+fn step(
+    index: &Index,
+    user: UserId,
+    after: Option<ExportCursor>,
+    passwords: Passwords,
+) -> Result<Option<(Bytes, ExportCursor)>, IndexError> {
     let mut out = Vec::new();
     let Some(cursor) = after else {
-        account(index, user, &mut out)?;
+        account(index, user, passwords, &mut out)?;
         return Ok(Some((Bytes::from(out), ExportCursor { session: None, seq: Seq::ZERO })));
     };
     let mut at = cursor;
@@ -86,7 +116,7 @@ fn step(index: &Index, user: UserId, after: Option<ExportCursor>) -> Result<Opti
             let head = index.log_end(id, meta.cleared_through, meta.cleared_turns)?.head;
             let last = Seq(first.0 + STEP - 1).min(head);
             if first <= last {
-                messages(index, id, first, last, &mut out)?;
+                let last = messages(index, id, first, last, &mut out)?;
                 return Ok(Some((Bytes::from(out), ExportCursor { session: Some(id), seq: last })));
             }
         }
@@ -101,7 +131,7 @@ fn step(index: &Index, user: UserId, after: Option<ExportCursor>) -> Result<Opti
     }
 }
 
-fn account(index: &Index, user: UserId, out: &mut Vec<u8>) -> Result<(), IndexError> {
+fn account(index: &Index, user: UserId, passwords: Passwords, out: &mut Vec<u8>) -> Result<(), IndexError> {
     if let Some(record) = index.user_record(user)? {
         let user = user_of(user, &record);
         line(
@@ -112,6 +142,8 @@ fn account(index: &Index, user: UserId, out: &mut Vec<u8>) -> Result<(), IndexEr
                 role: user.role,
                 tier: user.tier,
                 created_at: user.created_at,
+                disabled: user.disabled,
+                password: (passwords == Passwords::With).then_some(&user.password),
             },
             out,
         );
@@ -123,12 +155,24 @@ fn account(index: &Index, user: UserId, out: &mut Vec<u8>) -> Result<(), IndexEr
     Ok(())
 }
 
-fn messages(index: &Index, session: SessionId, first: Seq, last: Seq, out: &mut Vec<u8>) -> Result<(), IndexError> {
+/// Adds messages from `first` on, to `last` at the most, and gives the last one that it added.
+fn messages(index: &Index, session: SessionId, first: Seq, last: Seq, out: &mut Vec<u8>) -> Result<Seq, IndexError> {
     for entry in index.entries(session, first, last, NOW)? {
         let message = message_of(entry.seq, &entry.record, entry.status);
-        line(&Line::Message { session_id: session, message: &message }, out);
+        let failure = if entry.status == Status::Failed { failure(index, session, entry.seq)? } else { None };
+        line(&Line::Message { session_id: session, message: &message, failure }, out);
+        if out.len() >= STEP_BYTES {
+            return Ok(entry.seq);
+        }
     }
-    Ok(())
+    Ok(last)
+}
+
+fn failure(index: &Index, session: SessionId, seq: Seq) -> Result<Option<ImportFailure>, IndexError> {
+    Ok(match index.ended(session, seq)? {
+        Ended::Failed { detail, too_slow } => Some(ImportFailure { detail, too_slow }),
+        Ended::NotYet | Ended::Reply(..) | Ended::Interrupted => None,
+    })
 }
 
 /// The user's session after `after` in the order of ids.

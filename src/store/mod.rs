@@ -23,6 +23,7 @@ mod fragment;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod history;
+mod import;
 mod index;
 mod jobs;
 mod journal;
@@ -62,9 +63,12 @@ pub use conversation::{
     Session, SessionEdit, Speaker, Standing, Status,
 };
 pub use error::{Health, JobError, OpenError, StoreError};
-pub use export::ExportCursor;
+pub use export::{ExportCursor, Passwords};
 pub use feed::{Event, Heard, SessionChange, Subscription};
 pub use figures::{Population, Sizes, StoreFigures};
+pub use import::{
+    Holder, IMPORT_MESSAGES_MAX, Import, ImportFailure, ImportMessage, ImportSession, Imported, Look, TEXT_BYTES_MAX,
+};
 pub use index::ExpiryCursor;
 pub use jobs::{
     COMPACTION, Enqueued, Job, JobCounts, JobCursor, JobEffect, JobState, JobStateName, NewJob, Repeat, TITLES, Taken,

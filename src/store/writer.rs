@@ -431,6 +431,9 @@ fn weight(command: &Command) -> usize {
     if let Command::Append(message, _) = command {
         return message.content.len();
     }
+    if let Command::Import(import, _) = command {
+        return import.bytes();
+    }
     if let Command::Conclude(_, Ending::Reply { content, .. }, _) = command {
         return content.len();
     }

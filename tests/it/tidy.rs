@@ -18,7 +18,7 @@ use source::{code, declared, imports, names};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The modules and their levels: imports point down.
-const LEVELS: [(&str, u8); 27] = [
+const LEVELS: [(&str, u8); 28] = [
     ("cli", 5),
     ("commands", 5),
     ("fuzz", 5),
@@ -29,6 +29,7 @@ const LEVELS: [(&str, u8); 27] = [
     ("auth", 2),
     ("backup", 2),
     ("chat", 2),
+    ("import", 2),
     ("jobs", 2),
     ("admission", 1),
     ("alerts", 1),

@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     config::{CacheConfig, DataConfig},
     id::Seq,
-    store::{ExportCursor, OpenTurn, PageRange, Running, Store},
+    store::{ExportCursor, OpenTurn, PageRange, Passwords, Running, Store},
 };
 
 /// Small, so that a run goes through several.
@@ -29,7 +29,7 @@ impl Actual {
             dropped(store.history(id, None, 50, 0), polls).await;
             dropped(store.sessions(id, None, 50), polls).await;
             dropped(store.user(id), polls).await;
-            dropped(store.export(id, None::<ExportCursor>), polls).await;
+            dropped(store.export(id, None::<ExportCursor>, Passwords::Without), polls).await;
             let key = send_key(u8::try_from(user % 3).unwrap(), 0, 0);
             dropped(store.sent_before(id, key), polls).await;
         }

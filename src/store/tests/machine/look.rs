@@ -13,7 +13,8 @@ use crate::{
     clock::Timestamp,
     id::{Seq, SessionId},
     store::{
-        Hit, Hits, Message, Outcome, PageRange, Rendered, Session, Speaker, Status, Store, StoreError, Token, User,
+        Hit, Hits, Message, Outcome, PageRange, Passwords, Rendered, Session, Speaker, Status, Store, StoreError,
+        Token, User,
     },
 };
 
@@ -197,6 +198,9 @@ impl Sight<'_> {
             "type": "user", "id": account.id, "username": account.username, "display_name": "", "role": account.role,
             "tier": account.tier, "created_at": account.created_at.to_string(),
         })];
+        if account.disabled {
+            lines[0]["disabled"] = json!(true);
+        }
         for login in self.world.logins_of(user).into_iter().map(|number| self.login(number)) {
             lines.push(json!({
                 "type": "login", "id": login.id, "label": login.label, "created_at": login.created_at.to_string(),
@@ -211,6 +215,9 @@ impl Sight<'_> {
                 let mut line = json!(self.message(number, seq));
                 line["type"] = json!("message");
                 line["session_id"] = json!(self.names.sessions[number]);
+                if let Ended::Failed { detail, too_slow } = &self.world.sessions[number].line(seq).end {
+                    line["failure"] = json!({"detail": detail.to_string(), "too_slow": too_slow});
+                }
                 lines.push(line);
             }
         }
@@ -348,7 +355,7 @@ async fn look_at_user(store: &Store, sight: Sight<'_>, user: usize, tags: &mut T
     let hits = store.find(id, &needle.to_uppercase(), 3, Duration::from_mins(1)).await.unwrap();
     assert_eq!(hits, sight.hits(user, &needle), "user {user}: hits for {needle}");
     let (mut lines, mut cursor) = (Vec::new(), None);
-    while let Some((bytes, next)) = store.export(id, cursor).await.unwrap() {
+    while let Some((bytes, next)) = store.export(id, cursor, Passwords::Without).await.unwrap() {
         lines.extend(bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
         cursor = Some(next);
     }

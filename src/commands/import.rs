@@ -1,0 +1,93 @@
+//! `bondhu import`: files of other systems, and of other servers.
+
+mod report;
+mod sender;
+
+use std::{collections::HashMap, path::PathBuf};
+
+use self::{report::Report, sender::Sender};
+use super::{Failure, load, operator::Operator, print, progress::Progress};
+use crate::{
+    cli::{FormatName, Import, Settings},
+    import::{self, Event, Format},
+};
+
+/// How the files are to be read.
+struct Options {
+    /// Whose everything becomes.
+    user: Option<String>,
+    /// Whose the conversations of a user of the old system become.
+    map: HashMap<String, String>,
+    /// True where roles and password hashes are taken over.
+    trust: bool,
+}
+
+pub(super) fn run(first: Settings, command: Import) -> Result<(), Failure> {
+    let Import { files, format, user, map, trust, report, settings } = command;
+    let loaded = load(&[first, settings], true)?;
+    let files = files.into_iter().map(|path| with_format(path, format)).collect::<Result<Vec<_>, _>>()?;
+    let needs_user = |format: &Format| matches!(format, Format::Chatgpt | Format::OpenWebui);
+    if let (None, Some((path, _))) = (&user, files.iter().find(|(_, format)| needs_user(format))) {
+        return Err(Failure::Misused(format!("{} does not say whose it is: add --user NAME", path.display())));
+    }
+    let options = Options { user, map: map.into_iter().collect(), trust };
+    let mut report = Report::open(report.as_deref())?;
+    let operator = Operator::of(&loaded)?;
+    let imported =
+        files.iter().try_for_each(|(path, format)| import(&operator, &options, (path, *format), &mut report));
+    operator.end();
+    print(&report.text())?;
+    report.finish()?;
+    imported?;
+    if report.is_nothing() {
+        return Err(Failure::Failed("nothing was imported: see above what was left out".to_owned()));
+    }
+    Ok(())
+}
+
+fn with_format(path: PathBuf, format: Option<FormatName>) -> Result<(PathBuf, Format), Failure> {
+    if let Some(format) = format {
+        return Ok((path, format.into()));
+    }
+    match import::detect(&path) {
+        Ok(Some(format)) => Ok((path, format)),
+        Ok(None) => {
+            let shown = path.display();
+            Err(Failure::Misused(format!("{shown} is of no form that is known; say --format if it is of one")))
+        }
+        Err(error) => Err(Failure::Failed(error.to_string())),
+    }
+}
+
+fn import(
+    operator: &Operator,
+    options: &Options,
+    (path, format): (&PathBuf, Format),
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let mut progress = Progress::new("importing");
+    report.begin(path);
+    let mut sender = Sender::new(operator, options, format, report);
+    let read = import::read(path, format, &mut |event| match event {
+        Event::Progress(done, total) => {
+            progress.step(done, total);
+            Ok(())
+        }
+        event => sender.take(event),
+    });
+    let done = read.and_then(|()| sender.finish());
+    progress.end();
+    // What was read before stands, and is found again by the next import.
+    done.map_err(|error| Failure::Failed(error.to_string()))
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Bondhu => Self::Bondhu,
+            FormatName::Old => Self::Old,
+            FormatName::Chatgpt => Self::Chatgpt,
+            FormatName::OpenWebui => Self::OpenWebui,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What an import says at its end: what came in, what was repaired, what was left out, and where that stands.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs::File,
+    io::{BufWriter, Write},
+    path::Path,
+};
+
+use serde_json::json;
+
+use super::super::Failure;
+use crate::import::{Fate, Note, What};
+
+/// Places of one kind that are listed; a report file has them all.
+const LISTED_MAX: usize = 20;
+
+/// What was seen so far.
+pub(super) struct Report {
+    file: Option<BufWriter<File>>,
+    failed: Option<String>,
+    path: String,
+    notes: BTreeMap<(Fate, What), (u64, Vec<String>)>,
+    pub(super) users_made: u64,
+    pub(super) users_found: u64,
+    pub(super) sessions_made: u64,
+    pub(super) sessions_found: u64,
+    pub(super) sessions_left_out: u64,
+    pub(super) added: u64,
+    pub(super) there: u64,
+}
+
+/// A conversation, once it is done.
+pub(super) struct Told<'a> {
+    pub(super) key: &'a str,
+    pub(super) session: Option<String>,
+    pub(super) user: Option<&'a str>,
+    pub(super) added: u64,
+    pub(super) there: u64,
+}
+
+impl Report {
+    /// A report that is also written to the file at `path`, as JSON Lines.
+    pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let create =
+            |path: &Path| File::create(path).map_err(|error| Failure::Failed(format!("{}: {error}", path.display())));
+        Ok(Self {
+            file: path.map(create).transpose()?.map(BufWriter::new),
+            failed: None,
+            path: String::new(),
+            notes: BTreeMap::new(),
+            users_made: 0,
+            users_found: 0,
+            sessions_made: 0,
+            sessions_found: 0,
+            sessions_left_out: 0,
+            added: 0,
+            there: 0,
+        })
+    }
+
+    /// What follows is of this file.
+    pub(super) fn begin(&mut self, path: &Path) {
+        self.path = path.display().to_string();
+    }
+
+    /// Something was not as it should be.
+    pub(super) fn note(&mut self, note: &Note) {
+        let (count, places) = self.notes.entry((note.what.fate(), note.what)).or_default();
+        *count += 1;
+        if places.len() < LISTED_MAX {
+            places.push(note.at.clone());
+        }
+        let fate = match note.what.fate() {
+            Fate::Repaired => "repaired",
+            Fate::LeftOut => "left out",
+        };
+        self.line(&json!({"file": self.path, "at": note.at, "what": note.what.name(), "fate": fate}));
+    }
+
+    /// A conversation is done.
+    pub(super) fn talk(&mut self, told: &Told<'_>) {
+        self.added += told.added;
+        self.there += told.there;
+        self.line(&json!({
+            "file": self.path, "conversation": told.key, "session": told.session, "user": told.user, "added": told.added,
+            "there": told.there,
+        }));
+    }
+
+    fn line(&mut self, value: &serde_json::Value) {
+        let Some(file) = &mut self.file else { return };
+        if let Err(error) = writeln!(file, "{value}") {
+            self.failed.get_or_insert_with(|| error.to_string());
+        }
+    }
+
+    /// True where there is nothing that was imported, now or before.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.added + self.there + self.users_made + self.users_found + self.sessions_made + self.sessions_found == 0
+            || (self.added + self.there == 0 && self.notes.keys().any(|(_, what)| what.loses_messages()))
+    }
+
+    /// All of it, for people.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!(
+            "users       {} made, {} found\nsessions    {} made, {} found, {} left out\nmessages    {} added, {} there already\n",
+            self.users_made,
+            self.users_found,
+            self.sessions_made,
+            self.sessions_found,
+            self.sessions_left_out,
+            self.added,
+            self.there
+        );
+        for ((fate, what), (count, places)) in &self.notes {
+            let fate = match fate {
+                Fate::Repaired => "repaired ",
+                Fate::LeftOut => "left out ",
+            };
+            let more = count - places.len() as u64;
+            let more = if more > 0 { format!(", and {more} more (--report FILE lists all)") } else { String::new() };
+            let _ = writeln!(text, "{fate}   {count} {}: {}{more}", what.sentence(), places.join(", "));
+        }
+        text
+    }
+
+    /// Wants the file to have everything.
+    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+        let flushed = self.file.as_mut().map_or(Ok(()), Write::flush).map_err(|error| error.to_string());
+        match self.failed.take().map_or(flushed, Err) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Failure::Failed(format!("the report can't be written: {error}"))),
+        }
+    }
+}

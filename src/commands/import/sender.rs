@@ -1,0 +1,396 @@
+//! From what a file tells to what the server stores: whose, which session, which messages it has already.
+
+use std::collections::HashMap;
+
+use super::{
+    super::{Failure, export::unexpected, operator::Operator},
+    Options,
+    report::{Report, Told},
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    control::{ControlAnswer, ControlRequest, ImportAccount, Secret},
+    id::{MessageId, Seq, SessionId, UserId},
+    import::{self, Event, Format, ImportError, Note, Owner, Said, Talk, What},
+    store::{
+        Holder, IMPORT_MESSAGES_MAX, Import, ImportMessage, ImportSession, Imported, Look, Role, Speaker,
+        TEXT_BYTES_MAX, Tier,
+    },
+    text::{SystemPrompt, Title},
+};
+
+/// A batch of so many bytes of text is sent at the next message of the user, and of twice as many at once.
+const BATCH_BYTES: usize = 256 << 10;
+/// How often a batch is sent anew where somebody else writes to the session.
+const TRIES: usize = 100;
+
+/// Whose conversations come, and what they are called there.
+#[derive(Clone)]
+struct User {
+    id: UserId,
+    name: String,
+}
+
+pub(super) struct Sender<'a> {
+    operator: &'a Operator,
+    options: &'a Options,
+    format: Format,
+    report: &'a mut Report,
+    /// Accounts by the names in the file.
+    users: HashMap<Owner, Option<User>>,
+    open: Option<Open>,
+}
+
+/// The conversation that is being read.
+struct Open {
+    talk: Talk,
+    user: User,
+    session: SessionId,
+    /// True where the session has the id that it has in the file, and so have its messages.
+    is_same: bool,
+    is_new: bool,
+    cleared_at: Option<Timestamp>,
+    known: HashMap<MessageId, Seq>,
+    /// Where the file's messages stand here.
+    places: HashMap<u64, Seq>,
+    head: Seq,
+    last: Option<Timestamp>,
+    batch: Vec<ImportMessage>,
+    bytes: usize,
+    added: u64,
+    there: u64,
+}
+
+type Step<T> = Result<T, ImportError>;
+
+impl<'a> Sender<'a> {
+    pub(super) fn new(operator: &'a Operator, options: &'a Options, format: Format, report: &'a mut Report) -> Self {
+        Self { operator, options, format, report, users: HashMap::new(), open: None }
+    }
+
+    /// Takes what the file tells.
+    pub(super) fn take(&mut self, event: Event) -> Step<()> {
+        match event {
+            Event::Account(account) => {
+                self.finish()?;
+                self.account(account)
+            }
+            Event::Talk(talk) => {
+                self.finish()?;
+                self.begin(talk)
+            }
+            Event::Said(said) => self.said(said),
+            Event::Note(note) => {
+                self.report.note(&note);
+                Ok(())
+            }
+            Event::Progress(..) => Ok(()),
+        }
+    }
+
+    /// Ends the conversation that is open.
+    pub(super) fn finish(&mut self) -> Step<()> {
+        let Some(mut open) = self.open.take() else { return Ok(()) };
+        // A session without messages is something on another server, and nothing in a file of messages.
+        if !open.batch.is_empty() || (open.is_new && self.format == Format::Bondhu) {
+            self.send(&mut open)?;
+        }
+        let told = Told {
+            key: &open.talk.key,
+            session: Some(open.session.to_string()),
+            user: Some(&open.user.name),
+            added: open.added,
+            there: open.there,
+        };
+        self.report.talk(&told);
+        Ok(())
+    }
+
+    fn note(&mut self, what: What, at: &str) {
+        self.report.note(&Note { what, at: at.to_owned() });
+    }
+
+    fn ask(&self, request: ControlRequest) -> Step<ControlAnswer> {
+        self.operator.ask(request).map_err(stopped)
+    }
+
+    fn account(&mut self, account: import::Account) -> Step<()> {
+        if self.options.user.is_some() {
+            return Ok(()); // Whoever they were there, they are somebody else's here.
+        }
+        let at = format!("user {:?}", account.username);
+        let trust = self.options.trust;
+        if !trust && (account.role == Role::Admin || account.password.is_some()) {
+            self.note(What::Untrusted, &at);
+        }
+        let request = ImportAccount {
+            username: account.username,
+            display_name: account.display_name,
+            role: if trust { account.role } else { Role::User },
+            tier: account.tier,
+            disabled: account.disabled,
+            created_at: account.created_at.unwrap_or_else(|| Clock::System.now()),
+            password: account.password.filter(|_| trust).map(Secret),
+        };
+        let user = self.import_user(request, &at)?;
+        self.users.insert(Owner::Account, user);
+        Ok(())
+    }
+
+    /// Finds or makes an account; nothing where the server refuses it.
+    fn import_user(&mut self, account: ImportAccount, at: &str) -> Step<Option<User>> {
+        match self.operator.ask(ControlRequest::ImportUser { account }) {
+            Ok(ControlAnswer::ImportedUser { user, made }) => {
+                *(if made { &mut self.report.users_made } else { &mut self.report.users_found }) += 1;
+                Ok(Some(User { id: user.id, name: user.username }))
+            }
+            Ok(other) => Err(stopped(unexpected(&other))),
+            Err(Failure::Failed(why)) => {
+                self.note(What::Refused, &format!("{at} ({why})"));
+                Ok(None)
+            }
+            Err(error) => Err(stopped(error)),
+        }
+    }
+
+    fn user(&mut self, owner: &Owner) -> Step<Option<User>> {
+        if let Some(user) = self.users.get(owner) {
+            return Ok(user.clone());
+        }
+        let named = match owner {
+            Owner::Old(old) => self.options.map.get(old).or(self.options.user.as_ref()),
+            Owner::Account | Owner::Named => self.options.user.as_ref(),
+        };
+        let user = match (named.cloned(), owner) {
+            (Some(username), _) => Some(self.find_user(username)?),
+            (None, Owner::Old(old)) => {
+                let digest = import::derived::<()>(&[b"old user", old.as_bytes()]).to_string().replace('-', "");
+                let account = ImportAccount {
+                    username: format!("old-{}", &digest[..10]),
+                    display_name: Some(old.chars().take(100).collect()),
+                    role: Role::User,
+                    tier: Tier::Free,
+                    disabled: true,
+                    created_at: Clock::System.now(),
+                    password: None,
+                };
+                self.import_user(account, &format!("user {old:?}"))?
+            }
+            (None, Owner::Account | Owner::Named) => None,
+        };
+        self.users.insert(owner.clone(), user.clone());
+        Ok(user)
+    }
+
+    fn find_user(&mut self, username: String) -> Step<User> {
+        let advice = format!("no account {username:?}: add it by \"bondhu user add\" first");
+        match self.operator.ask(ControlRequest::UserFind { username }) {
+            Ok(ControlAnswer::User { user }) => {
+                self.report.users_found += 1;
+                Ok(User { id: user.id, name: user.username })
+            }
+            Ok(other) => Err(stopped(unexpected(&other))),
+            Err(Failure::Failed(why)) => Err(ImportError::Stopped(format!("{advice} ({why})"))),
+            Err(error) => Err(stopped(error)),
+        }
+    }
+
+    fn begin(&mut self, talk: Talk) -> Step<()> {
+        let Some(user) = self.user(&talk.owner)? else {
+            self.note(What::NoUser, &format!("session {}", talk.key));
+            return self.leave_out(&talk, None);
+        };
+        let own = import::derived(&[b"session", &user.id.bytes(), talk.key.as_bytes()]);
+        let mut session = talk.key.parse::<SessionId>().unwrap_or(own);
+        let mut look = self.look(user.id, session, Seq::ZERO)?;
+        if look.holder == Holder::Other {
+            // It was somebody's before it came here: a copy of it gets an id of its own, always the same.
+            session = own;
+            look = self.look(user.id, session, Seq::ZERO)?;
+        }
+        match look.holder {
+            Holder::Nobody => self.report.sessions_made += 1,
+            Holder::User => self.report.sessions_found += 1,
+            Holder::Other | Holder::Deleted => {
+                self.note(What::Deleted, &format!("session {}", talk.key));
+                return self.leave_out(&talk, Some(&user));
+            }
+        }
+        let (is_new, head, last) = (look.holder == Holder::Nobody, look.head, look.last_at);
+        let cleared_at = look.cleared_at;
+        let mut known = HashMap::new();
+        while let Some((seq, _)) = look.messages.last().copied() {
+            known.extend(look.messages.iter().map(|(seq, id)| (*id, *seq)));
+            look = self.look(user.id, session, seq)?;
+        }
+        self.open = Some(Open {
+            is_same: session != own,
+            talk,
+            user,
+            session,
+            is_new,
+            cleared_at,
+            known,
+            places: HashMap::new(),
+            head,
+            last,
+            batch: Vec::new(),
+            bytes: 0,
+            added: 0,
+            there: 0,
+        });
+        Ok(())
+    }
+
+    fn leave_out(&mut self, talk: &Talk, user: Option<&User>) -> Step<()> {
+        self.report.sessions_left_out += 1;
+        let user = user.map(|user| user.name.as_str());
+        self.report.talk(&Told { key: &talk.key, session: None, user, added: 0, there: 0 });
+        Ok(())
+    }
+
+    fn look(&self, user: UserId, session: SessionId, after: Seq) -> Step<Look> {
+        match self.ask(ControlRequest::ImportLook { user, session, after })? {
+            ControlAnswer::Looked { look } => Ok(look),
+            other => Err(stopped(unexpected(&other))),
+        }
+    }
+
+    fn said(&mut self, said: Said) -> Step<()> {
+        let Some(mut open) = self.open.take() else { return Ok(()) }; // Of a session that was left out.
+        let taken = self.said_in(&mut open, said);
+        self.open = Some(open);
+        taken
+    }
+
+    fn said_in(&mut self, open: &mut Open, said: Said) -> Step<()> {
+        let id = match said.key.parse() {
+            Ok(id) if open.is_same => id,
+            Ok(_) | Err(_) => import::derived(&[b"message", &open.session.bytes(), said.key.as_bytes()]),
+        };
+        if let Some(seq) = open.known.get(&id) {
+            open.places.insert(said.place, *seq);
+            open.there += 1;
+            return Ok(());
+        }
+        if let (Some(cleared), Some(time)) = (open.cleared_at, said.time)
+            && time <= cleared
+        {
+            self.note(What::Cleared, &said.at);
+            return Ok(());
+        }
+        if said.text.trim().is_empty() {
+            self.note(What::Empty, &said.at);
+            return Ok(());
+        }
+        let reply_to = match (said.role, said.reply_to.and_then(|of| open.places.get(&of))) {
+            (Speaker::User, _) => None,
+            (Speaker::Assistant, Some(seq)) => Some(*seq),
+            (Speaker::Assistant, None) => {
+                self.note(What::NoMessage, &said.at);
+                return Ok(());
+            }
+        };
+        let full = open.batch.len() + 2 > IMPORT_MESSAGES_MAX || open.bytes >= 2 * BATCH_BYTES;
+        if full || (said.role == Speaker::User && open.bytes >= BATCH_BYTES) {
+            self.send(open)?;
+        }
+        let created_at = self.time(open, &said);
+        let content = self.cut(said.text, &said.at);
+        open.bytes += content.len();
+        let seq = Seq(open.head.0 + open.batch.len() as u64 + 1);
+        open.places.insert(said.place, seq);
+        open.known.insert(id, seq);
+        let Said { role, stopped, failure, .. } = said;
+        open.batch.push(ImportMessage { id, role, content, reply_to, stopped, created_at, failure });
+        Ok(())
+    }
+
+    /// When it was said, as far as that is possible behind what was said before.
+    fn time(&mut self, open: &mut Open, said: &Said) -> Timestamp {
+        let (now, last) = (Clock::System.now(), open.last.or(open.talk.created_at));
+        let time = match said.time {
+            Some(time) => {
+                let possible = time.min(now).max(open.last.unwrap_or(time.min(now)));
+                if possible != time {
+                    self.note(What::WrongTime, &said.at);
+                }
+                possible
+            }
+            None => {
+                // Of the old table that is told of the row already.
+                if self.format != Format::Old {
+                    self.note(What::NoTime, &said.at);
+                }
+                last.unwrap_or(now).min(now)
+            }
+        };
+        open.last = Some(time);
+        time
+    }
+
+    fn cut(&mut self, mut text: String, at: &str) -> String {
+        if text.len() > TEXT_BYTES_MAX {
+            self.note(What::Cut, at);
+            text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        }
+        text
+    }
+
+    /// Has the server store the batch; a batch that meets other messages moves behind them.
+    fn send(&mut self, open: &mut Open) -> Step<()> {
+        let make = open.is_new.then(|| make(&open.talk, &open.batch));
+        for _ in 0..TRIES {
+            let (user, session, head) = (open.user.id, open.session, open.head);
+            let import = Import { user, session, make: make.clone(), head, messages: open.batch.clone() };
+            match self.ask(ControlRequest::Import { import })? {
+                ControlAnswer::Imported { imported: Imported::Stored(head) } => {
+                    open.added += open.batch.len() as u64;
+                    (open.head, open.is_new, open.bytes) = (head, false, 0);
+                    open.batch.clear();
+                    return Ok(());
+                }
+                ControlAnswer::Imported { imported: Imported::Moved(head) } => open.move_to(head),
+                ControlAnswer::Imported { imported: Imported::Wrong(why) } => {
+                    return Err(ImportError::Stopped(format!("session {}: {why}", open.talk.key)));
+                }
+                other => return Err(stopped(unexpected(&other))),
+            }
+        }
+        Err(ImportError::Stopped(format!("session {} is being written to: import again later", open.talk.key)))
+    }
+}
+
+impl Open {
+    /// The batch is to stand behind `head`, where somebody else has written meanwhile.
+    fn move_to(&mut self, head: Seq) {
+        let before = self.head;
+        let moved = |seq: Seq| if seq > before { Seq(head.0 + (seq.0 - before.0)) } else { seq };
+        for message in &mut self.batch {
+            message.reply_to = message.reply_to.map(moved);
+        }
+        self.places.values_mut().chain(self.known.values_mut()).for_each(|seq| *seq = moved(*seq));
+        self.head = head;
+    }
+}
+
+/// What the session begins with.
+fn make(talk: &Talk, batch: &[ImportMessage]) -> ImportSession {
+    let first = batch.first().map(|message| message.created_at);
+    let created_at = [talk.created_at, first].into_iter().flatten().min().unwrap_or_else(|| Clock::System.now());
+    let title = talk.title.as_ref().map(|title| title.chars().take(Title::CHARS_MAX).collect::<String>());
+    let prompt = talk.system_prompt.as_ref().map(|text| text.chars().take(SystemPrompt::CHARS_MAX).collect::<String>());
+    ImportSession {
+        title: title.filter(|title| Title::new(title.clone()).is_ok()),
+        system_prompt: prompt.filter(|text| SystemPrompt::new(text.clone()).is_ok()),
+        created_at,
+        updated_at: talk.updated_at.unwrap_or(created_at).max(created_at),
+    }
+}
+
+fn stopped(failure: Failure) -> ImportError {
+    ImportError::Stopped(match failure {
+        Failure::Failed(why) | Failure::Misused(why) => why,
+        Failure::Logged => "see the log".to_owned(),
+    })
+}

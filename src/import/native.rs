@@ -1,0 +1,114 @@
+//! JSON Lines as `bondhu export` and `GET /api/v1/auth/export` write them.
+
+use std::{fs::File, path::Path};
+
+use serde::Deserialize;
+
+use super::{Account, Event, ImportError, Note, Owner, Said, Talk, Tell, What, lines::Lines};
+use crate::{
+    clock::Timestamp,
+    store::{ImportFailure, Role, Speaker, Tier},
+};
+
+/// How often it is told how far the reading is, in lines.
+const PROGRESS_EVERY: u64 = 1000;
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Line {
+    User {
+        username: String,
+        display_name: Option<String>,
+        role: Option<Role>,
+        tier: Option<Tier>,
+        created_at: Option<String>,
+        #[serde(default)]
+        disabled: bool,
+        password: Option<String>,
+    },
+    Login {},
+    Session {
+        id: String,
+        title: Option<String>,
+        system_prompt: Option<String>,
+        created_at: Option<String>,
+        updated_at: Option<String>,
+    },
+    Message(Message),
+}
+
+#[derive(Deserialize)]
+struct Message {
+    session_id: String,
+    seq: u64,
+    id: String,
+    role: Speaker,
+    content: String,
+    reply_to: Option<u64>,
+    status: Option<String>,
+    created_at: Option<String>,
+    failure: Option<ImportFailure>,
+}
+
+pub(super) fn read(path: &Path, tell: &mut Tell<'_>) -> Result<(), ImportError> {
+    let file = File::open(path).map_err(ImportError::io(path))?;
+    let length = file.metadata().map_err(ImportError::io(path))?.len();
+    let mut lines = Lines::of(file);
+    let mut session = String::new();
+    while let Some(line) = lines.next().map_err(ImportError::io(path))? {
+        let at = format!("line {}", line.number);
+        let parsed = line.bytes.as_deref().and_then(|bytes| serde_json::from_slice::<Line>(bytes).ok());
+        match parsed {
+            None => tell(Event::Note(Note { what: What::Malformed, at }))?,
+            Some(Line::Login {}) => tell(Event::Note(Note { what: What::Login, at }))?,
+            Some(Line::User { username, display_name, role, tier, created_at, disabled, password }) => {
+                session.clear();
+                tell(Event::Account(Account {
+                    username,
+                    display_name,
+                    role: role.unwrap_or(Role::User),
+                    tier: tier.unwrap_or(Tier::Free),
+                    disabled,
+                    created_at: time(created_at.as_ref()),
+                    password,
+                }))?;
+            }
+            Some(Line::Session { id, title, system_prompt, created_at, updated_at }) => {
+                session.clone_from(&id);
+                let (created_at, updated_at) = (time(created_at.as_ref()), time(updated_at.as_ref()));
+                let owner = Owner::Account;
+                tell(Event::Talk(Talk { owner, key: id, title, system_prompt, created_at, updated_at }))?;
+            }
+            Some(Line::Message(message)) if message.session_id != session => {
+                tell(Event::Note(Note { what: What::NoSession, at }))?;
+            }
+            Some(Line::Message(message)) => tell(Event::Said(said(message, at)))?,
+        }
+        if line.number % PROGRESS_EVERY == 0 {
+            tell(Event::Progress(line.offset, length))?;
+        }
+    }
+    Ok(())
+}
+
+fn time(text: Option<&String>) -> Option<Timestamp> {
+    text.and_then(|text| Timestamp::from_text(text))
+}
+
+fn said(message: Message, at: String) -> Said {
+    let Message { seq, id, role, content, reply_to, status, created_at, failure, .. } = message;
+    let status = status.unwrap_or_default();
+    let failed = || ImportFailure { detail: super::turns::NO_REPLY.to_owned(), too_slow: false };
+    let failure = (role == Speaker::User && status == "failed").then(|| failure.unwrap_or_else(failed));
+    Said {
+        at,
+        key: id,
+        place: seq,
+        role,
+        text: content,
+        reply_to,
+        stopped: role == Speaker::Assistant && status == "stopped",
+        failure,
+        time: time(created_at.as_ref()),
+    }
+}

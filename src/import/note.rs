@@ -1,0 +1,179 @@
+//! What an import says of a file that is not as it should be.
+
+/// Something that is not as it should be, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// What it is.
+    pub what: What,
+    /// Where it stands in the file, for people.
+    pub at: String,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// It is imported, changed as the words say.
+    Repaired,
+    /// It is not imported.
+    LeftOut,
+}
+
+/// What is not as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum What {
+    /// Several messages stood before their replies.
+    PairedByOrder,
+    /// A message has no reply.
+    NoReply,
+    /// A message that has a reply has another one.
+    AnsweredAgain,
+    /// A reply came in several parts.
+    Joined,
+    /// There is no usable time.
+    NoTime,
+    /// A time is in the future, or before what came before.
+    WrongTime,
+    /// The rows are not in the order of their times.
+    Unordered,
+    /// A text is longer than a message may be.
+    Cut,
+    /// Two users share a session's id.
+    Shared,
+    /// A row names no session.
+    NoSession,
+    /// The same was read before.
+    Duplicate,
+    /// A reply has no message before it.
+    NoMessage,
+    /// Neither a user nor the system speaks.
+    Sender,
+    /// There is no text.
+    Empty,
+    /// A row names no user.
+    NoUser,
+    /// It can't be read.
+    Malformed,
+    /// Something is no text: a picture, a file, a sound.
+    Media,
+    /// A step of a tool, or a thought of the model.
+    Tool,
+    /// A message of another branch of the conversation than the last one.
+    Branch,
+    /// A mood, which has no place here.
+    Mood,
+    /// A login, whose secret is not in the file.
+    Login,
+    /// A role or a password, which are taken over only from a file that is trusted.
+    Untrusted,
+    /// The session was deleted on this server.
+    Deleted,
+    /// The message is older than when its session was cleared on this server.
+    Cleared,
+    /// The server refused it.
+    Refused,
+}
+
+impl What {
+    /// What became of it.
+    #[must_use]
+    pub fn fate(self) -> Fate {
+        match self {
+            Self::PairedByOrder
+            | Self::NoReply
+            | Self::AnsweredAgain
+            | Self::Joined
+            | Self::NoTime
+            | Self::WrongTime
+            | Self::Unordered
+            | Self::Cut
+            | Self::Shared
+            | Self::NoSession => Fate::Repaired,
+            Self::Duplicate
+            | Self::NoMessage
+            | Self::Sender
+            | Self::Empty
+            | Self::NoUser
+            | Self::Malformed
+            | Self::Media
+            | Self::Tool
+            | Self::Branch
+            | Self::Mood
+            | Self::Login
+            | Self::Untrusted
+            | Self::Deleted
+            | Self::Cleared
+            | Self::Refused => Fate::LeftOut,
+        }
+    }
+
+    /// Its name in a report that programs read.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PairedByOrder => "paired-by-order",
+            Self::NoReply => "no-reply",
+            Self::AnsweredAgain => "answered-again",
+            Self::Joined => "joined",
+            Self::NoTime => "no-time",
+            Self::WrongTime => "wrong-time",
+            Self::Unordered => "unordered",
+            Self::Cut => "cut",
+            Self::Shared => "shared",
+            Self::NoSession => "no-session",
+            Self::Duplicate => "duplicate",
+            Self::NoMessage => "no-message",
+            Self::Sender => "sender",
+            Self::Empty => "empty",
+            Self::NoUser => "no-user",
+            Self::Malformed => "malformed",
+            Self::Media => "media",
+            Self::Tool => "tool",
+            Self::Branch => "branch",
+            Self::Mood => "mood",
+            Self::Login => "login",
+            Self::Untrusted => "untrusted",
+            Self::Deleted => "deleted",
+            Self::Cleared => "cleared",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// What it is, and what was done about it.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::PairedByOrder => "replies that stood behind several messages: paired in their order",
+            Self::NoReply => "messages without a reply: kept as failed, so that they can be retried",
+            Self::AnsweredAgain => "further replies to an answered message: kept as its later answer",
+            Self::Joined => "replies in several parts: joined",
+            Self::NoTime => "without a usable time: given that of what came before",
+            Self::WrongTime => "times in the future, or before what came before: moved to the nearest possible",
+            Self::Unordered => "not in the order of their times: sorted",
+            Self::Cut => "texts over 64 KiB: cut to that",
+            Self::Shared => "sessions that several users share: one made for each",
+            Self::NoSession => "without a session: gathered in one for each user",
+            Self::Duplicate => "the same again",
+            Self::NoMessage => "replies without a message before them",
+            Self::Sender => "said by neither a user nor the system",
+            Self::Empty => "without text",
+            Self::NoUser => "without a user",
+            Self::Malformed => "not readable",
+            Self::Media => "pictures, files and sounds",
+            Self::Tool => "steps of tools and thoughts of the model",
+            Self::Branch => "messages of branches that were left",
+            Self::Mood => "moods, which have no place here",
+            Self::Login => "logins, whose secrets are in no export",
+            Self::Untrusted => "roles and passwords of a file that is not said to be trusted (--trust)",
+            Self::Deleted => "sessions that were deleted on this server",
+            Self::Cleared => "messages older than the clearing of their session on this server",
+            Self::Refused => "refused by the server",
+        }
+    }
+
+    /// True where messages that somebody wanted may be missing.
+    #[must_use]
+    pub fn loses_messages(self) -> bool {
+        let is_beside = matches!(self, Self::Mood | Self::Login | Self::Untrusted | Self::Media | Self::Tool);
+        self.fate() == Fate::LeftOut && !is_beside
+    }
+}

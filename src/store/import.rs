@@ -1,0 +1,185 @@
+//! What other systems, or other servers, have stored, on its way into the log of a session.
+//!
+//! A batch becomes one frame, decided like everything else: the owner, the tombstones and the places in the log are the
+//! writer's. It says which head it was made for, so that repeating it adds nothing.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Speaker, Store, StoreError, command::Command, index::Index, log::LogEnd};
+use crate::{
+    clock::Timestamp,
+    id::{MessageId, Seq, SessionId, UserId},
+};
+
+/// The longest text of a message, bytes.
+pub const TEXT_BYTES_MAX: usize = 64 << 10;
+/// The most messages of one batch, and the most ids of one look.
+pub const IMPORT_MESSAGES_MAX: usize = 256;
+const LOOK_MAX: u64 = 8192;
+
+/// Messages for the end of one session's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    /// Whose session it is.
+    pub user: UserId,
+    /// The session.
+    pub session: SessionId,
+    /// What it begins with, where it is made by this batch; one that is there stays as it is.
+    pub make: Option<ImportSession>,
+    /// The head of the log that the batch was made for.
+    pub head: Seq,
+    /// The messages, in order: the first gets the place behind `head`.
+    pub messages: Vec<ImportMessage>,
+}
+
+/// A session that is made by an import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportSession {
+    /// Its title.
+    pub title: Option<String>,
+    /// Its own instructions for the backend.
+    pub system_prompt: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A message that is imported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// Who speaks.
+    pub role: Speaker,
+    /// The text, at most [`TEXT_BYTES_MAX`].
+    pub content: String,
+    /// Of a reply, the place of the message that it answers.
+    pub reply_to: Option<Seq>,
+    /// True for a reply that was stopped before its end.
+    pub stopped: bool,
+    /// When it was stored; behind the message before it in any case, and never later than now.
+    pub created_at: Timestamp,
+    /// Of a message without a reply, why there is none. Without it, a message whose reply is not in the same batch is
+    /// interrupted until one comes.
+    pub failure: Option<ImportFailure>,
+}
+
+/// Why a message has no reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportFailure {
+    /// A sentence for the user.
+    pub detail: String,
+    /// True: too slow; false: refused, broken off, nothing usable.
+    pub too_slow: bool,
+}
+
+/// What became of an [`Import`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Imported {
+    /// All of it is stored, and the log ends here now.
+    Stored(Seq),
+    /// Nothing is stored: the log ends elsewhere than the batch says, namely here.
+    Moved(Seq),
+    /// Nothing is stored: this is wrong with it.
+    Wrong(String),
+}
+
+/// Who has an id of a session, as an import of a user sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// Nobody, ever.
+    Nobody,
+    /// The user.
+    User,
+    /// Somebody else.
+    Other,
+    /// Nobody any more: it was deleted.
+    Deleted,
+}
+
+/// What an import has to know of a session before it begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    /// Who has the id.
+    pub holder: Holder,
+    /// Of the user's own: the end of its log.
+    pub head: Seq,
+    /// When the last message in it was stored.
+    pub last_at: Option<Timestamp>,
+    /// When it was last cleared, or changed since; none where it never was cleared.
+    pub cleared_at: Option<Timestamp>,
+    /// The messages behind the place that was asked for, in order; none where there are no more.
+    pub messages: Vec<(Seq, MessageId)>,
+}
+
+impl Store {
+    /// What `user` has in `session`, with the ids of some messages after `after`.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn look_for_import(&self, user: UserId, session: SessionId, after: Seq) -> Result<Look, StoreError> {
+        self.scan(move |index| Ok(look(index, user, session, after)?)).await
+    }
+
+    /// Stores what `import` has: all of it, or nothing.
+    ///
+    /// Dropping the future does not undo it.
+    ///
+    /// # Errors
+    /// `NotOwner` where the session is someone else's or deleted, or the user is not there; those of every write.
+    pub async fn import(&self, import: Import) -> Result<Imported, StoreError> {
+        self.write(|reply| Command::Import(Box::new(import), reply)).await
+    }
+}
+
+fn look(index: &Index, user: UserId, session: SessionId, after: Seq) -> Result<Look, super::index::IndexError> {
+    let nothing = |holder| Look { holder, head: Seq::ZERO, last_at: None, cleared_at: None, messages: Vec::new() };
+    let Some(meta) = index.session_meta(session)? else {
+        let is_free = index.session_record(session)?.is_none();
+        return Ok(nothing(if is_free { Holder::Nobody } else { Holder::Deleted }));
+    };
+    if meta.owner != user {
+        return Ok(nothing(Holder::Other));
+    }
+    let LogEnd { head, last_at, .. } = index.log_end(session, meta.cleared_through, meta.cleared_turns)?;
+    let first = after.max(meta.cleared_through).next();
+    let messages = index.messages(session, first, Seq(first.0.saturating_add(LOOK_MAX - 1)).min(head))?;
+    Ok(Look {
+        holder: Holder::User,
+        head,
+        last_at,
+        cleared_at: (meta.cleared_through > Seq::ZERO).then_some(meta.changed_at),
+        messages: messages.into_iter().map(|(seq, record)| (seq, record.id)).collect(),
+    })
+}
+
+impl Import {
+    /// Bytes of text in it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.messages.iter().map(|message| message.content.len()).sum()
+    }
+
+    /// What is wrong with it, whatever is stored.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if self.messages.len() > IMPORT_MESSAGES_MAX {
+            return Some(format!("a batch has at most {IMPORT_MESSAGES_MAX} messages"));
+        }
+        let too_long = |message: &ImportMessage| message.content.len() > TEXT_BYTES_MAX;
+        if self.messages.iter().any(too_long) {
+            return Some(format!("a text has at most {TEXT_BYTES_MAX} bytes"));
+        }
+        let is_wrong = |message: &ImportMessage| match message.role {
+            Speaker::User => message.reply_to.is_some(),
+            Speaker::Assistant => message.reply_to.is_none() || message.failure.is_some(),
+        };
+        self.messages.iter().any(is_wrong).then(|| "a reply, and only that, names the message it answers".to_owned())
+    }
+}
