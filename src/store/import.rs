@@ -27,9 +27,10 @@ pub struct Import {
     pub session: SessionId,
     /// What it begins with, where it is made by this batch; one that is there stays as it is.
     pub make: Option<ImportSession>,
-    /// The head of the log that the batch was made for.
+    /// The head of the log that the batch was made for: behind it there is nothing of the batch.
     pub head: Seq,
-    /// The messages, in order: the first gets the place behind `head`.
+    /// The messages, in order: the first gets the place behind `head`, or behind what was said since; of replies, `reply_to`
+    /// beyond `head` means a message of the batch, and moves with it.
     pub messages: Vec<ImportMessage>,
 }
 
@@ -82,9 +83,9 @@ pub struct ImportFailure {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Imported {
-    /// All of it is stored, and the log ends here now.
+    /// All of it is stored at the end of the log, which is here now.
     Stored(Seq),
-    /// Nothing is stored: the log ends elsewhere than the batch says, namely here.
+    /// Nothing is stored: the log ends here, and the batch was made for another one.
     Moved(Seq),
     /// Nothing is stored: this is wrong with it.
     Wrong(String),

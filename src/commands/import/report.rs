@@ -1,7 +1,7 @@
 //! What an import says at its end: what came in, what was repaired, what was left out, and where that stands.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fmt::Write as _,
     fs::File,
     io::{BufWriter, Write},
@@ -11,7 +11,10 @@ use std::{
 use serde_json::json;
 
 use super::super::Failure;
-use crate::import::{Fate, Note, What};
+use crate::{
+    id::UserId,
+    import::{Fate, Note, What},
+};
 
 /// Places of one kind that are listed; a report file has them all.
 const LISTED_MAX: usize = 20;
@@ -22,8 +25,8 @@ pub(super) struct Report {
     failed: Option<String>,
     path: String,
     notes: BTreeMap<(Fate, What), (u64, Vec<String>)>,
-    pub(super) users_made: u64,
-    pub(super) users_found: u64,
+    /// Accounts, and whether they were made.
+    users: HashMap<UserId, bool>,
     pub(super) sessions_made: u64,
     pub(super) sessions_found: u64,
     pub(super) sessions_left_out: u64,
@@ -50,8 +53,7 @@ impl Report {
             failed: None,
             path: String::new(),
             notes: BTreeMap::new(),
-            users_made: 0,
-            users_found: 0,
+            users: HashMap::new(),
             sessions_made: 0,
             sessions_found: 0,
             sessions_left_out: 0,
@@ -79,6 +81,11 @@ impl Report {
         self.line(&json!({"file": self.path, "at": note.at, "what": note.what.name(), "fate": fate}));
     }
 
+    /// An account was found or made.
+    pub(super) fn user(&mut self, id: UserId, made: bool) {
+        self.users.entry(id).or_insert(made);
+    }
+
     /// A conversation is done.
     pub(super) fn talk(&mut self, told: &Told<'_>) {
         self.added += told.added;
@@ -98,16 +105,18 @@ impl Report {
 
     /// True where there is nothing that was imported, now or before.
     pub(super) fn is_nothing(&self) -> bool {
-        self.added + self.there + self.users_made + self.users_found + self.sessions_made + self.sessions_found == 0
-            || (self.added + self.there == 0 && self.notes.keys().any(|(_, what)| what.loses_messages()))
+        let is_lost = self.notes.keys().any(|(_, what)| what.loses_messages());
+        let is_empty = self.users.is_empty() && self.sessions_made + self.sessions_found == 0;
+        self.added + self.there == 0 && (is_empty || is_lost)
     }
 
     /// All of it, for people.
     pub(super) fn text(&self) -> String {
+        let made = self.users.values().filter(|made| **made).count();
         let mut text = format!(
             "users       {} made, {} found\nsessions    {} made, {} found, {} left out\nmessages    {} added, {} there already\n",
-            self.users_made,
-            self.users_found,
+            made,
+            self.users.len() - made,
             self.sessions_made,
             self.sessions_found,
             self.sessions_left_out,
@@ -121,7 +130,7 @@ impl Report {
             };
             let more = count - places.len() as u64;
             let more = if more > 0 { format!(", and {more} more (--report FILE lists all)") } else { String::new() };
-            let _ = writeln!(text, "{fate}   {count} {}: {}{more}", what.sentence(), places.join(", "));
+            let _ = writeln!(text, "{fate}   {} ({count}): {}{more}", what.sentence(), places.join(", "));
         }
         text
     }

@@ -21,6 +21,8 @@ use crate::{
 
 /// A batch of so many bytes of text is sent at the next message of the user, and of twice as many at once.
 const BATCH_BYTES: usize = 256 << 10;
+/// Room that is left in a batch for the replies to its last message.
+const ROOM: usize = 16;
 /// How often a batch is sent anew where somebody else writes to the session.
 const TRIES: usize = 100;
 
@@ -48,6 +50,8 @@ struct Open {
     session: SessionId,
     /// True where the session has the id that it has in the file, and so have its messages.
     is_same: bool,
+    was_there: bool,
+    /// True as long as it is to be made.
     is_new: bool,
     cleared_at: Option<Timestamp>,
     known: HashMap<MessageId, Seq>,
@@ -95,9 +99,16 @@ impl<'a> Sender<'a> {
         if !open.batch.is_empty() || (open.is_new && self.format == Format::Bondhu) {
             self.send(&mut open)?;
         }
+        // Those that were there when it began, those that this made, and those of which nothing could be kept.
+        let count = match (open.was_there, open.is_new) {
+            (true, _) => &mut self.report.sessions_found,
+            (false, false) => &mut self.report.sessions_made,
+            (false, true) => &mut self.report.sessions_left_out,
+        };
+        *count += 1;
         let told = Told {
             key: &open.talk.key,
-            session: Some(open.session.to_string()),
+            session: (!open.is_new).then(|| open.session.to_string()),
             user: Some(&open.user.name),
             added: open.added,
             there: open.there,
@@ -141,7 +152,7 @@ impl<'a> Sender<'a> {
     fn import_user(&mut self, account: ImportAccount, at: &str) -> Step<Option<User>> {
         match self.operator.ask(ControlRequest::ImportUser { account }) {
             Ok(ControlAnswer::ImportedUser { user, made }) => {
-                *(if made { &mut self.report.users_made } else { &mut self.report.users_found }) += 1;
+                self.report.user(user.id, made);
                 Ok(Some(User { id: user.id, name: user.username }))
             }
             Ok(other) => Err(stopped(unexpected(&other))),
@@ -186,7 +197,7 @@ impl<'a> Sender<'a> {
         let advice = format!("no account {username:?}: add it by \"bondhu user add\" first");
         match self.operator.ask(ControlRequest::UserFind { username }) {
             Ok(ControlAnswer::User { user }) => {
-                self.report.users_found += 1;
+                self.report.user(user.id, false);
                 Ok(User { id: user.id, name: user.username })
             }
             Ok(other) => Err(stopped(unexpected(&other))),
@@ -209,8 +220,7 @@ impl<'a> Sender<'a> {
             look = self.look(user.id, session, Seq::ZERO)?;
         }
         match look.holder {
-            Holder::Nobody => self.report.sessions_made += 1,
-            Holder::User => self.report.sessions_found += 1,
+            Holder::Nobody | Holder::User => {}
             Holder::Other | Holder::Deleted => {
                 self.note(What::Deleted, &format!("session {}", talk.key));
                 return self.leave_out(&talk, Some(&user));
@@ -228,6 +238,7 @@ impl<'a> Sender<'a> {
             talk,
             user,
             session,
+            was_there: !is_new,
             is_new,
             cleared_at,
             known,
@@ -283,6 +294,11 @@ impl<'a> Sender<'a> {
             self.note(What::Empty, &said.at);
             return Ok(());
         }
+        let full = open.batch.len() >= IMPORT_MESSAGES_MAX || open.bytes >= 2 * BATCH_BYTES;
+        let nearly = open.batch.len() + ROOM > IMPORT_MESSAGES_MAX || open.bytes >= BATCH_BYTES;
+        if full || (said.role == Speaker::User && nearly) {
+            self.send(open)?; // Places may be others afterwards.
+        }
         let reply_to = match (said.role, said.reply_to.and_then(|of| open.places.get(&of))) {
             (Speaker::User, _) => None,
             (Speaker::Assistant, Some(seq)) => Some(*seq),
@@ -291,10 +307,6 @@ impl<'a> Sender<'a> {
                 return Ok(());
             }
         };
-        let full = open.batch.len() + 2 > IMPORT_MESSAGES_MAX || open.bytes >= 2 * BATCH_BYTES;
-        if full || (said.role == Speaker::User && open.bytes >= BATCH_BYTES) {
-            self.send(open)?;
-        }
         let created_at = self.time(open, &said);
         let content = self.cut(said.text, &said.at);
         open.bytes += content.len();
@@ -346,6 +358,8 @@ impl<'a> Sender<'a> {
             match self.ask(ControlRequest::Import { import })? {
                 ControlAnswer::Imported { imported: Imported::Stored(head) } => {
                     open.added += open.batch.len() as u64;
+                    // Somebody else may have said something meanwhile.
+                    open.move_to(Seq(head.0 - open.batch.len() as u64));
                     (open.head, open.is_new, open.bytes) = (head, false, 0);
                     open.batch.clear();
                     return Ok(());

@@ -12,8 +12,11 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    id::{Seq, SessionId, UserId},
+    id::{MessageId, Seq, SessionId, UserId},
 };
+
+/// So many messages may be said in a session while a batch for it is on its way.
+const MOVED_MAX: u64 = 1024;
 
 /// The turns of one import.
 #[derive(Default)]
@@ -29,19 +32,16 @@ impl Batch<'_> {
         if let Some(wrong) = import.fault() {
             return Ok(Imported::Wrong(wrong));
         }
-        let Import { user, session, make, head, messages } = import;
-        // What this batch decided about the session is not in the index, which is asked below.
-        if let Some(Some(state)) = self.decided.sessions.get(&session) {
-            return Ok(Imported::Moved(state.end.head));
-        }
+        let Import { user, session, make, head, mut messages } = import;
         let is_new = make.is_some() && self.is_free(session)?;
         let mut state = match make {
             Some(make) if is_new && self.user(user)?.is_some() => self.imported_state(user, make),
             Some(_) | None => self.owned(user, session)?,
         };
-        if state.end.head != head {
+        if state.end.head != head && !self.may_move(session, (head, state.end.head), &messages)? {
             return Ok(Imported::Moved(state.end.head));
         }
+        move_behind(&mut messages, head, state.end.head);
         if let Some(wrong) = self.wrong_reply(session, &state, &messages)? {
             return Ok(Imported::Wrong(wrong));
         }
@@ -82,6 +82,30 @@ impl Batch<'_> {
         // Its first message may be as old as itself: the bound is not when it last changed.
         let end = LogEnd { head: Seq::ZERO, turns: 0, last_at: Some(created_at), stamp: 0 };
         State { meta, end }
+    }
+
+    /// True where the messages may stand behind what was said since their batch was made: none of them is there already, and
+    /// nothing is on its way that they could depend on.
+    fn may_move(&self, session: SessionId, (from, to): (Seq, Seq), messages: &[ImportMessage]) -> Decision<bool> {
+        if to < from || to.0 - from.0 > MOVED_MAX {
+            return Ok(false);
+        }
+        let ids: HashSet<MessageId> = messages.iter().map(|message| message.id).collect();
+        // What this batch decided is not in the index yet.
+        let is_safe = |change: &Change| match change {
+            Change::Message { session: of, record, .. } => *of != session || !ids.contains(&record.id),
+            Change::Outcome { session: of, .. } | Change::Session { id: of, .. } => *of != session,
+            Change::User { .. }
+            | Change::UserDeleted { .. }
+            | Change::Token { .. }
+            | Change::TokenEnded { .. }
+            | Change::Invitation { .. }
+            | Change::InvitationUsed { .. }
+            | Change::SessionDeleted { .. }
+            | Change::SendKey { .. } => true,
+        };
+        let there = self.index.messages(session, from.next(), to)?;
+        Ok(self.changes.iter().all(is_safe) && there.iter().all(|(_, record)| !ids.contains(&record.id)))
     }
 
     /// What is wrong with a reply: what it answers is no message of a user here, or is being answered.
@@ -156,5 +180,12 @@ impl Batch<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Has replies within the batch name their messages where those stand behind `to`, instead of behind `from`.
+fn move_behind(messages: &mut [ImportMessage], from: Seq, to: Seq) {
+    for of in messages.iter_mut().filter_map(|message| message.reply_to.as_mut()).filter(|of| **of > from) {
+        of.0 = of.0 - from.0 + to.0;
     }
 }
