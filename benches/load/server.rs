@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -38,7 +39,7 @@ const COUNTED: &str = "counted";
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    _dir: Option<TempDir>,
+    dir: Option<TempDir>,
     /// Where a process that counts its allocations is asked for them, and answers.
     counter: Option<RefCell<(ChildStdin, BufReader<ChildStdout>)>>,
 }
@@ -88,7 +89,7 @@ impl Server {
         }
         let mut child = command.spawn().expect("the server starts");
         let counter = child.stdin.take().zip(child.stdout.take().map(BufReader::new)).map(RefCell::new);
-        let server = Self { child, address, _dir: dir, counter };
+        let server = Self { child, address, dir, counter };
         let began = Instant::now();
         while TcpStream::connect(address).is_err() {
             assert!(began.elapsed() < Duration::from_secs(10), "the server does not start");
@@ -100,6 +101,11 @@ impl Server {
     /// The process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.as_ref().expect("bondhu has one").path().join("data")
     }
 
     /// CPU time so far, user and system.

@@ -1,6 +1,7 @@
 //! Files of a backup: read whole, compared, copied in pieces that a busy disk does not feel, made durable.
 
 use std::{
+    fmt::Write as _,
     fs::{DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -17,7 +18,15 @@ const PIECE: usize = 1 << 20;
 
 /// The SHA-256 of `bytes` in hexadecimal.
 pub(super) fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+/// `bytes` in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // A String takes everything.
+        text
+    })
 }
 
 /// All of a file, which is not kept in the system's cache for it: a server beside it has better use for that.

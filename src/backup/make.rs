@@ -40,7 +40,7 @@ pub enum Base {
 /// As [`BackupError`] says; what stood at `into` is as it was then.
 pub fn make(
     (data, into): (&Path, &Path),
-    base: Base,
+    base: &Base,
     clock: &Clock,
     mut seal: impl FnMut() -> Result<Sealed, String>,
     mut progress: impl FnMut(u64, u64),
@@ -49,12 +49,12 @@ pub fn make(
     let (place, found) = Place::take(into)?;
     let made_at = clock.now().to_string(); // Before the sealing: what was acknowledged by now is in it.
     let build = || {
-        let older = older(into, &base, found)?;
+        let older = older(into, base, found)?;
         for _ in 0..TRIES {
             let sealed = seal().map_err(BackupError::NotSealed)?;
             let mut copy = Copy::new(data, &place, older.as_ref());
             match copy.all(&sealed, &mut progress) {
-                Ok(()) if base == Base::Same => copy.may_replace(&sealed)?,
+                Ok(()) if *base == Base::Same => copy.may_replace(&sealed)?,
                 Ok(()) => {}
                 // Compaction has replaced it meanwhile: the chain of now lacks nothing.
                 Err(BackupError::Io { source, path })
@@ -216,7 +216,7 @@ impl<'a> Copy<'a> {
     }
 
     fn journal_id(&self) -> Option<String> {
-        self.journal.map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect())
+        self.journal.map(|id| files::hex(&id))
     }
 
     /// Writes the manifest.

@@ -43,7 +43,7 @@ pub fn make_scheduled(
     remove_rests(dir)?;
     let before = backups(dir)?;
     let into = dir.join(name(clock));
-    let report = make((data, &into), Base::Other(before.last().cloned()), clock, seal, progress)?;
+    let report = make((data, &into), &Base::Other(before.last().cloned()), clock, seal, progress)?;
     let verdict = verify(&into, |_, _| ())?;
     if !verdict.findings.is_empty() {
         let unsound = into.with_added_extension("unsound");

@@ -113,9 +113,9 @@ pub struct Import {
 pub enum FormatName {
     /// An export of bondhu
     Bondhu,
-    /// The old system's table chat_messages
+    /// The old system's table
     Old,
-    /// ChatGPT's conversations.json
+    /// ChatGPT's conversations
     Chatgpt,
     /// Open WebUI's export of chats
     OpenWebui,

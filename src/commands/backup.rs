@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, load, note, operator::Operator, print, progress::Progress};
+use super::{Failure, export::unexpected, load, note, operator::Operator, print, progress::Progress};
 use crate::{
     backup::{self, Base, Report},
     cli::Settings,
@@ -33,11 +33,12 @@ fn make(
     progress: &mut Progress,
 ) -> Result<String, Failure> {
     let data = &loaded.config.data.dir;
-    let seal = || match operator.ask(ControlRequest::Seal {}) {
-        Ok(ControlAnswer::Sealed { generations, next_frame }) => Ok(Sealed { generations, next_frame }),
-        Ok(other) => Err(format!("the server answers something else: {other:?}")),
-        Err(Failure::Failed(why) | Failure::Misused(why)) => Err(why),
-        Err(Failure::Logged) => Err("see the log".to_owned()),
+    let seal = || {
+        let answer = operator.ask(ControlRequest::Seal {}).map_err(Failure::into_words)?;
+        let ControlAnswer::Sealed { generations, next_frame } = answer else {
+            return Err(unexpected(&answer).into_words());
+        };
+        Ok(Sealed { generations, next_frame })
     };
     let step = |done, total| progress.step(done, total);
     let failed = |error: backup::BackupError| Failure::Failed(error.to_string());
@@ -46,7 +47,7 @@ fn make(
         let removed = made.removed.iter().map(|old| format!("removed     {}\n", old.display()));
         return Ok(text(&made.report) + &removed.collect::<String>());
     };
-    Ok(text(&backup::make((data, &dir), Base::Same, &Clock::System, seal, step).map_err(failed)?))
+    Ok(text(&backup::make((data, &dir), &Base::Same, &Clock::System, seal, step).map_err(failed)?))
 }
 
 fn text(report: &Report) -> String {

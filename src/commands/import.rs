@@ -73,7 +73,7 @@ fn import(
             progress.step(done, total);
             Ok(())
         }
-        event => sender.take(event),
+        event @ (Event::Account(_) | Event::Talk(_) | Event::Said(_) | Event::Note(_)) => sender.take(event),
     });
     let done = read.and_then(|()| sender.finish());
     progress.end();

@@ -43,6 +43,16 @@ enum Failure {
     Misused(String),
 }
 
+impl Failure {
+    /// What is to be said of it.
+    fn into_words(self) -> String {
+        match self {
+            Self::Failed(why) | Self::Misused(why) => why,
+            Self::Logged => "see the log".to_owned(),
+        }
+    }
+}
+
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
         Self::Misused(faults.to_string())

@@ -154,7 +154,7 @@ fn refusal(error: &OpenError) -> String {
 fn text(answer: &ControlAnswer) -> String {
     match answer {
         ControlAnswer::Done {} => "done\n".to_owned(),
-        ControlAnswer::User { user } => line(user),
+        ControlAnswer::User { user } | ControlAnswer::ImportedUser { user, .. } => line(user),
         ControlAnswer::Users { users } => users.iter().map(line).collect(),
         ControlAnswer::Invitation { code } => format!("{}\n", code.0),
         ControlAnswer::Compacted { bytes_saved } => {
@@ -163,7 +163,6 @@ fn text(answer: &ControlAnswer) -> String {
         ControlAnswer::Jobs { jobs, .. } => jobs.iter().map(job_line).collect(),
         ControlAnswer::Reloaded { changed, at_next_start } => reloaded(changed, at_next_start),
         ControlAnswer::Exported { lines, .. } => lines.clone(),
-        ControlAnswer::ImportedUser { user, .. } => line(user),
         ControlAnswer::Looked { look } => format!("{look:?}\n"),
         ControlAnswer::Imported { imported } => format!("{imported:?}\n"),
         ControlAnswer::Sealed { next_frame, .. } => format!("sealed up to frame {next_frame}\n"),

@@ -68,7 +68,7 @@ pub(super) fn read(path: &Path, tell: &mut Tell<'_>) -> Result<(), ImportError> 
         let file = entry.map_err(ImportError::io(path))?.path();
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         // A long export has conversations-000.json and so on.
-        if name.starts_with("conversations") && name.ends_with(".json") {
+        if name.starts_with("conversations") && file.extension().is_some_and(|extension| extension == "json") {
             files.push(file);
         }
     }

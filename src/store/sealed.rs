@@ -81,13 +81,13 @@ impl Store {
     /// Those of [`Sealer::seal`]; `Busy` where the system gives no thread.
     pub async fn seal(&self) -> Result<Sealed, StoreError> {
         let sealer = self.sealer();
-        let (done, sealed) = oneshot::channel();
+        let (done, answer) = oneshot::channel();
         // A thread of its own: the readers' would be kept from reading meanwhile.
         super::spawn("bondhu-seal", move || {
             let _ = done.send(sealer.seal()); // Whoever asked may have gone.
         })
         .map_err(|_| StoreError::Busy)?;
-        sealed.await.unwrap_or(Err(StoreError::Ended))
+        answer.await.unwrap_or(Err(StoreError::Ended))
     }
 }
 

@@ -60,9 +60,9 @@ fn p7_a_backup_under_load_holds_everything_acknowledged_before_it() {
         std::fs::remove_dir_all(&restored).unwrap();
     }
     // A server starts from the backup itself, too; a copy of it, so that the next one may be made over it.
-    let served = server.dir().path().join("served");
-    copy(&at, &served);
-    holds_all(&server, &served, &world, &[]);
+    let own = server.dir().path().join("own");
+    copy(&at, &own);
+    holds_all(&server, &own, &world, &[]);
     world.compare(server.address, &world.snapshot());
     server.is_calm();
 }

@@ -121,8 +121,8 @@ fn json_lines_whose_sessions_alternate_are_imported_whole() {
     // A newer file of the same table adds what is new, behind what was said here meanwhile.
     alice.say(RIVER, "said here");
     let mut newer = std::fs::read_to_string(fixture("old.jsonl")).unwrap();
-    let long = "\u{1F642}".repeat(20_000);
-    for (id, sender, text) in [("u6", "user", "question 6"), ("a6", "ai", long.as_str())] {
+    let smiles = "\u{1F642}".repeat(20_000);
+    for (id, sender, text) in [("u6", "user", "question 6"), ("a6", "ai", smiles.as_str())] {
         let row = json!({"id": id, "user_id": "3f0c9e6a-0d3c-4a43-9a1d-6a2f0b7c8d9e", "session_id": RIVER,
             "sender_type": sender, "message_text": text, "timestamp": "2025-04-06T08:00:00Z", "mood_detected": null});
         writeln!(newer, "{row}").unwrap();

@@ -150,18 +150,17 @@ impl<'a> Sender<'a> {
 
     /// Finds or makes an account; nothing where the server refuses it.
     fn import_user(&mut self, account: ImportAccount, at: &str) -> Step<Option<User>> {
-        match self.operator.ask(ControlRequest::ImportUser { account }) {
-            Ok(ControlAnswer::ImportedUser { user, made }) => {
-                self.report.user(user.id, made);
-                Ok(Some(User { id: user.id, name: user.username }))
-            }
-            Ok(other) => Err(stopped(unexpected(&other))),
+        let answer = match self.operator.ask(ControlRequest::ImportUser { account }) {
+            Ok(answer) => answer,
             Err(Failure::Failed(why)) => {
                 self.note(What::Refused, &format!("{at} ({why})"));
-                Ok(None)
+                return Ok(None);
             }
-            Err(error) => Err(stopped(error)),
-        }
+            Err(error) => return Err(stopped(error)),
+        };
+        let ControlAnswer::ImportedUser { user, made } = answer else { return Err(stopped(unexpected(&answer))) };
+        self.report.user(user.id, made);
+        Ok(Some(User { id: user.id, name: user.username }))
     }
 
     fn user(&mut self, owner: &Owner) -> Step<Option<User>> {
@@ -195,21 +194,18 @@ impl<'a> Sender<'a> {
 
     fn find_user(&mut self, username: String) -> Step<User> {
         let advice = format!("no account {username:?}: add it by \"bondhu user add\" first");
-        match self.operator.ask(ControlRequest::UserFind { username }) {
-            Ok(ControlAnswer::User { user }) => {
-                self.report.user(user.id, false);
-                Ok(User { id: user.id, name: user.username })
-            }
-            Ok(other) => Err(stopped(unexpected(&other))),
-            Err(Failure::Failed(why)) => Err(ImportError::Stopped(format!("{advice} ({why})"))),
-            Err(error) => Err(stopped(error)),
-        }
+        let found = self.operator.ask(ControlRequest::UserFind { username });
+        let answer = found.map_err(|why| ImportError::Stopped(format!("{advice} ({})", why.into_words())))?;
+        let ControlAnswer::User { user } = answer else { return Err(stopped(unexpected(&answer))) };
+        self.report.user(user.id, false);
+        Ok(User { id: user.id, name: user.username })
     }
 
     fn begin(&mut self, talk: Talk) -> Step<()> {
         let Some(user) = self.user(&talk.owner)? else {
             self.note(What::NoUser, &format!("session {}", talk.key));
-            return self.leave_out(&talk, None);
+            self.leave_out(&talk, None);
+            return Ok(());
         };
         let own = import::derived(&[b"session", &user.id.bytes(), talk.key.as_bytes()]);
         let mut session = talk.key.parse::<SessionId>().unwrap_or(own);
@@ -223,7 +219,8 @@ impl<'a> Sender<'a> {
             Holder::Nobody | Holder::User => {}
             Holder::Other | Holder::Deleted => {
                 self.note(What::Deleted, &format!("session {}", talk.key));
-                return self.leave_out(&talk, Some(&user));
+                self.leave_out(&talk, Some(&user));
+                return Ok(());
             }
         }
         let (is_new, head, last) = (look.holder == Holder::Nobody, look.head, look.last_at);
@@ -253,18 +250,16 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
-    fn leave_out(&mut self, talk: &Talk, user: Option<&User>) -> Step<()> {
+    fn leave_out(&mut self, talk: &Talk, user: Option<&User>) {
         self.report.sessions_left_out += 1;
         let user = user.map(|user| user.name.as_str());
         self.report.talk(&Told { key: &talk.key, session: None, user, added: 0, there: 0 });
-        Ok(())
     }
 
     fn look(&self, user: UserId, session: SessionId, after: Seq) -> Step<Look> {
-        match self.ask(ControlRequest::ImportLook { user, session, after })? {
-            ControlAnswer::Looked { look } => Ok(look),
-            other => Err(stopped(unexpected(&other))),
-        }
+        let answer = self.ask(ControlRequest::ImportLook { user, session, after })?;
+        let ControlAnswer::Looked { look } = answer else { return Err(stopped(unexpected(&answer))) };
+        Ok(look)
     }
 
     fn said(&mut self, said: Said) -> Step<()> {
@@ -321,21 +316,19 @@ impl<'a> Sender<'a> {
     /// When it was said, as far as that is possible behind what was said before.
     fn time(&mut self, open: &mut Open, said: &Said) -> Timestamp {
         let (now, last) = (Clock::System.now(), open.last.or(open.talk.created_at));
-        let time = match said.time {
-            Some(time) => {
-                let possible = time.min(now).max(open.last.unwrap_or(time.min(now)));
-                if possible != time {
-                    self.note(What::WrongTime, &said.at);
-                }
-                possible
+        let time = if let Some(time) = said.time {
+            let possible = time.min(now);
+            let possible = possible.max(open.last.unwrap_or(possible));
+            if possible != time {
+                self.note(What::WrongTime, &said.at);
             }
-            None => {
-                // Of the old table that is told of the row already.
-                if self.format != Format::Old {
-                    self.note(What::NoTime, &said.at);
-                }
-                last.unwrap_or(now).min(now)
+            possible
+        } else {
+            // Of the old table that is told of the row already.
+            if self.format != Format::Old {
+                self.note(What::NoTime, &said.at);
             }
+            last.unwrap_or(now).min(now)
         };
         open.last = Some(time);
         time
@@ -355,8 +348,10 @@ impl<'a> Sender<'a> {
         for _ in 0..TRIES {
             let (user, session, head) = (open.user.id, open.session, open.head);
             let import = Import { user, session, make: make.clone(), head, messages: open.batch.clone() };
-            match self.ask(ControlRequest::Import { import })? {
-                ControlAnswer::Imported { imported: Imported::Stored(head) } => {
+            let answer = self.ask(ControlRequest::Import { import })?;
+            let ControlAnswer::Imported { imported } = answer else { return Err(stopped(unexpected(&answer))) };
+            match imported {
+                Imported::Stored(head) => {
                     open.added += open.batch.len() as u64;
                     // Somebody else may have said something meanwhile.
                     open.move_to(Seq(head.0 - open.batch.len() as u64));
@@ -364,11 +359,10 @@ impl<'a> Sender<'a> {
                     open.batch.clear();
                     return Ok(());
                 }
-                ControlAnswer::Imported { imported: Imported::Moved(head) } => open.move_to(head),
-                ControlAnswer::Imported { imported: Imported::Wrong(why) } => {
+                Imported::Moved(head) => open.move_to(head),
+                Imported::Wrong(why) => {
                     return Err(ImportError::Stopped(format!("session {}: {why}", open.talk.key)));
                 }
-                other => return Err(stopped(unexpected(&other))),
             }
         }
         Err(ImportError::Stopped(format!("session {} is being written to: import again later", open.talk.key)))
@@ -403,8 +397,5 @@ fn make(talk: &Talk, batch: &[ImportMessage]) -> ImportSession {
 }
 
 fn stopped(failure: Failure) -> ImportError {
-    ImportError::Stopped(match failure {
-        Failure::Failed(why) | Failure::Misused(why) => why,
-        Failure::Logged => "see the log".to_owned(),
-    })
+    ImportError::Stopped(failure.into_words())
 }

@@ -126,7 +126,7 @@ mod tests {
             number: at as u64 + 1,
             offset: 0,
             role: if c.is_ascii_digit() { Speaker::Assistant } else { Speaker::User },
-            time: Some(Timestamp(at as i64)),
+            time: Some(Timestamp(i64::try_from(at).unwrap())),
             text: u64::from(c),
             id: 0,
         };

@@ -216,7 +216,7 @@ impl Sight<'_> {
                 line["type"] = json!("message");
                 line["session_id"] = json!(self.names.sessions[number]);
                 if let Ended::Failed { detail, too_slow } = &self.world.sessions[number].line(seq).end {
-                    line["failure"] = json!({"detail": detail.to_string(), "too_slow": too_slow});
+                    line["failure"] = json!({"detail": detail, "too_slow": too_slow});
                 }
                 lines.push(line);
             }
