@@ -216,6 +216,7 @@ fn a_backup_that_is_killed_anywhere_leaves_the_old_one_or_the_new_one() {
         let after = Duration::from_micros(200 * random.below(400) as u64);
         ended += usize::from(killed(making, after));
         begun += usize::from(at.with_extension("partial").exists());
+        assert!(at.exists() || last == 0, "the old one is gone, and the new one is not there");
         if at.exists() {
             let frame = manifest(&at)["last_frame"].as_u64().unwrap();
             assert!(frame >= last, "an older one came back");
