@@ -1,5 +1,6 @@
 //! Every long-lived part, built once, in dependency order.
 
+mod notify;
 mod reload;
 
 use std::{
@@ -16,8 +17,8 @@ use crate::{
     chat::{Chat, Parts},
     clock::Clock,
     config::{AuthConfig, LimitsConfig, Live, Loaded},
-    jobs::{self, Jobs},
-    metrics::{BackupFigures, JobFigures, RequestFigures},
+    jobs::{self, Jobs, backup::Backups},
+    metrics::{BackupFigures, RequestFigures},
     monitor::{self, Monitor, Sampler},
     reply::{Backend, BackendError},
     store::{OpenError, Store},
@@ -49,8 +50,6 @@ pub struct App {
     pub requests: Arc<RequestFigures>,
     /// How backups go.
     pub backups: Arc<BackupFigures>,
-    /// How jobs go.
-    pub job_figures: Arc<JobFigures>,
     /// What operators see.
     pub monitor: Arc<Monitor>,
     /// Takes the samples of the monitor.
@@ -98,10 +97,12 @@ impl App {
             idempotency_window: config.chat.idempotency_window,
         };
         let chat = Chat::start(parts, open_turns);
-        let kinds = jobs::kinds(&store, &clock, &limits);
+        let backups = Arc::<BackupFigures>::default();
+        let of_backups =
+            Backups { config: config.backup.clone(), data: config.data.dir.clone(), figures: Arc::clone(&backups) };
+        let kinds = jobs::kinds(&store, &clock, &limits, of_backups);
         let jobs = Jobs::start(Arc::clone(&store), clock.clone(), config.jobs.clone(), kinds);
         let requests = Arc::<RequestFigures>::default();
-        let (backups, job_figures) = (Arc::<BackupFigures>::default(), Arc::<JobFigures>::default());
         let monitored = monitor::Parts {
             store: Arc::clone(&store),
             slots: slots.clone(),
@@ -109,12 +110,13 @@ impl App {
             auth: Arc::clone(auth.figures()),
             requests: Arc::clone(&requests),
             backups: Arc::clone(&backups),
-            jobs: Arc::clone(&job_figures),
+            jobs: jobs.clone(),
             clock: clock.clone(),
         };
         let monitor = Arc::new(Monitor::new(monitored, &config.monitor, &config.alerts));
         let sampler = monitor.start(&config.data.dir)?;
         let (loaded, source) = (Live::from(loaded), OnceLock::new());
+        monitor.notify(notify::notifier(jobs.clone(), loaded.clone(), clock.clone()));
         Ok(Arc::new(Self {
             loaded,
             limits,
@@ -129,7 +131,6 @@ impl App {
             jobs,
             requests,
             backups,
-            job_figures,
             monitor,
             _sampler: sampler,
         }))

@@ -4,18 +4,18 @@
 //! often, no part knows. Nothing here takes a lock or allocates while it counts. A histogram can be read back, because
 //! alerts and the dashboard want quantiles of the last seconds, which text for Prometheus does not hold.
 
+mod backups;
 mod histogram;
 mod labelled;
-mod operations;
 mod requests;
 mod text;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 pub use self::{
+    backups::BackupFigures,
     histogram::{Histogram, Reading},
     labelled::Labelled,
-    operations::{BackupFigures, JOB_KINDS, JobFigures},
     requests::{REFUSALS, Refusal, RequestFigures, SECURITY, Wait},
     text::{Exposition, Kind},
 };

@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use self::{
     notice::{Change, Notice},
     rule::Rule,
-    webhook::{Secret, SecretError, Signed, signed},
+    webhook::{Secret, SecretError, posted},
 };
 use crate::{
     clock::Timestamp,

@@ -63,6 +63,17 @@ impl Secret {
         if bytes.len() < SECRET_MIN { Err(SecretError::Short(bytes.len())) } else { Ok(Self(bytes)) }
     }
 
+    /// The headers that prove an attempt to post `body` under this id at this time: names in lower case, and values.
+    #[must_use]
+    pub fn headers(&self, id: &str, sent_at: Timestamp, body: &[u8]) -> [(&'static str, String); 3] {
+        let seconds = sent_at.0.div_euclid(1_000_000);
+        [
+            ("webhook-id", id.to_owned()),
+            ("webhook-timestamp", seconds.to_string()),
+            ("webhook-signature", self.sign(id, seconds, body)),
+        ]
+    }
+
     /// HMAC-SHA256 over the id, the time and the body.
     fn sign(&self, id: &str, seconds: i64, body: &[u8]) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
@@ -70,15 +81,6 @@ impl Secret {
         mac.update(body);
         format!("v1,{}", Base64::encode_string(&mac.finalize().into_bytes()))
     }
-}
-
-/// What is posted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
-    /// JSON.
-    pub body: Vec<u8>,
-    /// Names in lower case, and values.
-    pub headers: [(&'static str, String); 4],
 }
 
 /// The members of the JSON.
@@ -98,28 +100,19 @@ struct Source {
     version: &'static str,
 }
 
-/// `notice` for an attempt to post it at `sent_at`. The body is the same at every attempt, the signature is not.
+/// The body that tells of `notice`: the same at every attempt.
 ///
 /// # Panics
 /// Never: what it writes always becomes JSON.
 #[must_use]
-pub fn signed(notice: &Notice, secret: &Secret, sent_at: Timestamp) -> Signed {
+pub fn posted(notice: &Notice) -> String {
     let posted = Posted {
         kind: format!("alert.{}", notice.state.name()),
         timestamp: notice.at,
         data: notice,
         source: Source { name: "bondhu", version: env!("CARGO_PKG_VERSION") },
     };
-    let body = serde_json::to_vec(&posted).expect("strings and numbers always become JSON");
-    let seconds = sent_at.0.div_euclid(1_000_000);
-    let signature = secret.sign(&notice.id, seconds, &body);
-    let headers = [
-        ("content-type", "application/json".to_owned()),
-        ("webhook-id", notice.id.clone()),
-        ("webhook-timestamp", seconds.to_string()),
-        ("webhook-signature", signature),
-    ];
-    Signed { body, headers }
+    serde_json::to_string(&posted).expect("strings and numbers always become JSON")
 }
 
 #[cfg(test)]
@@ -155,14 +148,17 @@ mod tests {
         let (since, at) = (Timestamp(1_795_456_800_000_000), Timestamp(1_795_457_100_000_000));
         let notice = Notice::new(Rule::Cpu, Change::Firing, condition, Some(93.126), (since, at));
         let secret = Secret::parse(&[7; 32]).unwrap();
-        let (first, again) = (signed(&notice, &secret, at), signed(&notice, &secret, at.after(Duration::from_secs(9))));
-        assert_eq!((&first.body, &first.headers[1]), (&again.body, &again.headers[1]));
-        assert_ne!(first.headers[3], again.headers[3]);
-        let json: serde_json::Value = serde_json::from_slice(&first.body).unwrap();
+        let body = posted(&notice);
+        let [first, again] =
+            [at, at.after(Duration::from_secs(9))].map(|at| secret.headers(&notice.id, at, body.as_bytes()));
+        assert_eq!(first[0], ("webhook-id", notice.id.clone()));
+        assert_eq!(first[0], again[0]);
+        assert_ne!(first[2], again[2]);
+        let json: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(json["type"], "alert.firing");
         assert_eq!(json["data"]["summary"], "CPU use is 93.13 %, over 80 %.");
         assert_eq!(json["data"]["since"], "2026-11-23T18:00:00.000000Z");
         assert_eq!(json["data"]["rule"], "cpu");
-        assert_eq!(first.headers[2], ("webhook-timestamp", "1795457100".to_owned()));
+        assert_eq!(first[1], ("webhook-timestamp", "1795457100".to_owned()));
     }
 }

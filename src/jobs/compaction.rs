@@ -17,5 +17,5 @@ pub(super) fn kind(store: Arc<Store>) -> Kind {
         });
         work
     };
-    Kind { name: COMPACTION, lease: LEASE, is_long: true, every: None, run: Box::new(run) }
+    Kind { name: COMPACTION, lease: LEASE, is_long: true, every: None, at_once: false, run: Box::new(run) }
 }

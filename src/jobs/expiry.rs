@@ -24,5 +24,5 @@ pub(super) fn kind(store: Arc<Store>) -> Kind {
         });
         work
     };
-    Kind { name: "expiry", lease: LEASE, is_long: false, every: Some(EVERY), run: Box::new(run) }
+    Kind { name: "expiry", lease: LEASE, is_long: false, every: Some(EVERY), at_once: false, run: Box::new(run) }
 }

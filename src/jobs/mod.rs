@@ -5,6 +5,7 @@
 //! is found again, and hurts no other. Knows nothing of what a kind does but how long that may take.
 
 mod backoff;
+pub mod backup;
 mod compaction;
 mod expiry;
 mod figures;
@@ -64,6 +65,8 @@ pub struct Kind {
     pub is_long: bool,
     /// How long after its end it is due again; nothing for what is enqueued.
     pub every: Option<Duration>,
+    /// True where the first of those is due at once.
+    pub at_once: bool,
     /// Begins a try. What the try changes must be what the end of the job changes, or must be the same when it is done twice.
     pub run: Box<dyn Fn(&Job) -> Work + Send + Sync>,
 }
@@ -86,7 +89,8 @@ pub struct EndedJob {
     pub took_ms: u64,
 }
 
-/// What runs the jobs. Dropping it ends nothing; [`Jobs::halt`] does.
+/// What runs the jobs; clones are the same. Dropping it ends nothing; [`Jobs::halt`] does.
+#[derive(Clone)]
 pub struct Jobs {
     inner: Arc<Inner>,
 }
@@ -110,13 +114,14 @@ struct Inner {
 
 /// The kinds of this program.
 #[must_use]
-pub fn kinds(store: &Arc<Store>, clock: &Clock, limits: &Live<LimitsConfig>) -> Vec<Kind> {
+pub fn kinds(store: &Arc<Store>, clock: &Clock, limits: &Live<LimitsConfig>, backups: backup::Backups) -> Vec<Kind> {
     vec![
         expiry::kind(Arc::clone(store)),
         retention::kind(Arc::clone(store), clock.clone(), limits.clone()),
         compaction::kind(Arc::clone(store)),
         titles::kind(Arc::clone(store)),
-        webhook::kind(),
+        webhook::kind(clock.clone()),
+        backup::kind(Arc::clone(store), clock.clone(), backups),
     ]
 }
 

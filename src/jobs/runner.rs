@@ -48,7 +48,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
     until_stored(&inner, || inner.store.release_jobs(again_by(&inner))).await;
     for kind in inner.kinds.values() {
         if let Some(every) = kind.every {
-            until_stored(&inner, || inner.store.enqueue(recurring(kind, inner.clock.now().after(every)))).await;
+            until_stored(&inner, || inner.store.enqueue(recurring(kind, first(kind, inner.clock.now(), every)))).await;
         }
     }
     let workers = inner.config.workers;
@@ -81,6 +81,11 @@ pub(super) async fn run(inner: Arc<Inner>) {
             }
         }
     }
+}
+
+/// When a job that recurs is due where there is none of it yet.
+fn first(kind: &Kind, now: Timestamp, every: Duration) -> Timestamp {
+    if kind.at_once { now } else { now.after(every) }
 }
 
 /// What `work` gives; nothing once the server stops.

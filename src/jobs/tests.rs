@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    config::{CacheConfig, DataConfig},
+    config::{BackupConfig, CacheConfig, DataConfig},
     id::{Seq, SessionId, UserId},
     store::{Ending, Health, JobStateName, NewMessage, OpenTurn, Repeat, Role, Tier, User},
 };
@@ -20,6 +20,10 @@ use crate::{
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 const NOW: Timestamp = Timestamp(1_795_900_000_000_000);
+
+fn no_backups() -> backup::Backups {
+    backup::Backups { config: BackupConfig::default(), data: "nowhere".into(), figures: Arc::default() }
+}
 
 /// A store with a runner.
 struct Bench {
@@ -87,7 +91,7 @@ fn kind(
         let _ = said.send(job.payload.clone());
         work(job.payload.clone())
     };
-    Kind { name, lease, is_long: false, every: None, run: Box::new(run) }
+    Kind { name, lease, is_long: false, every: None, at_once: false, run: Box::new(run) }
 }
 
 /// Waits until `payload` was said.
@@ -274,7 +278,7 @@ fn reply(content: &str) -> Ending {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_turn_that_ends_gives_its_session_a_title_once() {
     let limits = Live::from(LimitsConfig::default());
-    let bench = Bench::new(Clock::System, 2, |store| kinds(store, &Clock::System, &limits));
+    let bench = Bench::new(Clock::System, 2, |store| kinds(store, &Clock::System, &limits, no_backups()));
     let (store, session) = (&bench.store, SessionId::new());
     // The runner says that it gives titles before it is there.
     let user = add_user(store, Tier::Free).await;
@@ -308,7 +312,7 @@ async fn what_is_older_than_its_tier_keeps_is_cleared_and_nothing_else() {
     let mut limits = LimitsConfig::default();
     (limits.free.retention_days, limits.premium.retention_days) = (30, 365);
     let limits = Live::from(limits);
-    let bench = Bench::new(clock.clone(), 2, |store| kinds(store, &clock, &limits));
+    let bench = Bench::new(clock.clone(), 2, |store| kinds(store, &clock, &limits, no_backups()));
     let store = &bench.store;
     let mut sessions = Vec::new();
     for tier in [Tier::Free, Tier::Premium, Tier::Unlimited] {
@@ -352,7 +356,7 @@ async fn what_is_older_than_its_tier_keeps_is_cleared_and_nothing_else() {
 async fn what_is_over_leaves_the_index_by_a_job() {
     let clock = Clock::manual(NOW);
     let limits = Live::from(LimitsConfig::default());
-    let bench = Bench::new(clock.clone(), 2, |store| kinds(store, &clock, &limits));
+    let bench = Bench::new(clock.clone(), 2, |store| kinds(store, &clock, &limits, no_backups()));
     for n in 0..3 {
         let digest = crate::store::TokenDigest([n; 32]);
         bench.store.create_invitation(digest, clock.now().after(Duration::from_mins(u64::from(n)))).await.unwrap();

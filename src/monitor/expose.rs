@@ -175,7 +175,7 @@ impl Monitor {
     }
 
     fn expose_work(&self, text: &mut Exposition) {
-        let (backups, jobs) = (&self.parts.backups, &self.parts.jobs);
+        let (backups, jobs) = (&self.parts.backups, self.parts.jobs.figures());
         text.counter("bondhu_backups_total", "Backups that were made whole.", backups.successes.get());
         text.counter("bondhu_backup_failures_total", "Backups that were not.", backups.failures.get());
         let help = "When the last good backup ended, seconds since 1970; 0: none since the start.";
@@ -185,11 +185,14 @@ impl Monitor {
         text.gauge("bondhu_backup_last_duration_seconds", "How long the last good backup took.", took);
         let failed = float(backups.last_failed.get());
         text.gauge("bondhu_backup_last_failed", "1 where the last backup failed.", failed);
-        text.labelled("bondhu_jobs_done_total", "Jobs that were done, by kind.", "kind", &jobs.done);
-        text.labelled("bondhu_job_failures_total", "Attempts at jobs that failed, by kind.", "kind", &jobs.failed);
-        text.gauge("bondhu_jobs_waiting", "Jobs that wait for their time or a worker.", float(jobs.waiting.get()));
-        text.gauge("bondhu_jobs_running", "Jobs that run.", float(jobs.running.get()));
-        text.gauge("bondhu_jobs_parked", "Jobs that were given up.", float(jobs.parked.get()));
+        let help = "Tries at jobs that ended, by kind and what they came to.";
+        text.family("bondhu_job_runs_total", Kind::Counter, help);
+        for runs in &jobs.runs {
+            text.series(&[("kind", runs.kind), ("outcome", runs.outcome.name())], float(runs.count));
+        }
+        text.gauge("bondhu_jobs_waiting", "Jobs that wait for their time or a worker.", float(jobs.jobs.queued));
+        text.gauge("bondhu_jobs_running", "Jobs that run.", float(jobs.jobs.running));
+        text.gauge("bondhu_jobs_parked", "Jobs that were given up.", float(jobs.jobs.parked));
     }
 }
 

@@ -35,7 +35,8 @@ use crate::{
     chat::Chat,
     clock::{Clock, Timestamp},
     config::{AlertsConfig, MonitorConfig},
-    metrics::{BackupFigures, JobFigures, RequestFigures},
+    jobs::Jobs,
+    metrics::{BackupFigures, RequestFigures},
     store::{Population, Sizes, Store},
 };
 use history::{History, HistoryFile};
@@ -68,7 +69,7 @@ pub struct Parts {
     /// Backups.
     pub backups: Arc<BackupFigures>,
     /// Jobs.
-    pub jobs: Arc<JobFigures>,
+    pub jobs: Jobs,
     /// The time.
     pub clock: Clock,
 }

@@ -183,7 +183,8 @@ impl Monitor {
     }
 
     fn work(&self) -> Work {
-        let (backups, jobs, store) = (&self.parts.backups, &self.parts.jobs, self.parts.store.figures());
+        let (backups, store) = (&self.parts.backups, self.parts.store.figures());
+        let jobs = self.parts.store.job_counts();
         let at = |micros: u64| i64::try_from(micros).ok().filter(|micros| *micros > 0).map(Timestamp);
         Work {
             backups: backups.successes.get(),
@@ -191,9 +192,9 @@ impl Monitor {
             last_backup_failed: backups.last_failed.get() > 0,
             last_backup_at: at(backups.last_success_at.get()),
             last_backup_bytes: backups.last_bytes.get(),
-            jobs_waiting: jobs.waiting.get(),
-            jobs_running: jobs.running.get(),
-            jobs_parked: jobs.parked.get(),
+            jobs_waiting: jobs.queued,
+            jobs_running: jobs.running,
+            jobs_parked: jobs.parked,
             compactions: store.compactions.get(),
             last_compaction_at: at(store.compaction_at.get()),
             checkpoints: store.checkpoints.get(),

@@ -91,9 +91,9 @@ impl Totals {
             streams: parts.store.subscriptions() as u64,
             listeners: parts.store.listeners() as u64,
             connections: requests.connections.get(),
-            jobs_waiting: parts.jobs.waiting.get(),
-            jobs_running: parts.jobs.running.get(),
-            jobs_parked: parts.jobs.parked.get(),
+            jobs_waiting: parts.store.job_counts().queued,
+            jobs_running: parts.store.job_counts().running,
+            jobs_parked: parts.store.job_counts().parked,
             backup_failed: parts.backups.last_failed.get() > 0,
             seen,
         }

@@ -19,6 +19,7 @@ use super::{
     index::{IndexError, guarded},
     jobs::JobCommand,
     journal::{self, Worth},
+    recover::Layout,
     writer::{Shared, fail_on},
 };
 use crate::clock::Clock;
@@ -49,7 +50,7 @@ impl Store {
     /// # Errors
     /// The system's.
     pub fn rebuild_at_next_start(&self) -> std::io::Result<()> {
-        checkpoint::mark_rebuild(&self.index_dir)
+        checkpoint::mark_rebuild(&Layout::of(&self.dir).index)
     }
 }
 

@@ -95,6 +95,7 @@ use jobs::JobsLink;
 use journal::Journal;
 use maintain::Compactor;
 use memory::Memory;
+use recover::Layout;
 use writer::{Shared, Timers, Writer};
 
 /// Commands that may wait for the writer.
@@ -118,9 +119,7 @@ pub struct Store {
     scans: Arc<Pool>,
     clock: Clock,
     stop: Arc<AtomicBool>,
-    index_dir: Dir,
     dir: Dir,
-    journal_dir: Dir,
     /// Held while the chain of segments must stay as it is.
     chain: Arc<Mutex<()>>,
     /// Guards what is left to do at a clean stop; nothing once it was done.
@@ -166,12 +165,12 @@ impl Store {
         let recovered = recover::recover(&disk, config, &clock)?;
         let dir = Dir { disk, path: config.dir.clone() };
         let store_dir = dir.clone();
-        let recover::Layout { journal: journal_dir, index: index_dir } = recover::Layout::of(&dir);
+        let recover::Layout { journal: journal_dir, index: index_dir } = Layout::of(&dir);
         let mut open: Vec<(OpenTurn, u64)> = recovered.open.into_iter().collect();
         open.sort_unstable_by_key(|(turn, frame)| (*frame, *turn));
         let turns = open.iter().map(|(turn, _)| *turn).collect();
         let removals = recovered.index.has_removals();
-        let shared = Arc::new(shared(recovered.index, cache, index_dir.clone()));
+        let shared = Arc::new(shared(recovered.index, cache, index_dir));
         let (commands, received) = mpsc::sync_channel(COMMANDS_MAX);
         let (checkpoints, wanted) = mpsc::sync_channel(1);
         let (compactions, requests) = mpsc::sync_channel(4);
@@ -194,7 +193,7 @@ impl Store {
         let compactor = Compactor {
             shared: Arc::clone(&shared),
             clock: clock.clone(),
-            journal_dir: journal_dir.clone(),
+            journal_dir,
             chain: Arc::clone(&chain),
             commands: commands.clone(),
             requests,
@@ -221,23 +220,7 @@ impl Store {
         let (running, reads, scans) = start().map_err(|source| OpenError::Io { path: config.dir.clone(), source })?;
         let running = Mutex::new(Some(running));
         let dir = store_dir;
-        Ok((
-            Self {
-                shared,
-                commands,
-                compactions,
-                reads,
-                scans,
-                clock,
-                stop,
-                index_dir,
-                dir,
-                journal_dir,
-                chain,
-                running,
-            },
-            turns,
-        ))
+        Ok((Self { shared, commands, compactions, reads, scans, clock, stop, dir, chain, running }, turns))
     }
 
     /// Ends when the store can't go on, with the reason: the process should end with exit code 1.
@@ -260,7 +243,7 @@ impl Store {
         let (done, closed) = oneshot::channel();
         let commands = self.commands.clone();
         let shared = Arc::clone(&self.shared);
-        let index_dir = self.index_dir.clone();
+        let index_dir = Layout::of(&self.dir).index;
         // A thread of its own: searches may have the pool for as long as a stop may take.
         let spawned = spawn("bondhu-close", move || {
             // A full queue is emptied by the writer, which ends only with this command.

@@ -16,6 +16,7 @@ use super::{
     command::Command,
     disk::{Dir, Disk},
     journal::{self, Segment},
+    recover::Layout,
 };
 
 /// The sealed segments at one moment: everything that was acknowledged before is in them.
@@ -68,7 +69,7 @@ impl Store {
     pub fn sealer(&self) -> Sealer {
         Sealer {
             commands: self.commands.clone(),
-            journal_dir: self.journal_dir.clone(),
+            journal_dir: Layout::of(&self.dir).journal,
             chain: Arc::clone(&self.chain),
         }
     }

@@ -50,9 +50,10 @@ const LEVELS: [(&str, u8); 28] = [
 ];
 
 /// Who may know a module of the same level.
-const BESIDE: [(&str, &str); 6] = [
+const BESIDE: [(&str, &str); 7] = [
     ("commands", "cli"),
     ("chat", "auth"),
+    ("jobs", "backup"),
     ("reply", "client"),
     ("logging", "config"),
     ("app", "monitor"),

@@ -102,7 +102,9 @@ impl Batch<'_> {
             | Change::Invitation { .. }
             | Change::InvitationUsed { .. }
             | Change::SessionDeleted { .. }
-            | Change::SendKey { .. } => true,
+            | Change::SendKey { .. }
+            | Change::Job { .. }
+            | Change::JobEnded { .. } => true,
         };
         let there = self.index.messages(session, from.next(), to)?;
         Ok(self.changes.iter().all(is_safe) && there.iter().all(|(_, record)| !ids.contains(&record.id)))

@@ -1,12 +1,9 @@
-//! Figures of work that the server does by itself: backups and jobs.
+//! Figures of backups.
 
 use std::time::Duration;
 
-use super::{Counter, Gauge, Labelled};
+use super::{Counter, Gauge};
 use crate::clock::Timestamp;
-
-/// The kinds of jobs that are told apart.
-pub const JOB_KINDS: [&str; 7] = ["expiry", "retention", "compaction", "title", "backup", "webhook", "other"];
 
 /// How backups go. Whoever makes them says so with [`BackupFigures::succeeded`] and [`BackupFigures::failed`].
 #[derive(Debug, Default)]
@@ -39,33 +36,6 @@ impl BackupFigures {
     pub fn failed(&self) {
         self.failures.count();
         self.last_failed.set(1);
-    }
-}
-
-/// How jobs go.
-#[derive(Debug)]
-pub struct JobFigures {
-    /// Jobs that were done, by kind.
-    pub done: Labelled,
-    /// Attempts that failed, by kind; the job is tried again or parked.
-    pub failed: Labelled,
-    /// Jobs that wait for their time or for a worker.
-    pub waiting: Gauge,
-    /// Jobs that run.
-    pub running: Gauge,
-    /// Jobs that were given up and wait for an operator.
-    pub parked: Gauge,
-}
-
-impl Default for JobFigures {
-    fn default() -> Self {
-        Self {
-            done: Labelled::new(&JOB_KINDS),
-            failed: Labelled::new(&JOB_KINDS),
-            waiting: Gauge::default(),
-            running: Gauge::default(),
-            parked: Gauge::default(),
-        }
     }
 }
 

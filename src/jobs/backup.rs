@@ -1,0 +1,61 @@
+//! One more backup below `backup.dir`, by the clock.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use super::{Failure, Kind};
+use crate::{
+    backup,
+    clock::Clock,
+    config::BackupConfig,
+    metrics::BackupFigures,
+    store::{JobEffect, Store},
+};
+
+/// The kind's name.
+pub(super) const BACKUP: &str = "backup";
+/// A hundred gigabytes take so long, the verifying included.
+const LEASE: Duration = Duration::from_hours(6);
+
+/// What a backup needs.
+pub struct Backups {
+    /// Where they stand, how often they are made, how many are kept.
+    pub config: BackupConfig,
+    /// The data directory.
+    pub data: PathBuf,
+    /// Counts them.
+    pub figures: Arc<BackupFigures>,
+}
+
+/// Made again where it was killed, it leaves no half of one. Without `backup.dir` there is none to be made: what was enqueued
+/// when there was one then ends at once.
+pub(super) fn kind(store: Arc<Store>, clock: Clock, backups: Backups) -> Kind {
+    let Backups { config, data, figures } = backups;
+    let is_on = !config.dir.as_os_str().is_empty();
+    let every = is_on.then_some(config.every);
+    let run = move |_: &_| {
+        let (sealer, clock, config) = (store.sealer(), clock.clone(), config.clone());
+        let (data, figures) = (data.clone(), Arc::clone(&figures));
+        // It blocks, on a thread of its own.
+        let work: super::Work = Box::pin(async move {
+            if !is_on {
+                return Ok(JobEffect::Nothing);
+            }
+            let seal = || sealer.seal().map_err(|error| error.to_string());
+            match backup::make_scheduled(&config, &data, &clock, seal, |_, _| ()) {
+                Ok(made) => {
+                    let bytes = made.report.copied.bytes + made.report.linked.bytes;
+                    figures.succeeded(clock.now(), bytes, made.report.took);
+                    let (dir, copied) = (made.report.dir.display(), made.report.copied.bytes);
+                    tracing::info!(%dir, copied, bytes, removed = made.removed.len(), "a backup was made and verified");
+                    Ok(JobEffect::Nothing)
+                }
+                Err(error) => {
+                    figures.failed();
+                    Err(Failure(error.to_string()))
+                }
+            }
+        });
+        work
+    };
+    Kind { name: BACKUP, lease: LEASE, is_long: true, every, at_once: true, run: Box::new(run) }
+}
