@@ -289,8 +289,12 @@ export class Conversation {
         for (const seq of [...this.running.keys()]) {
             if (seq <= through) this.running.delete(seq);
         }
-        this.hasOlder = false;
-        this.atEnd = true;
+        // All of the log is cleared, or its beginning up to there: what is behind it stays.
+        this.hasOlder &&= this.first > through + 1;
+        if (this.messages.size === 0 && !this.atEnd) {
+            this.atEnd = true;
+            this.loadNewest().catch(() => {}); // Where that fails, the next stream reads it.
+        }
         return true;
     }
 
