@@ -112,6 +112,8 @@ fn fill(
     if verdict.findings.is_empty() {
         return Ok(Restored { manifest, bytes, verdict });
     }
-    let findings = verdict.findings.iter().map(|finding| finding.0.clone()).collect();
+    // What was copied is about to be removed: the words are about what it was copied from.
+    let (copy, original) = (place.partial.display().to_string(), from.display().to_string());
+    let findings = verdict.findings.iter().map(|finding| finding.0.replace(&copy, &original)).collect();
     Err(BackupError::Unsound { dir: from.to_owned(), findings })
 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod jobs;
+mod imports;
 mod life;
 mod machine;
 mod model;

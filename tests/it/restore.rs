@@ -126,7 +126,8 @@ fn damage_is_refused_by_name_and_leaves_nothing() {
     let mut flipped = whole.clone();
     flipped[200] ^= 1;
     std::fs::write(&paths[0], &flipped).unwrap();
-    fixture.refused(&fixture.backup, &["does not pass the check", "0000000001.000.journal at offset "]);
+    let place = format!("{} at offset ", paths[0].display());
+    fixture.refused(&fixture.backup, &["does not pass the check", &place]);
     let mut newer = whole.clone();
     newer[8] = 99;
     let checksum = crc32fast::hash(&newer[..60]);
