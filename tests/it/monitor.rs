@@ -78,17 +78,17 @@ fn samples_show_what_happens_and_outlive_the_process_with_a_gap_where_it_was_awa
     let kept = points(&before, "requests_per_s");
     let server = server.restart(&[QUICK]);
     let mut root = root.another_tab(&server);
-    let after = sampled(&mut root, kept.len() + 3);
-    let now_kept = points(&after, "requests_per_s");
-    assert!(kept.iter().all(|point| now_kept.contains(point)), "{kept:?} are in {now_kept:?}");
     let last = kept.last().unwrap().0;
-    let next = now_kept.iter().map(|(at, _)| *at).find(|at| *at > last).unwrap();
+    let of_before = series(&mut root, &format!("?since_ms={}&until_ms={}", kept[0].0, last + 100));
+    assert_eq!(points(&of_before, "requests_per_s"), kept, "what was sampled before is there");
+    let new = until("a sample after the restart", || {
+        let since = series(&mut root, &format!("?since_ms={}&until_ms={}", last + 100, last + 40_000));
+        points(&since, "requests_per_s").first().copied()
+    });
+    let next = new.0;
     let (from, to) = (last, next + 100);
     let stretch = series(&mut root, &format!("?since_ms={from}&until_ms={to}"));
-    assert_eq!(
-        points(&stretch, "requests_per_s"),
-        [*kept.last().unwrap(), *now_kept.iter().find(|(at, _)| *at == next).unwrap()]
-    );
+    assert_eq!(points(&stretch, "requests_per_s"), [*kept.last().unwrap(), new]);
     assert_eq!(gaps(&stretch), (next - last) / 100 - 1, "what was not sampled is null");
     let coarse = series(&mut root, &format!("?step_ms=1000&since_ms={from}"));
     assert_eq!(coarse["step_ms"], 1000);
@@ -165,7 +165,9 @@ fn an_overload_fires_an_alert_and_its_end_resolves_it() {
     assert_eq!(server.figures().count("bondhu_alert_firing{rule=\"error_rate\"}"), 0);
     let log = server.settled_log();
     let told = |state: &str| log.iter().filter(|line| line.contains("alerts:") && line.contains(state)).count();
-    assert_eq!((told("state=\"firing\""), told("state=\"resolved\"")), (1, 1), "{:#?}", log.last());
+    // On a slow machine there may be quiet enough between two rounds for it to end and begin again.
+    assert!(told("state=\"firing\"") >= 1);
+    assert_eq!(told("state=\"firing\""), told("state=\"resolved\""));
 }
 
 #[test]
