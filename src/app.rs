@@ -1,6 +1,5 @@
 //! Every long-lived part, built once, in dependency order.
 
-mod notify;
 mod reload;
 
 use std::{
@@ -16,13 +15,16 @@ use crate::{
     auth::Auth,
     chat::{Chat, Parts},
     clock::Clock,
-    config::{AuthConfig, LimitsConfig, Live, Loaded},
-    jobs::{self, Jobs, backup::Backups},
+    config::{AlertsConfig, AuthConfig, LimitsConfig, Live, Loaded},
+    jobs::{self, Jobs, OwnConfig, backup::Backups},
     metrics::{BackupFigures, RequestFigures},
     monitor::{self, Monitor, Sampler},
     reply::{Backend, BackendError},
     store::{OpenError, Store},
 };
+
+/// Changes of alerts that may wait to be put into the queue.
+const NOTICES_MAX: usize = 64;
 
 /// The parts that requests share.
 pub struct App {
@@ -30,6 +32,7 @@ pub struct App {
     loaded: Live<Loaded>,
     limits: Live<LimitsConfig>,
     auth_config: Live<AuthConfig>,
+    alerts_config: Live<AlertsConfig>,
     /// Where the configuration is read again from.
     source: OnceLock<Source>,
     /// The time.
@@ -100,7 +103,9 @@ impl App {
         let backups = Arc::<BackupFigures>::default();
         let of_backups =
             Backups { config: config.backup.clone(), data: config.data.dir.clone(), figures: Arc::clone(&backups) };
-        let kinds = jobs::kinds(&store, &clock, &limits, of_backups);
+        let alerts_config = Live::from(config.alerts.clone());
+        let own = OwnConfig { limits: limits.clone(), alerts: alerts_config.clone() };
+        let kinds = jobs::kinds(&store, &clock, own, of_backups);
         let jobs = Jobs::start(Arc::clone(&store), clock.clone(), config.jobs.clone(), kinds);
         let requests = Arc::<RequestFigures>::default();
         let monitored = monitor::Parts {
@@ -114,13 +119,14 @@ impl App {
             clock: clock.clone(),
         };
         let monitor = Arc::new(Monitor::new(monitored, &config.monitor, &config.alerts));
+        post_alerts(&monitor, &jobs, &alerts_config);
         let sampler = monitor.start(&config.data.dir)?;
         let (loaded, source) = (Live::from(loaded), OnceLock::new());
-        monitor.notify(notify::notifier(jobs.clone(), loaded.clone(), clock.clone()));
         Ok(Arc::new(Self {
             loaded,
             limits,
             auth_config,
+            alerts_config,
             source,
             clock,
             store,
@@ -146,4 +152,15 @@ impl App {
     pub fn read_again_from(&self, source: Source) {
         let _ = self.source.set(source);
     }
+}
+
+/// Has each change of an alert posted. The samples are never held up by that.
+fn post_alerts(monitor: &Monitor, jobs: &Jobs, config: &Live<AlertsConfig>) {
+    let (tell, told) = tokio::sync::mpsc::channel(NOTICES_MAX);
+    tokio::spawn(jobs::alert::deliver(told, jobs.clone(), config.clone()));
+    monitor.notify(Box::new(move |notice| {
+        if tell.try_send(notice.clone()).is_err() {
+            tracing::error!(target: "alerts", id = notice.id, "word of it is not posted: too many wait already");
+        }
+    }));
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use self::{
     notice::{Change, Notice},
     rule::Rule,
-    webhook::{Secret, SecretError, posted},
+    webhook::{Secret, SecretError, body, headers},
 };
 use crate::{
     clock::Timestamp,

@@ -63,17 +63,6 @@ impl Secret {
         if bytes.len() < SECRET_MIN { Err(SecretError::Short(bytes.len())) } else { Ok(Self(bytes)) }
     }
 
-    /// The headers that prove an attempt to post `body` under this id at this time: names in lower case, and values.
-    #[must_use]
-    pub fn headers(&self, id: &str, sent_at: Timestamp, body: &[u8]) -> [(&'static str, String); 3] {
-        let seconds = sent_at.0.div_euclid(1_000_000);
-        [
-            ("webhook-id", id.to_owned()),
-            ("webhook-timestamp", seconds.to_string()),
-            ("webhook-signature", self.sign(id, seconds, body)),
-        ]
-    }
-
     /// HMAC-SHA256 over the id, the time and the body.
     fn sign(&self, id: &str, seconds: i64, body: &[u8]) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
@@ -100,12 +89,12 @@ struct Source {
     version: &'static str,
 }
 
-/// The body that tells of `notice`: the same at every attempt.
+/// The body that tells `notice`: the same at every attempt.
 ///
 /// # Panics
 /// Never: what it writes always becomes JSON.
 #[must_use]
-pub fn posted(notice: &Notice) -> String {
+pub fn body(notice: &Notice) -> String {
     let posted = Posted {
         kind: format!("alert.{}", notice.state.name()),
         timestamp: notice.at,
@@ -113,6 +102,15 @@ pub fn posted(notice: &Notice) -> String {
         source: Source { name: "bondhu", version: env!("CARGO_PKG_VERSION") },
     };
     serde_json::to_string(&posted).expect("strings and numbers always become JSON")
+}
+
+/// The headers, by names in lower case, of an attempt to post `body` at `sent_at`: the id is the same at every attempt, the
+/// signature is not.
+#[must_use]
+pub fn headers(id: &str, body: &str, secret: &Secret, sent_at: Timestamp) -> [(&'static str, String); 3] {
+    let seconds = sent_at.0.div_euclid(1_000_000);
+    let signature = secret.sign(id, seconds, body.as_bytes());
+    [("webhook-id", id.to_owned()), ("webhook-timestamp", seconds.to_string()), ("webhook-signature", signature)]
 }
 
 #[cfg(test)]
@@ -148,13 +146,11 @@ mod tests {
         let (since, at) = (Timestamp(1_795_456_800_000_000), Timestamp(1_795_457_100_000_000));
         let notice = Notice::new(Rule::Cpu, Change::Firing, condition, Some(93.126), (since, at));
         let secret = Secret::parse(&[7; 32]).unwrap();
-        let body = posted(&notice);
-        let [first, again] =
-            [at, at.after(Duration::from_secs(9))].map(|at| secret.headers(&notice.id, at, body.as_bytes()));
-        assert_eq!(first[0], ("webhook-id", notice.id.clone()));
-        assert_eq!(first[0], again[0]);
+        let (said, later) = (body(&notice), at.after(Duration::from_secs(9)));
+        let [first, again] = [at, later].map(|sent| headers(&notice.id, &said, &secret, sent));
+        assert_eq!((&first[0], said == body(&notice)), (&again[0], true));
         assert_ne!(first[2], again[2]);
-        let json: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&said).unwrap();
         assert_eq!(json["type"], "alert.firing");
         assert_eq!(json["data"]["summary"], "CPU use is 93.13 %, over 80 %.");
         assert_eq!(json["data"]["since"], "2026-11-23T18:00:00.000000Z");

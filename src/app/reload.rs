@@ -90,6 +90,7 @@ impl App {
         self.limits.set(change.config.limits.clone());
         self.auth_config.set(change.config.auth.clone());
         self.slots.reconfigure(&change.config.concurrency);
+        self.alerts_config.set(change.config.alerts.clone());
         self.monitor.reconfigure(&change.config.alerts);
         self.loaded.set(Loaded { config: change.config.clone(), ..loaded });
         Ok(change)

@@ -4,6 +4,7 @@
 //! until its lease ends, and is ended, given back or parked in the journal. So one that panics, hangs or ends the process
 //! is found again, and hurts no other. Knows nothing of what a kind does but how long that may take.
 
+pub mod alert;
 mod backoff;
 pub mod backup;
 mod compaction;
@@ -32,7 +33,7 @@ pub use figures::{Figures, JobOutcome, Runs};
 
 use crate::{
     clock::{Clock, Timestamp, rfc3339},
-    config::{JobsConfig, LimitsConfig, Live, Titles},
+    config::{AlertsConfig, JobsConfig, LimitsConfig, Live, Titles},
     id::JobId,
     store::{Enqueued, Job, JobCursor, JobEffect, JobStateName, NewJob, Store, StoreError},
 };
@@ -112,15 +113,24 @@ struct Inner {
     tasks: TaskTracker,
 }
 
+/// What of the configuration the kinds look at while they run.
+pub struct OwnConfig {
+    /// How long messages are kept.
+    pub limits: Live<LimitsConfig>,
+    /// Where alerts are posted to.
+    pub alerts: Live<AlertsConfig>,
+}
+
 /// The kinds of this program.
 #[must_use]
-pub fn kinds(store: &Arc<Store>, clock: &Clock, limits: &Live<LimitsConfig>, backups: backup::Backups) -> Vec<Kind> {
+pub fn kinds(store: &Arc<Store>, clock: &Clock, config: OwnConfig, backups: backup::Backups) -> Vec<Kind> {
     vec![
         expiry::kind(Arc::clone(store)),
-        retention::kind(Arc::clone(store), clock.clone(), limits.clone()),
+        retention::kind(Arc::clone(store), clock.clone(), config.limits),
         compaction::kind(Arc::clone(store)),
         titles::kind(Arc::clone(store)),
-        webhook::kind(clock.clone()),
+        webhook::kind(),
+        alert::kind(config.alerts, clock.clone()),
         backup::kind(Arc::clone(store), clock.clone(), backups),
     ]
 }

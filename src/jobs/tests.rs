@@ -21,6 +21,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_mins(1);
 const NOW: Timestamp = Timestamp(1_795_900_000_000_000);
 
+fn own(limits: &Live<LimitsConfig>) -> OwnConfig {
+    OwnConfig { limits: limits.clone(), alerts: AlertsConfig::default().into() }
+}
+
 fn no_backups() -> backup::Backups {
     backup::Backups { config: BackupConfig::default(), data: "nowhere".into(), figures: Arc::default() }
 }
@@ -278,7 +282,7 @@ fn reply(content: &str) -> Ending {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_turn_that_ends_gives_its_session_a_title_once() {
     let limits = Live::from(LimitsConfig::default());
-    let bench = Bench::new(Clock::System, 2, |store| kinds(store, &Clock::System, &limits, no_backups()));
+    let bench = Bench::new(Clock::System, 2, |store| kinds(store, &Clock::System, own(&limits), no_backups()));
     let (store, session) = (&bench.store, SessionId::new());
     // The runner says that it gives titles before it is there.
     let user = add_user(store, Tier::Free).await;
@@ -312,7 +316,7 @@ async fn what_is_older_than_its_tier_keeps_is_cleared_and_nothing_else() {
     let mut limits = LimitsConfig::default();
     (limits.free.retention_days, limits.premium.retention_days) = (30, 365);
     let limits = Live::from(limits);
-    let bench = Bench::new(clock.clone(), 2, |store| kinds(store, &clock, &limits, no_backups()));
+    let bench = Bench::new(clock.clone(), 2, |store| kinds(store, &clock, own(&limits), no_backups()));
     let store = &bench.store;
     let mut sessions = Vec::new();
     for tier in [Tier::Free, Tier::Premium, Tier::Unlimited] {
@@ -356,7 +360,7 @@ async fn what_is_older_than_its_tier_keeps_is_cleared_and_nothing_else() {
 async fn what_is_over_leaves_the_index_by_a_job() {
     let clock = Clock::manual(NOW);
     let limits = Live::from(LimitsConfig::default());
-    let bench = Bench::new(clock.clone(), 2, |store| kinds(store, &clock, &limits, no_backups()));
+    let bench = Bench::new(clock.clone(), 2, |store| kinds(store, &clock, own(&limits), no_backups()));
     for n in 0..3 {
         let digest = crate::store::TokenDigest([n; 32]);
         bench.store.create_invitation(digest, clock.now().after(Duration::from_mins(u64::from(n)))).await.unwrap();

@@ -6,7 +6,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,9 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Failure, Kind};
 use crate::{
-    alerts::Secret,
     client::{Client, Resolver, Target},
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     id::JobId,
     store::{JobEffect, NewJob, Repeat},
 };
@@ -32,7 +30,7 @@ pub const DELIVERY: HeaderName = HeaderName::from_static("x-bondhu-delivery");
 /// Longest time for look-up, TCP and TLS together, and for all of a try.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const WITHIN: Duration = Duration::from_secs(15);
-const LEASE: Duration = Duration::from_secs(30);
+pub(super) const LEASE: Duration = Duration::from_secs(30);
 
 /// What to post.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,18 +41,6 @@ pub struct Webhook {
     pub headers: BTreeMap<String, String>,
     /// The body: JSON.
     pub body: String,
-    /// What proves whom it is from, made anew for each try.
-    #[serde(default)]
-    pub signing: Option<Signing>,
-}
-
-/// How a webhook is signed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signing {
-    /// The file with the secret; the secret itself is in no job.
-    pub secret_file: PathBuf,
-    /// The id that is signed, the same in every try.
-    pub id: String,
 }
 
 impl Webhook {
@@ -85,51 +71,52 @@ impl Webhook {
     }
 }
 
-pub(super) fn kind(clock: Clock) -> Kind {
-    // The threads that look up names, from the first URL on that has one: they never end.
-    let names: Arc<Mutex<Option<Resolver>>> = Arc::default();
+/// The threads that look up names, from the first URL on that has one: they never end.
+pub(super) type Names = Mutex<Option<Resolver>>;
+
+pub(super) fn kind() -> Kind {
+    let names: Arc<Names> = Arc::default();
     let run = move |job: &crate::store::Job| {
         let (payload, id, names) = (job.payload.clone(), job.id, Arc::clone(&names));
-        let clock = clock.clone();
-        let work: super::Work = Box::pin(async move {
-            let post = post(&payload, id, clock.now(), &names);
-            tokio::time::timeout(WITHIN, post)
-                .await
-                .unwrap_or_else(|_| Err(Failure(format!("no answer within {} s", WITHIN.as_secs()))))
-        });
+        let work: super::Work = Box::pin(async move { within(post(&payload, id, &names)).await });
         work
     };
     Kind { name: WEBHOOK, lease: LEASE, is_long: false, every: None, at_once: false, run: Box::new(run) }
 }
 
-async fn post(payload: &str, id: JobId, now: Timestamp, names: &Mutex<Option<Resolver>>) -> Result<JobEffect, Failure> {
-    let webhook: Webhook = serde_json::from_str(payload).map_err(|_| Failure("the job can't be read".to_owned()))?;
-    let (url, mut headers) = webhook.parts()?;
-    let id = HeaderValue::try_from(id.to_string()).map_err(|_| Failure("the id is no header".to_owned()))?;
-    headers.insert(DELIVERY, id);
-    if let Some(signing) = &webhook.signing {
-        sign(signing, &webhook.body, now, &mut headers)?;
-    }
-    let resolver = resolver(&url, names)?;
-    let target = Target { url, authorization: None, ca_file: None, connect_timeout: CONNECT_WITHIN };
-    // Reads certificates from files, which a job's own thread may wait for.
-    let client = Client::new(target, &resolver).map_err(|error| Failure(error.to_string()))?;
-    let answer = client.post_with(Bytes::from(webhook.body), headers).await;
-    let status = answer.map_err(|error| Failure(error.to_string()))?.status;
-    if status.is_success() { Ok(JobEffect::Nothing) } else { Err(Failure(format!("it was answered with {status}"))) }
+/// `post`, which fails where it takes too long.
+pub(super) async fn within(post: impl Future<Output = Result<JobEffect, Failure>>) -> Result<JobEffect, Failure> {
+    let late = |_| Err(Failure(format!("no answer within {} s", WITHIN.as_secs())));
+    tokio::time::timeout(WITHIN, post).await.unwrap_or_else(late)
 }
 
-fn sign(signing: &Signing, body: &str, now: Timestamp, headers: &mut HeaderMap) -> Result<(), Failure> {
-    let secret = Secret::read(&signing.secret_file).map_err(|error| Failure(error.to_string()))?;
-    for (name, value) in secret.headers(&signing.id, now, body.as_bytes()) {
-        let value = HeaderValue::try_from(value).map_err(|_| Failure("the signature is no header".to_owned()))?;
-        headers.insert(HeaderName::from_static(name), value);
+async fn post(payload: &str, id: JobId, names: &Names) -> Result<JobEffect, Failure> {
+    let webhook: Webhook = serde_json::from_str(payload).map_err(|_| Failure("the job can't be read".to_owned()))?;
+    webhook.send(id, names).await
+}
+
+impl Webhook {
+    /// One try.
+    pub(super) async fn send(self, id: JobId, names: &Names) -> Result<JobEffect, Failure> {
+        let (url, mut headers) = self.parts()?;
+        let id = HeaderValue::try_from(id.to_string()).map_err(|_| Failure("the id is no header".to_owned()))?;
+        headers.insert(DELIVERY, id);
+        let resolver = resolver(&url, names)?;
+        let target = Target { url, authorization: None, ca_file: None, connect_timeout: CONNECT_WITHIN };
+        // Reads certificates from files, which a job's own thread may wait for.
+        let client = Client::new(target, &resolver).map_err(|error| Failure(error.to_string()))?;
+        let answer = client.post_with(Bytes::from(self.body), headers).await;
+        let status = answer.map_err(|error| Failure(error.to_string()))?.status;
+        if status.is_success() {
+            Ok(JobEffect::Nothing)
+        } else {
+            Err(Failure(format!("it was answered with {status}")))
+        }
     }
-    Ok(())
 }
 
 /// Threads for names, where the URL has one.
-fn resolver(url: &Uri, names: &Mutex<Option<Resolver>>) -> Result<Resolver, Failure> {
+fn resolver(url: &Uri, names: &Names) -> Result<Resolver, Failure> {
     let failed = |error: std::io::Error| Failure(format!("no thread can be started: {error}"));
     let mut kept = names.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(resolver) = kept.as_ref() {
@@ -148,7 +135,7 @@ mod tests {
 
     fn webhook(url: &str, header: (&str, &str)) -> Webhook {
         let headers = BTreeMap::from([(header.0.to_owned(), header.1.to_owned())]);
-        Webhook { url: url.to_owned(), headers, body: "{}".to_owned(), signing: None }
+        Webhook { url: url.to_owned(), headers, body: "{}".to_owned() }
     }
 
     #[test]
@@ -170,10 +157,10 @@ mod tests {
         let names = Mutex::new(None);
         for url in ["http://169.254.169.254/latest", "http://[fe80::1]/", "http://0xa9fea9fe/secret"] {
             let payload = serde_json::to_string(&webhook(url, ("x", "y"))).unwrap();
-            let refused = post(&payload, JobId::new(), Timestamp(0), &names).await.unwrap_err();
+            let refused = post(&payload, JobId::new(), &names).await.unwrap_err();
             assert!(refused.0.contains("link-local") && !refused.0.contains("secret"), "{refused}");
         }
         assert!(names.lock().unwrap().is_some(), "the threads for names are kept");
-        assert!(post("{}", JobId::new(), Timestamp(0), &names).await.is_err());
+        assert!(post("{}", JobId::new(), &names).await.is_err());
     }
 }

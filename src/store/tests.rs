@@ -1,8 +1,8 @@
 //! The store as its callers see it.
 
 mod faults;
-mod jobs;
 mod imports;
+mod jobs;
 mod life;
 mod machine;
 mod model;

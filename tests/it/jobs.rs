@@ -43,7 +43,6 @@ fn webhook(hooks: &Hooks, n: usize) -> Webhook {
         url: format!("http://{}/secret-path", hooks.address),
         headers: BTreeMap::from([("x-signature".to_owned(), "secret-signature".to_owned())]),
         body: json!({"number": n}).to_string(),
-        signing: None,
     }
 }
 

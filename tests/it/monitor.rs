@@ -2,11 +2,15 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
+use base64ct::{Base64, Encoding};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use crate::support::{
     Client, PASSWORD, Server, at_once,
     command::bondhu,
+    hooks::{Delivery, Hooks},
     list,
     model::{asking, until},
     stub::Stub,
@@ -168,6 +172,51 @@ fn an_overload_fires_an_alert_and_its_end_resolves_it() {
     // On a slow machine there may be quiet enough between two rounds for it to end and begin again.
     assert!(told("state=\"firing\"") >= 1);
     assert_eq!(told("state=\"firing\""), told("state=\"resolved\""));
+}
+
+#[test]
+fn word_of_an_alert_is_posted_until_it_is_taken_and_signed_anew_each_time() {
+    let hooks = Hooks::start(Some(500));
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let key = "a-secret-that-is-long-enough-for-this";
+    let file = secret(dir.path(), key, 0o600);
+    let written = |rule: &str| {
+        let hook = format!("webhook_url = \"http://{}/hook\"\nwebhook_secret_file = \"{file}\"", hooks.address);
+        fs::write(dir.path().join("bondhu.toml"), format!("[alerts]\ndisk_free = \"{rule}\"\n{hook}\n")).unwrap();
+    };
+    written("100%"); // No disk is that empty.
+    let server = Server::start_in(Arc::clone(&dir), dir.path().join("data"), &[QUICK, "jobs.retry_after_ms=100"]);
+    let header = |delivery: &Delivery, name: &str| {
+        let line = delivery.head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no {name}: {}", delivery.head))
+    };
+    let tries = hooks.wait_for(2);
+    for delivery in &tries {
+        let (id, at) = (header(delivery, "webhook-id"), header(delivery, "webhook-timestamp"));
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+        mac.update(format!("{id}.{at}.{}", delivery.body).as_bytes());
+        let wanted = format!("v1,{}", Base64::encode_string(&mac.finalize().into_bytes()));
+        assert_eq!(header(delivery, "webhook-signature"), wanted);
+    }
+    assert_eq!((&tries[0].body, header(&tries[0], "webhook-id")), (&tries[1].body, header(&tries[1], "webhook-id")));
+    let said: Value = serde_json::from_str(&tries[0].body).unwrap();
+    assert_eq!((&said["type"], &said["data"]["rule"]), (&json!("alert.firing"), &json!("disk_free")));
+
+    hooks.answer(Some(204));
+    let mut root = admin(&server);
+    until("it is taken", || {
+        let figures = server.figures();
+        (figures.count("bondhu_jobs_done_total{kind=\"alert\"}") == 1).then_some(())
+    });
+    assert!(server.figures().count("bondhu_job_failures_total{kind=\"alert\"}") >= 1);
+    let so_far = hooks.came().len();
+    written("off");
+    root.post("/api/v1/admin/reload", &json!({})).expect(200);
+    let last = hooks.wait_for(so_far + 1).pop().unwrap();
+    let said: Value = serde_json::from_str(&last.body).unwrap();
+    assert_eq!((&said["type"], &said["data"]["rule"]), (&json!("alert.resolved"), &json!("disk_free")));
+    let log = server.settled_log().join("\n");
+    assert!(!log.contains(key) && !log.contains("/hook"), "neither the secret nor the URL is logged");
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! Word of an alert to another server.
+//!
+//! The job holds the words alone. Where they go and what signs them is read from the configuration at each try, so neither
+//! the URL nor the secret is in the journal; and each try is signed anew, so that a receiver may refuse what is old.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::Receiver;
+
+use super::{
+    Failure, Jobs, Kind,
+    webhook::{LEASE, Names, Webhook, within},
+};
+use crate::{
+    alerts::{Notice, Secret, body, headers},
+    clock::Clock,
+    config::{AlertsConfig, Live},
+    id::JobId,
+    store::{JobEffect, NewJob, Repeat, StoreError},
+};
+
+/// The kind's name.
+pub const ALERT: &str = "alert";
+/// What the store does not take now is offered again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What is told.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    /// The notice's.
+    id: String,
+    /// JSON.
+    body: String,
+}
+
+/// Puts each notice into the queue, until there is nobody any more to give one. Where there is no URL they are dropped.
+pub async fn deliver(mut notices: Receiver<Notice>, jobs: Jobs, config: Live<AlertsConfig>) {
+    while let Some(notice) = notices.recv().await {
+        if config.get().webhook_url.is_none() {
+            continue;
+        }
+        let told = Told { id: notice.id.clone(), body: body(&notice) };
+        let payload = serde_json::to_string(&told).unwrap_or_default(); // Two strings always become JSON.
+        let due = jobs.inner.clock.now();
+        let job =
+            NewJob { kind: ALERT.to_owned(), key: notice.id.clone(), user: None, payload, due, repeat: Repeat::Once };
+        loop {
+            match jobs.enqueue(job.clone()).await {
+                // A full queue or disk: word of it is worth waiting for.
+                Err(StoreError::Busy | StoreError::DiskFull | StoreError::Unknown) => tokio::time::sleep(AGAIN).await,
+                Err(error) => {
+                    break tracing::error!(target: "alerts", %error, id = notice.id, "word of it is not posted");
+                }
+                Ok(_) => break,
+            }
+        }
+    }
+}
+
+pub(super) fn kind(config: Live<AlertsConfig>, clock: Clock) -> Kind {
+    let names: Arc<Names> = Arc::default();
+    let run = move |job: &crate::store::Job| {
+        let (payload, id, names) = (job.payload.clone(), job.id, Arc::clone(&names));
+        let (config, clock) = (config.full(), clock.clone());
+        let work: super::Work = Box::pin(async move { within(tell(&payload, id, &config, &clock, &names)).await });
+        work
+    };
+    Kind { name: ALERT, lease: LEASE, is_long: false, every: None, at_once: false, run: Box::new(run) }
+}
+
+async fn tell(
+    payload: &str,
+    id: JobId,
+    config: &AlertsConfig,
+    clock: &Clock,
+    names: &Names,
+) -> Result<JobEffect, Failure> {
+    let Told { id: notice, body } =
+        serde_json::from_str(payload).map_err(|_| Failure("the job can't be read".to_owned()))?;
+    let (Some(url), Some(file)) = (&config.webhook_url, &config.webhook_secret_file) else {
+        return Ok(JobEffect::Nothing); // It was taken out of the configuration: nobody wants to know.
+    };
+    // Read from a file, which a job's own thread may wait for.
+    let secret = Secret::read(file).map_err(|error| Failure(format!("alerts.webhook_secret_file: {error}")))?;
+    let headers = headers(&notice, &body, &secret, clock.now());
+    let headers: BTreeMap<_, _> = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Webhook { url: url.clone(), headers, body }.send(id, names).await
+}
