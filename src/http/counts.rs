@@ -58,6 +58,7 @@ pub(super) fn wait_of(endpoint: Endpoint) -> Option<Wait> {
         | Endpoint::DeleteMe
         | Endpoint::Admin(AdminEndpoint::Password) => Some(Wait::Password),
         Endpoint::ChatPage
+        | Endpoint::Dashboard
         | Endpoint::Asset
         | Endpoint::About
         | Endpoint::Logout

@@ -16,6 +16,8 @@ pub enum Endpoint {
     Metrics,
     /// The chat page.
     ChatPage,
+    /// The dashboard: what it shows is asked for by itself, and for administrators only.
+    Dashboard,
     /// A file of the page.
     Asset,
     /// Make an account.
@@ -151,6 +153,7 @@ pub static ROUTES: &[Route] = &[
     public(Method::GET, "/", Endpoint::ChatPage),
     public(Method::GET, "/s/{id}", Endpoint::ChatPage),
     public(Method::GET, "/settings", Endpoint::ChatPage),
+    public(Method::GET, "/dashboard", Endpoint::Dashboard),
     public(Method::GET, "/assets/{version}/{name}", Endpoint::Asset),
     public(Method::POST, "/api/v1/auth/register", Endpoint::Register),
     public(Method::POST, "/api/v1/auth/login", Endpoint::Login),

@@ -1,15 +1,19 @@
-//! Makes the table of the page's files for `src/web/mod.rs`, before the program is compiled: each file as it stands in
-//! `src/web/page/` and compressed, with the hash of its bytes as its entity tag.
+//! Makes the table of the pages' files for `src/web/mod.rs`, before the program is compiled: each file as it stands in
+//! `src/web/page/` (the chat page, and what all pages share) or `src/web/dashboard/`, and compressed, with the hash of its
+//! bytes as its entity tag.
 //!
-//! All files together have one version, which is part of the addresses of all but `index.html`: a page never mixes files of
-//! two versions, and browsers may keep each address for ever.
+//! All files together have one version, which is part of the addresses of all but the pages themselves: a page never mixes
+//! files of two versions, and browsers may keep each address for ever.
 
-use std::{env, error::Error, fmt::Write as _, fs, io::Write as _, path::Path};
+use std::{collections::BTreeSet, env, error::Error, fmt::Write as _, fs, io::Write as _, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
-/// The file in which the placeholders are replaced.
+/// The folders; each has one page, which the table has by this name, and the script that it begins with.
+const FOLDERS: [(&str, &str, &str); 2] =
+    [("page", "index.html", "main.js"), ("dashboard", "dashboard.html", "dashboard.js")];
+/// The file of a folder in which the placeholders are replaced.
 const INDEX: &str = "index.html";
 /// Stands in it for the version.
 const VERSION: &str = "{version}";
@@ -23,26 +27,35 @@ struct File {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let from = Path::new("src/web/page");
-    println!("cargo::rerun-if-changed={}", from.display());
     println!("cargo::rerun-if-changed=src/web/build.rs");
     let out = env::var("OUT_DIR")?;
-    let mut files = read(from)?;
+    let mut files = Vec::new();
+    for (folder, page, _) in FOLDERS {
+        let from = Path::new("src/web").join(folder);
+        println!("cargo::rerun-if-changed={}", from.display());
+        files.extend(read(&from, page)?);
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    if let Some(two) = files.windows(2).find(|two| two[0].name == two[1].name) {
+        return Err(format!("two files are called {}", two[0].name).into());
+    }
     let version = hash(files.iter().flat_map(|file| [file.name.as_bytes(), &file.bytes]));
-    finish_index(&mut files, &version)?;
+    for (_, page, script) in FOLDERS {
+        finish_page(&mut files, page, script, &version)?;
+    }
     fs::write(Path::new(&out).join("files.rs"), table(&files, &version, Path::new(&out))?)?;
     Ok(())
 }
 
-/// The page's files in the order of their names.
-fn read(from: &Path) -> Result<Vec<File>, Box<dyn Error>> {
+/// The files of a folder, its `index.html` by the name `page`.
+fn read(from: &Path, page: &str) -> Result<Vec<File>, Box<dyn Error>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(from)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).ok_or("a file's name is not UTF-8")?;
+        let name = if name == INDEX { page } else { name };
         files.push(File { name: name.to_owned(), bytes: fs::read(&path)? });
     }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
 }
 
@@ -56,20 +69,33 @@ fn hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
     digest.finalize()[..8].iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
-fn finish_index(files: &mut [File], version: &str) -> Result<(), Box<dyn Error>> {
+/// Puts the version, and the scripts that come with `script`, into `page`.
+fn finish_page(files: &mut [File], page: &str, script: &str, version: &str) -> Result<(), Box<dyn Error>> {
     let mut modules = String::new();
-    for File { name, .. } in files.iter() {
-        if Path::new(name).extension().is_some_and(|extension| extension == "js") {
-            writeln!(modules, "<link rel=\"modulepreload\" href=\"/assets/{version}/{name}\">")?;
-        }
+    for name in imported(files, script)? {
+        writeln!(modules, "<link rel=\"modulepreload\" href=\"/assets/{version}/{name}\">")?;
     }
-    let index = files.iter_mut().find(|file| file.name == INDEX).ok_or("there is no index.html")?;
+    let index = files.iter_mut().find(|file| file.name == page).ok_or_else(|| format!("there is no {page}"))?;
     let text = std::str::from_utf8(&index.bytes)?;
     if !text.contains(MODULES) || !text.contains(VERSION) {
-        return Err("index.html has lost a placeholder".into());
+        return Err(format!("{page} has lost a placeholder").into());
     }
     index.bytes = text.replace(MODULES, &modules).replace(VERSION, version).into_bytes();
     Ok(())
+}
+
+/// A script, what it imports, what that imports, and so on.
+fn imported(files: &[File], script: &str) -> Result<BTreeSet<String>, Box<dyn Error>> {
+    let (mut known, mut next) = (BTreeSet::new(), vec![script.to_owned()]);
+    while let Some(name) = next.pop() {
+        let file = files.iter().find(|file| file.name == name).ok_or_else(|| format!("there is no {name}"))?;
+        let text = std::str::from_utf8(&file.bytes)?;
+        let imports = text.split(" from './").skip(1).filter_map(|rest| rest.split_once('\'').map(|(name, _)| name));
+        if known.insert(name) {
+            next.extend(imports.map(str::to_owned));
+        }
+    }
+    Ok(known)
 }
 
 /// The Rust source of the table; the bytes go beside it.

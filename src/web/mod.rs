@@ -4,7 +4,7 @@
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
-/// A file of the page.
+/// A file of a page.
 #[derive(Debug)]
 pub struct File {
     name: &'static str,
@@ -34,7 +34,16 @@ pub fn chat_page() -> &'static File {
     find("index.html").expect("build.rs fails without it")
 }
 
-/// The file `name` of this `version` of the page; nothing where there is no such file, or the version is another.
+/// The document that the dashboard begins with.
+///
+/// # Panics
+/// Never: `build.rs` fails without it.
+#[must_use]
+pub fn dashboard() -> &'static File {
+    find("dashboard.html").expect("build.rs fails without it")
+}
+
+/// The file `name` of this `version` of the pages; nothing where there is no such file, or the version is another.
 #[must_use]
 pub fn file(version: &str, name: &str) -> Option<&'static File> {
     find(name).filter(|_| version == VERSION)
@@ -51,13 +60,26 @@ mod tests {
     /// The most that a first visit loads, compressed; the goal of the page.
     const FIRST_LOAD_MAX: usize = 100_000;
 
+    fn text(page: &File) -> &str {
+        std::str::from_utf8(page.plain.bytes).unwrap()
+    }
+
+    /// True where the page names the file in its head.
+    fn names(page: &File, file: &File) -> bool {
+        text(page).contains(&format!("=\"/assets/{VERSION}/{}\"", file.name))
+    }
+
     #[test]
-    fn the_page_names_its_version_and_every_script() {
-        let page = std::str::from_utf8(chat_page().plain.bytes).unwrap();
-        assert!(!page.contains('{'), "a placeholder is left");
-        for script in FILES.iter().filter(|file| file.content_type.starts_with("text/javascript")) {
-            assert!(page.contains(&format!("/assets/{VERSION}/{}\"", script.name)), "{}", script.name);
+    fn the_pages_name_their_version_and_between_them_every_script() {
+        for page in [chat_page(), dashboard()] {
+            assert!(!text(page).contains('{'), "a placeholder is left");
         }
+        for script in FILES.iter().filter(|file| file.content_type.starts_with("text/javascript")) {
+            assert!(names(chat_page(), script) || names(dashboard(), script), "nothing imports {}", script.name);
+        }
+        assert!(names(chat_page(), find("main.js").unwrap()) && !names(dashboard(), find("main.js").unwrap()));
+        assert!(names(dashboard(), find("dashboard.js").unwrap()) && names(dashboard(), find("api.js").unwrap()));
+        assert!(!names(chat_page(), find("dashboard.js").unwrap()), "the chat needs nothing of the dashboard");
         assert!(file(VERSION, "main.js").is_some());
         assert!(file("0000000000000000", "main.js").is_none());
         assert!(file(VERSION, "../mod.rs").is_none());
@@ -65,8 +87,11 @@ mod tests {
 
     #[test]
     fn a_first_visit_loads_little() {
-        let compressed: usize = FILES.iter().map(|file| file.gzip.bytes.len()).sum();
-        assert!(compressed < FIRST_LOAD_MAX, "{compressed} bytes");
+        for page in [chat_page(), dashboard()] {
+            let loaded = FILES.iter().filter(|file| names(page, file) || file.name.starts_with("words."));
+            let compressed: usize = loaded.map(|file| file.gzip.bytes.len()).sum::<usize>() + page.gzip.bytes.len();
+            assert!(compressed < FIRST_LOAD_MAX, "{compressed} bytes");
+        }
     }
 
     #[test]

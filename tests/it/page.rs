@@ -2,6 +2,7 @@
 
 mod account;
 mod connection;
+mod dashboard;
 mod harness;
 mod hostile;
 mod journeys;

@@ -1,4 +1,4 @@
-//! The chat page and its files: `/`, `/s/{id}`, `/settings` and `/assets/...`.
+//! The pages and their files: `/`, `/s/{id}`, `/settings`, `/dashboard` and `/assets/...`.
 
 use bytes::Bytes;
 use hyper::{
@@ -28,9 +28,18 @@ const PERMISSIONS: &str = "camera=(), geolocation=(), microphone=(), payment=(),
 /// The addresses of files have the version in them.
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
-/// `GET /`, `/s/{id}`, `/settings`: the page. What it shows it learns from the API; its address is for the browser only.
-pub(in crate::http) fn page(request: &ApiRequest) -> ApiResponse {
-    let mut response = sent(web::chat_page(), request.headers(), "no-cache");
+/// `GET /`, `/s/{id}`, `/settings`: the chat page. What it shows it learns from the API; its address is for the browser only.
+pub(in crate::http) fn chat_page(request: &ApiRequest) -> ApiResponse {
+    page(web::chat_page(), request)
+}
+
+/// `GET /dashboard`: the page of administrators. It shows nothing to whom the API gives nothing.
+pub(in crate::http) fn dashboard(request: &ApiRequest) -> ApiResponse {
+    page(web::dashboard(), request)
+}
+
+fn page(document: &'static File, request: &ApiRequest) -> ApiResponse {
+    let mut response = sent(document, request.headers(), "no-cache");
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(HeaderName::from_static("permissions-policy"), HeaderValue::from_static(PERMISSIONS));

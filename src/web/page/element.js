@@ -1,4 +1,4 @@
-// Makes elements. The one place of the page that calls createElement, so that what it refuses exists nowhere.
+// Makes elements. The one place of the pages that calls createElement, so that what it refuses exists nowhere.
 
 /** Elements that run, load or redirect something, or that change what an address means. */
 const REFUSED_NAMES = new Set([
@@ -15,6 +15,10 @@ const REFUSED_NAMES = new Set([
     'script',
     'style',
 ]);
+
+/** Drawings are made of these: nothing in them loads, links or runs. */
+const SHAPES = new Set(['svg', 'g', 'path', 'line', 'rect', 'text']);
+const SVG = 'http://www.w3.org/2000/svg';
 
 /** Attributes that carry a document, a style sheet or the place that a form is sent to. */
 const REFUSED_ATTRIBUTES = new Set(['action', 'formaction', 'srcdoc', 'style']);
@@ -33,7 +37,21 @@ export function element(name, attributes = {}, ...children) {
     if (REFUSED_NAMES.has(name.toLowerCase())) {
         throw new TypeError(`the page makes no <${name}>`);
     }
-    const made = document.createElement(name);
+    return filled(document.createElement(name), attributes, children);
+}
+
+/**
+ * Makes a part of a drawing (SVG); as `element` else.
+ * @throws {TypeError} If it is none of the few that the pages draw with.
+ */
+export function shape(name, attributes = {}, ...children) {
+    if (!SHAPES.has(name)) {
+        throw new TypeError(`the page draws no <${name}>`);
+    }
+    return filled(document.createElementNS(SVG, name), attributes, children);
+}
+
+function filled(made, attributes, children) {
     for (const child of children.flat(Infinity)) {
         if (child !== null && child !== undefined && child !== false) {
             made.append(child);
@@ -53,8 +71,8 @@ function setAttribute(made, key, value) {
     } else if (name.startsWith('on') || REFUSED_ATTRIBUTES.has(name)) {
         throw new TypeError(`the page sets no attribute ${key}`);
     } else if (value === true) {
-        made.setAttribute(name, '');
+        made.setAttribute(key, '');
     } else if (value !== false && value !== null && value !== undefined) {
-        made.setAttribute(name, value);
+        made.setAttribute(key, value);
     }
 }

@@ -1,0 +1,170 @@
+//! Who sees the dashboard, and what it shows of what happens.
+
+use serde_json::json;
+
+use super::{QUICK, admin, board, enter};
+use crate::{
+    page::labels::origin,
+    support::{
+        PASSWORD, Server,
+        browser::{Browser, Tab},
+        cut::Relay,
+    },
+};
+
+/// Waits until the chart's line has a figure above nothing at some time.
+fn wait_drawn(tab: &Tab, chart: &str, row: usize) {
+    let js = "const max = document.querySelectorAll(`#chart-${arguments[0]} .legend tbody tr`)[arguments[1]].lastChild;
+        return !['–', '0', '0/s', '0 s'].includes(max.textContent) && max.textContent";
+    tab.wait(&format!("{chart} to be drawn"), js, &[json!(chart), json!(row)]);
+    let d = tab.attribute(&format!("#chart-{chart} [data-column]"), "d").unwrap();
+    assert!(d.starts_with('M'), "{chart}: {d:?}");
+}
+
+#[test]
+fn an_administrator_signs_in_and_sees_what_happens_as_it_does() {
+    let (server, browser, tab) = board(&[]);
+    assert!(tab.text("#version").starts_with("Version "));
+    let (mut client, _) = server.user("amina");
+    let session = client.session();
+    for n in 0..5 {
+        client.say(&session, &format!("hello {n}"));
+    }
+    wait_drawn(&tab, "requests", 0);
+    wait_drawn(&tab, "turns", 0);
+    wait_drawn(&tab, "latency", 1);
+    wait_drawn(&tab, "memory", 0);
+    let shows = |tile: &str, value: &str| {
+        let js = "return [...document.querySelectorAll('#now .facts div')].some(one =>
+            one.innerText.replace(/\\s+/g, ' ') === `${arguments[0]} ${arguments[1]}`)";
+        tab.wait(&format!("{tile} to be {value}"), js, &[json!(tile), json!(value)]);
+    };
+    shows("Users", "2");
+    shows("Sessions", "1");
+    assert_eq!(tab.text("#state"), "Ready, no alert");
+    browser.is_clean(&["status of 401"]); // Who asked first was nobody.
+    browser.asked_only(&[&origin(&server)]);
+}
+
+#[test]
+fn who_is_no_administrator_is_told_so_and_raises_no_alarm() {
+    let server = Server::start(&[QUICK]);
+    server.add_admin("root");
+    server.user("amina");
+    let browser = Browser::start();
+    let tab = browser.tab();
+    enter(&tab, &origin(&server), "amina");
+    tab.wait_text("h1", "Not for this account");
+    assert!(tab.text("main").contains("amina, who is no administrator"));
+    assert_eq!(admin(&server).get("/api/v1/admin/security").expect(200).json()["events"], json!([]));
+    assert_eq!(tab.attribute("main a", "href").as_deref(), Some("/"));
+    tab.press_button("Sign in as somebody else");
+    tab.wait_for("#sign-in");
+    tab.fill("User name", "root");
+    tab.fill("Password", "something else");
+    tab.press_button("Sign in");
+    tab.wait_fault("not right", "Password");
+    tab.fill("Password", PASSWORD);
+    tab.press_button("Sign in");
+    tab.wait_text("#state", "Ready");
+    // Their role can be taken back while they look.
+    let mut other = admin(&server);
+    server.add_admin("second");
+    let me = other.get("/api/v1/auth/me").expect(200).json()["user"]["id"].as_str().unwrap().to_owned();
+    let login = json!({"username": "second", "password": PASSWORD});
+    let mut second = server.client();
+    second.token = Some(second.post("/api/v1/auth/login", &login).expect(200).json()["token"].as_str().unwrap().into());
+    second.json("PATCH", &format!("/api/v1/admin/users/{me}"), &[], &json!({"role": "user"})).expect(200);
+    tab.wait_text("h1", "Not for this account");
+}
+
+#[test]
+fn a_login_that_ends_shows_the_entrance_and_a_lost_connection_is_said_and_mended() {
+    let (server, _browser, tab) = board(&[]);
+    let relay = Relay::to(server.address);
+    tab.goto(&format!("{}/dashboard", relay.origin()));
+    tab.wait_text("#state", "Ready");
+    relay.cut();
+    tab.wait_text(".lost", "The connection is lost");
+    relay.mend();
+    tab.wait_gone(".lost");
+    let mut other = admin(&server);
+    let me = other.get("/api/v1/auth/me").expect(200).json()["user"]["id"].as_str().unwrap().to_owned();
+    other.delete(&format!("/api/v1/admin/users/{me}/tokens")).expect(204);
+    tab.wait_text(".note", "Your login has ended");
+    tab.wait_focus("User name");
+}
+
+#[test]
+fn a_range_is_chosen_and_kept_and_keys_and_pointers_read_values() {
+    let (_server, _browser, tab) = board(&[]);
+    wait_drawn(&tab, "memory", 0);
+    let time = "#chart-memory thead th:nth-child(2)";
+    assert_eq!(tab.text(time), "now");
+    tab.evaluate("document.querySelector('#chart-memory .plot').focus()", &[]);
+    assert_eq!(tab.accessible(":focus"), ("slider".into(), "Memory, at a time".into()));
+    tab.press("Home");
+    tab.wait("read a time", "return document.querySelector(arguments[0]).innerText.includes(':')", &[json!(time)]);
+    let spoken = tab.attribute("#chart-memory .plot", "aria-valuetext").unwrap();
+    assert!(spoken.contains("used ") && spoken.contains("iB"), "{spoken}");
+    assert_eq!(tab.attribute("#chart-memory .plot", "aria-valuenow").as_deref(), Some("0"));
+    assert_eq!(tab.text("#chart-cpu thead th:nth-child(2)"), tab.text(time), "all charts are read at one time");
+    assert_eq!(tab.attribute("#chart-memory .mark", "visibility").as_deref(), Some("visible"));
+    tab.press("Escape");
+    tab.wait_text(time, "now");
+    tab.press_button("24 h");
+    tab.wait(
+        "24 h to be pressed",
+        "return document.querySelector('.ranges button:last-child').ariaPressed === 'true'",
+        &[],
+    );
+    wait_drawn(&tab, "memory", 0);
+    let at = "const box = document.querySelector('#chart-memory .plot').getBoundingClientRect();
+        document.querySelector('#chart-memory .plot').dispatchEvent(new PointerEvent('pointermove',
+            { clientX: box.right - 20, clientY: box.top + 20, bubbles: true }));
+        return document.querySelector('#chart-memory thead th:nth-child(2)').innerText";
+    assert!(tab.evaluate(at, &[]).as_str().unwrap().contains(':'));
+    tab.reload();
+    tab.wait(
+        "24 h to be kept",
+        "return document.querySelector('.ranges button:last-child').ariaPressed === 'true'",
+        &[],
+    );
+}
+
+#[test]
+fn what_was_not_measured_is_a_gap() {
+    let (server, browser, tab) = board(&[]);
+    wait_drawn(&tab, "memory", 0);
+    let server = server.restart(&[QUICK]);
+    tab.goto(&format!("{}/dashboard", origin(&server)));
+    // Nobody waited for a model, and nobody was refused: a line of nothing, and no line.
+    tab.wait_text("#chart-replies .legend", "–");
+    assert_eq!(tab.attribute("#chart-replies [data-column]", "d").as_deref(), Some(""));
+    drop(browser);
+}
+
+#[test]
+fn a_page_that_nobody_looks_at_rests() {
+    let (_server, browser, tab) = board(&[]);
+    let hide = "Object.defineProperty(document, 'hidden', { configurable: true, get: () => arguments[0] });";
+    let set = |hidden: bool| {
+        tab.evaluate(
+            &format!(
+                "const hidden = arguments[0];
+            Object.defineProperty(document, 'hidden', {{ configurable: true, get: () => hidden }});
+            document.dispatchEvent(new Event('visibilitychange'));"
+            ),
+            &[json!(hidden)],
+        );
+    };
+    let _ = hide;
+    set(true);
+    let asked = || browser.requests().iter().filter(|request| request.url.ends_with("/monitor/now")).count();
+    tab.wait("one second to pass", "return new Promise(done => setTimeout(() => done(true), 900))", &[]);
+    let before = asked();
+    tab.wait("two seconds to pass", "return new Promise(done => setTimeout(() => done(true), 2500))", &[]);
+    assert_eq!(asked(), before, "a hidden page asks for nothing");
+    set(false);
+    crate::support::comes_true("it looks again", || asked() > before);
+}
