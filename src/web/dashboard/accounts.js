@@ -122,6 +122,11 @@ export class Accounts {
         }
     }
 
+    /** Once the dialog has closed, and has given the keyboard back to where it was. */
+    #changedSoon(user, words) {
+        setTimeout(() => this.#changed(user, words));
+    }
+
     /** After a change: what was done is said, and the keyboard is at the account again. */
     async #changed(user, words) {
         await this.#show(words);
@@ -214,7 +219,7 @@ export class Accounts {
                         action: 'End logins',
                         act: async () => {
                             await call('DELETE', `${path}/tokens`);
-                            await this.#changed(user, `Every login of ${user.username} has ended.`);
+                            this.#changedSoon(user, `Every login of ${user.username} has ended.`);
                         },
                     });
                 },
@@ -226,7 +231,7 @@ export class Accounts {
     #shutOrOpen(user, path, close) {
         const change = async (disabled) => {
             await call('PATCH', path, { disabled });
-            await this.#changed(user, `${user.username} is ${disabled ? 'shut' : 'open again'}.`);
+            this.#changedSoon(user, `${user.username} is ${disabled ? 'shut' : 'open again'}.`);
         };
         const opens = () => {
             close();

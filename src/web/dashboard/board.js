@@ -2,6 +2,7 @@
 
 import { call, Problem, Unreachable, wordsOf } from './api.js';
 import { Accounts } from './accounts.js';
+import { Cache } from './cache.js';
 import { Charts } from './charts.js';
 import { Configuration } from './configuration.js';
 import { element } from './element.js';
@@ -23,6 +24,7 @@ export class Board {
     #standing = new Standing();
     #upkeep = new Upkeep();
     #security = new Security();
+    #cache = new Cache();
     #configuration = new Configuration();
     #accounts;
     #charts;
@@ -51,7 +53,15 @@ export class Board {
             this.#past.look(range);
             if (this.node) this.#look();
         });
-        const parts = [this.#standing, this.#charts, this.#upkeep, this.#security, this.#accounts, this.#configuration];
+        const parts = [
+            this.#standing,
+            this.#charts,
+            this.#upkeep,
+            this.#security,
+            this.#accounts,
+            this.#cache,
+            this.#configuration,
+        ];
         this.node = element(
             'div',
             { class: 'board' },
@@ -145,7 +155,7 @@ export class Board {
         this.#version.textContent = `Version ${now.version}, up for ${span(now.uptime_s)}`;
         this.#standing.show(now, ready);
         this.#upkeep.show(now);
-        await Promise.all([this.#upkeep.refresh(), this.#security.refresh(), this.#settle()]);
+        await Promise.all([this.#upkeep.refresh(), this.#security.refresh(), this.#cache.refresh(), this.#settle()]);
         this.#seenAt = Date.now();
         this.#lost.hidden = true;
         this.#pause = Math.min(LOOK_MS.most, Math.max(LOOK_MS.least, view?.interval ?? LOOK_MS.most));

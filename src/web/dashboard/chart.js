@@ -80,9 +80,10 @@ export class Chart {
             { viewBox: `0 0 ${this.#width} ${HEIGHT}`, width: this.#width, height: HEIGHT, 'aria-hidden': 'true' },
             lines.map((value) => this.#level(value, place)),
             this.#times(view, place),
-            this.#lines.map(({ column, kind }) =>
+            this.#lines.map(({ column, kind }) => [
                 shape('path', { class: kind, d: path(view.columns[column], place), 'data-column': column }),
-            ),
+                shape('path', { class: `${kind} dots`, d: dots(view.columns[column], place) }),
+            ]),
             this.#mark,
         );
         this.#plot.replaceChildren(drawing);
@@ -226,10 +227,15 @@ function path(values, place) {
     values.forEach((value, n) => {
         if (value === null) return;
         const isFirst = n === 0 || values[n - 1] === null;
-        const [x, y] = [place.x(n).toFixed(1), place.y(value).toFixed(1)];
-        d += `${isFirst ? 'M' : 'L'}${x} ${y}`;
-        // A point alone is a dot.
-        if (isFirst && (values[n + 1] ?? null) === null) d += 'h0.01';
+        d += `${isFirst ? 'M' : 'L'}${place.x(n).toFixed(1)} ${place.y(value).toFixed(1)}`;
     });
     return d;
+}
+
+/** Dots: at the end of a line, which is now, and where a value stands alone. */
+function dots(values, place) {
+    const isKnown = (n) => (values[n] ?? null) !== null;
+    const isDot = (n) => isKnown(n) && !isKnown(n + 1) && (n === values.length - 1 || !isKnown(n - 1));
+    const places = [...values.keys()].filter(isDot);
+    return places.map((n) => `M${place.x(n).toFixed(1)} ${place.y(values[n]).toFixed(1)}h0.01`).join('');
 }

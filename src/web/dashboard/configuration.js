@@ -16,7 +16,7 @@ export class Configuration {
     );
     #settings = [];
     #table = grid(
-        'Configuration',
+        'Keys and values',
         [
             ['Key', ({ key }) => element('code', {}, key)],
             ['Value', ({ value }) => element('code', { dir: 'auto' }, value)],

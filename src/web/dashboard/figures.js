@@ -86,7 +86,7 @@ export function scale(max, unit) {
  * @param {number} most how many there may be
  */
 export function times(from, to, most) {
-    const step = [5, 10, 15, 30, 60, 120, 180, 240, 360, 720]
+    const step = [1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720]
         .map((minutes) => minutes * 60000)
         .find((width) => (to - from) / width <= most);
     const zone = new Date(from).getTimezoneOffset() * 60000;

@@ -32,7 +32,10 @@ export function grid(label, columns, { empty, scrolls = false }) {
         body.replaceChildren(...rows.map((row) => element('tr', { role: 'row' }, cells(columns, row))));
         table.hidden = rows.length === 0;
         none.hidden = rows.length > 0;
-        if (held) body.querySelector(`[data-act="${CSS.escape(held)}"]`)?.focus();
+        if (!held) return;
+        const again =
+            body.querySelector(`[data-act="${CSS.escape(held)}"]`) ?? node.closest('section')?.querySelector('h2');
+        again?.focus();
     };
     fill([]);
     return { node, fill };

@@ -4,6 +4,7 @@ import { call } from './api.js';
 
 /** What can be looked at: how long it is, and how wide its points are, milliseconds. No more of them than a chart has pixels. */
 export const RANGES = {
+    '10 min': { length: 600000, step: 1000 },
     '1 h': { length: 3600000, step: 10000 },
     '6 h': { length: 6 * 3600000, step: 60000 },
     '24 h': { length: 24 * 3600000, step: 240000 },

@@ -14,6 +14,8 @@ export class Upkeep {
     #jobs = element('div', { id: 'job-lists', hidden: true });
     #counts = element('p', { class: 'hint' });
     #open;
+    /** The server has no such call: it is asked once. */
+    #isMissing = false;
     #done;
 
     constructor() {
@@ -66,6 +68,7 @@ export class Upkeep {
 
     /** Asks for the jobs. A server without that call has none to show. */
     async refresh() {
+        if (this.#isMissing) return;
         let open, done;
         try {
             [open, done] = await Promise.all([
@@ -74,7 +77,7 @@ export class Upkeep {
             ]);
         } catch (error) {
             if (error.status !== 404) throw error;
-            this.#jobs.hidden = true;
+            this.#isMissing = true;
             return;
         }
         this.#jobs.hidden = false;
@@ -95,7 +98,7 @@ export class Upkeep {
                 act: async () => {
                     await call('DELETE', `${CALL}/${job.id}`);
                     this.#section.tell(`${about} was removed.`);
-                    await this.refresh();
+                    setTimeout(() => this.#show());
                 },
             });
         const isRemovable = job.state !== 'running' && !job.recurring;
@@ -105,6 +108,11 @@ export class Upkeep {
             job.state === 'parked' ? rowButton(`retry-${job.id}`, 'Try again', about, retry) : null,
             isRemovable ? rowButton(`remove-${job.id}`, 'Remove', about, remove, 'danger') : null,
         );
+    }
+
+    /** Once the dialog has closed, and has given the keyboard back to where it was. */
+    #show() {
+        this.refresh().catch((error) => this.#section.tell(wordsOf(error)));
     }
 
     async #act(method, path, words) {

@@ -4,6 +4,8 @@ mod acts;
 mod looks;
 mod watching;
 
+use std::{fs, sync::Arc};
+
 use serde_json::json;
 
 use super::labels::origin;
@@ -25,9 +27,15 @@ fn admin(server: &Server) -> Client {
     client
 }
 
+/// The configuration's file, which every server here has.
+const FILE: &str = "[auth]\nregistration = \"open\"\n[log]\nlevel = \"info\"\n";
+
 /// A server with an administrator, and their dashboard.
 fn board(settings: &[&str]) -> (Server, Browser, Tab) {
-    let server = Server::start(&[&[QUICK], settings].concat());
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    fs::write(dir.path().join("bondhu.toml"), FILE).unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start_in(dir, data, &[&[QUICK], settings].concat());
     server.add_admin("root");
     let browser = Browser::start();
     let tab = browser.tab();

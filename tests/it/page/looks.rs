@@ -16,7 +16,7 @@ const WINDOWS: [(u32, u32); 3] = [(320, 640), (768, 1024), (1440, 900)];
 
 /// Judges the screen in all windows and themes, and takes its pictures.
 #[track_caller]
-fn look(tab: &Tab, name: &str) {
+pub(super) fn look(tab: &Tab, name: &str) {
     for dark in [false, true] {
         tab.media(Media { dark, still: true, ..Media::default() });
         for (width, height) in WINDOWS {
