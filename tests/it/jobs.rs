@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, PASSWORD, Random, Server, comes_true, data::check_passes, hooks::Hooks, text};
 
-const QUICK_RETRIES: &str = "jobs.retry_after_ms=1";
+pub(crate) const QUICK_RETRIES: &str = "jobs.retry_after_ms=1";
 
 fn admin(server: &Server) -> Client {
     server.add_admin("root");
@@ -47,7 +47,7 @@ fn webhook(hooks: &Hooks, n: usize) -> Webhook {
 }
 
 /// Enqueues messages to `hooks` in a directory that no server uses, all of them twice.
-fn enqueue(data: &Path, hooks: &Hooks, count: usize) {
+pub(crate) fn enqueue(data: &Path, hooks: &Hooks, count: usize) {
     let config = DataConfig { dir: data.to_owned(), min_free: 1 << 20, ..DataConfig::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -65,7 +65,7 @@ export class Accounts {
                 ['Last used', (user) => (user.last_used_at ? moment(user.last_used_at) : 'never')],
                 ['Acts', (user) => rowButton(`manage-${user.id}`, 'Manage', user.username, () => this.#manage(user))],
             ],
-            { empty: 'No account’s name begins so.' },
+            { empty: 'No account’s name begins so.', isDense: true },
         );
         this.node = this.#section.node;
         this.node.append(

@@ -11,14 +11,14 @@ const ROUND = [1, 2, 5, 10];
 const LEAST = { per_s: 1, s: 0.01, ratio: 1, bytes: 1024, count: 3 };
 
 /**
- * A figure with its unit.
+ * A figure with its unit, which no line break parts from it.
  * @param {number | null | undefined} value
  * @param {'per_s' | 's' | 'ratio' | 'bytes' | 'count'} unit
  */
 export function figure(value, unit) {
     if (value === null || value === undefined) return NONE;
     if (unit === 'per_s') return `${number(value)}/s`;
-    if (unit === 'ratio') return `${number(value * 100)} %`;
+    if (unit === 'ratio') return `${number(value * 100)}\u00a0%`;
     if (unit === 's') return duration(value);
     if (unit === 'bytes') return bytes(value);
     return number(value);
@@ -31,14 +31,14 @@ export function number(value) {
 }
 
 function duration(seconds) {
-    if (seconds === 0) return '0 s';
-    if (seconds < 0.001) return `${number(seconds * 1e6)} µs`;
-    return seconds < 1 ? `${number(seconds * 1000)} ms` : `${number(seconds)} s`;
+    if (seconds === 0) return '0\u00a0s';
+    if (seconds < 0.001) return `${number(seconds * 1e6)}\u00a0µs`;
+    return seconds < 1 ? `${number(seconds * 1000)}\u00a0ms` : `${number(seconds)}\u00a0s`;
 }
 
 function bytes(value) {
     const power = binaryPower(value);
-    return `${number(value / 1024 ** power)} ${BINARY[power]}`;
+    return `${number(value / 1024 ** power)}\u00a0${BINARY[power]}`;
 }
 
 function binaryPower(value) {
@@ -50,7 +50,7 @@ export function span(seconds) {
     const [d, h, m] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
     if (d > 0) return `${d} d ${h} h`;
     if (h > 0) return `${h} h ${m} min`;
-    return m > 0 ? `${m} min ${Math.floor(seconds % 60)} s` : `${Math.floor(seconds)} s`;
+    return m > 0 ? `${m} min ${Math.floor(seconds % 60)}\u00a0s` : `${Math.floor(seconds)}\u00a0s`;
 }
 
 /** A time of today with its seconds; of another day with the day. */

@@ -7,16 +7,16 @@ import { element } from './element.js';
  * A table that is filled anew whenever its rows have changed; the keyboard stays where it was.
  * @param {string} label
  * @param {[string, (row: object) => (Node | string)][]} columns title and content
- * @param {{empty: string, scrolls?: boolean}} options `empty`: what is said where there is no row; `scrolls`: it has its
- *     own scroll bar where it is long
+ * @param {{empty: string, scrolls?: boolean, isDense?: boolean}} options `empty`: what is said where there is no row;
+ *     `scrolls`: it has its own scroll bar where it is long; `isDense`: its cells are short, two fit beside each other
  * @returns {{node: Node, fill: (rows: object[]) => void}}
  */
-export function grid(label, columns, { empty, scrolls = false }) {
+export function grid(label, columns, { empty, scrolls = false, isDense = false }) {
     const body = element('tbody', { role: 'rowgroup' });
     const head = columns.map(([title]) => element('th', { role: 'columnheader', scope: 'col' }, title));
     const table = element(
         'table',
-        { class: 'grid', role: 'table', 'aria-label': label },
+        { class: isDense ? 'grid dense' : 'grid', role: 'table', 'aria-label': label },
         element('thead', { role: 'rowgroup' }, element('tr', { role: 'row' }, head)),
         body,
     );

@@ -100,7 +100,7 @@ function words({ rule, state, since, value, limit, unit, about }) {
 
 function measured(value, unit) {
     if (value === null) return NONE;
-    if (unit === 'percent') return `${number(value)} %`;
+    if (unit === 'percent') return figure(value / 100, 'ratio');
     if (unit === 'milliseconds') return figure(value / 1000, 's');
     return value > 0 ? 'failed' : 'fine';
 }
@@ -126,5 +126,7 @@ function tiles({ sample, bounds }, ready) {
 
 function shareOf(value, all) {
     if (value === null || value === undefined) return NONE;
-    return all ? `${figure(value, 'bytes')} (${number(Math.round((value / all) * 100))} %)` : figure(value, 'bytes');
+    return all
+        ? `${figure(value, 'bytes')} (${figure(Math.round((value / all) * 100) / 100, 'ratio')})`
+        : figure(value, 'bytes');
 }

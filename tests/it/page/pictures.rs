@@ -1,11 +1,15 @@
 //! The pictures of the README: run with `--ignored`, look at them in `target/page/`, and copy them to `src/web/pictures/`.
 
-use std::process::Command;
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
+use super::labels::origin;
 use crate::support::{
-    Server,
+    PASSWORD, Server, at_once,
     browser::{Browser, Media, Tab},
 };
 
@@ -59,4 +63,36 @@ fn the_readme_is_shown_what_there_is() {
     tab.say("আজ আমার মন ভালো নেই");
     tab.wait_answered(1);
     picture(&tab, "bengali", (360, 640), false);
+}
+
+/// For so long there is load.
+const LOAD: Duration = Duration::from_secs(240);
+
+#[test]
+#[ignore = "makes the picture of the dashboard, after four minutes of load; needs ImageMagick"]
+fn the_readme_is_shown_the_dashboard_under_load() {
+    let server =
+        Server::start(&["monitor.interval_ms=1000", "alerts.cpu=5% for 10s", "limits.free.messages_per_minute=40"]);
+    server.add_admin("root");
+    let browser = Browser::start();
+    let tab = browser.open(&format!("{}/dashboard", origin(&server)));
+    tab.wait_for("#sign-in");
+    tab.fill("User name", "root");
+    tab.fill("Password", PASSWORD);
+    tab.press_button("Sign in");
+    tab.press_button("10 min");
+    let begun = Instant::now();
+    at_once(6, |n| {
+        let (mut client, _) = server.user(&format!("person{n}"));
+        let session = client.session();
+        let path = format!("/api/v1/sessions/{session}/messages");
+        while begun.elapsed() < LOAD {
+            // More and less, as a day has it.
+            let wave = (begun.elapsed().as_secs_f64() / 20.0).sin().mul_add(0.45, 0.5);
+            std::thread::sleep(Duration::from_secs_f64(wave / 4.0));
+            client.send("POST", &path, &[], Some(br#"{"content":"hello"}"#)).unwrap();
+            client.get(&format!("{path}?limit=20")).expect(200);
+        }
+    });
+    picture(&tab, "dashboard", (1280, 1180), false);
 }

@@ -4,10 +4,11 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{admin, board};
+use super::{QUICK, admin, board};
 use crate::{
+    jobs::{QUICK_RETRIES, enqueue},
     page::labels::origin,
-    support::{Client, PASSWORD, Server, browser::Tab, text},
+    support::{Client, PASSWORD, Server, browser::Tab, hooks::Hooks, text},
 };
 
 /// The status of a login with this password.
@@ -135,6 +136,45 @@ fn the_level_of_the_log_is_set_and_reading_the_configuration_again_names_its_fau
     tab.press_button("Set");
     tab.wait_text("#configuration .note", "The log has lines from debug on.");
     assert_eq!(admin(&server).get("/api/v1/admin/log").expect(200).json()["level"], "debug");
+}
+
+#[test]
+fn a_parked_job_is_tried_again_and_another_removed() {
+    let hooks = Hooks::start(Some(302));
+    let (mut server, _browser, tab) = board(&[]);
+    server.stop();
+    enqueue(&server.data, &hooks, 2);
+    let server = server.restart(&[QUICK, QUICK_RETRIES]);
+    tab.goto(&format!("{}/dashboard", origin(&server)));
+    tab.wait_count("#jobs .badge.parked", 2);
+    tab.wait_text("#jobs", "2 parked");
+    tab.wait_text("#jobs tbody", "it was answered with 302 Found");
+    hooks.answer(Some(201));
+    tab.press_button("Try again webhook test 0");
+    wait_told(&tab, "jobs", "webhook test 0 will run again.");
+    tab.wait_text("#jobs .scroll tbody", "test 0");
+    tab.press_button("Remove webhook test 1");
+    tab.wait_text("#confirm", "webhook test 1 will not be done.");
+    tab.press_button("Remove");
+    wait_told(&tab, "jobs", "webhook test 1 was removed.");
+    tab.wait_count("#jobs .badge.parked", 0);
+    let parked = admin(&server).get("/api/v1/admin/jobs?state=parked").expect(200).json();
+    assert_eq!(parked["jobs"], json!([]));
+}
+
+#[test]
+fn a_server_without_a_call_shows_no_section_of_it() {
+    let (_server, _browser, tab) = board(&[]);
+    tab.wait_for("#job-lists");
+    let missing = "const real = window.fetch;
+        window.fetch = (path, ...rest) => /admin\\/(jobs|cache)/.test(path)
+            ? Promise.resolve(new Response('{}', { status: 404, headers: { 'content-type': 'application/problem+json' } }))
+            : real(path, ...rest);";
+    tab.cdp("Page.addScriptToEvaluateOnNewDocument", &json!({"source": missing}));
+    tab.reload();
+    tab.wait_text("#state", "Ready");
+    tab.wait_text("#accounts tbody", "root");
+    assert!(!tab.shows("#job-lists") && !tab.shows("#cache") && !tab.shows(".lost"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Who sees the dashboard, and what it shows of what happens.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use super::{QUICK, admin, board, enter};
@@ -8,6 +10,7 @@ use crate::{
     support::{
         PASSWORD, Server,
         browser::{Browser, Tab},
+        comes_true,
         cut::Relay,
     },
 };
@@ -15,7 +18,7 @@ use crate::{
 /// Waits until the chart's line has a figure above nothing at some time.
 fn wait_drawn(tab: &Tab, chart: &str, row: usize) {
     let js = "const max = document.querySelectorAll(`#chart-${arguments[0]} .legend tbody tr`)[arguments[1]].lastChild;
-        return !['–', '0', '0/s', '0 s'].includes(max.textContent) && max.textContent";
+        return !['–', '0', '0/s', '0\\u00a0s'].includes(max.textContent) && max.textContent";
     tab.wait(&format!("{chart} to be drawn"), js, &[json!(chart), json!(row)]);
     let d = tab.attribute(&format!("#chart-{chart} [data-column]"), "d").unwrap();
     assert!(d.starts_with('M'), "{chart}: {d:?}");
@@ -140,14 +143,21 @@ fn a_range_is_chosen_and_kept_and_keys_and_pointers_read_values() {
 
 #[test]
 fn what_was_not_measured_is_a_gap() {
-    let (server, browser, tab) = board(&[]);
+    let (mut server, _browser, tab) = board(&[]);
     wait_drawn(&tab, "memory", 0);
+    server.stop();
+    let stopped = Instant::now();
+    comes_true("three points of the chart pass", || stopped.elapsed() > Duration::from_secs(3));
     let server = server.restart(&[QUICK]);
     tab.goto(&format!("{}/dashboard", origin(&server)));
-    // Nobody waited for a model, and nobody was refused: a line of nothing, and no line.
-    tab.wait_text("#chart-replies .legend", "–");
+    tab.wait_text("#state", "Ready");
+    tab.press_button("10 min");
+    let js =
+        "return document.querySelector('#chart-memory [data-column]').getAttribute('d').split('M').length - 1 === 2";
+    tab.wait("a line with one gap", js, &[]);
+    // Nobody was answered: there is no line at all.
     assert_eq!(tab.attribute("#chart-replies [data-column]", "d").as_deref(), Some(""));
-    drop(browser);
+    assert_eq!(tab.text("#chart-replies tbody td"), "–");
 }
 
 #[test]
@@ -170,5 +180,5 @@ fn a_page_that_nobody_looks_at_rests() {
     tab.wait("two seconds to pass", "return new Promise(done => setTimeout(() => done(true), 2500))", &[]);
     assert_eq!(asked(), before, "a hidden page asks for nothing");
     set(false);
-    crate::support::comes_true("it looks again", || asked() > before);
+    comes_true("it looks again", || asked() > before);
 }
