@@ -96,6 +96,17 @@ export class Accounts {
         this.#back.parentNode.hidden = this.#back.disabled && this.#on.disabled;
     }
 
+    /** Shows one account, whose id is known from elsewhere. */
+    async show(id) {
+        try {
+            const { user } = await call('GET', `${CALL}/${id}`);
+            this.#manage(user);
+        } catch (error) {
+            this.#section.tell(wordsOf(error));
+            this.#search.focus();
+        }
+    }
+
     /** Ends what it still waits for. */
     end() {
         clearTimeout(this.#timer);

@@ -23,7 +23,7 @@ export class Board {
     #past = new Past();
     #standing = new Standing();
     #upkeep = new Upkeep();
-    #security = new Security();
+    #security = new Security((id) => this.#accounts.show(id));
     #cache = new Cache();
     #configuration = new Configuration();
     #accounts;

@@ -44,7 +44,10 @@ export class Chart {
             onkeydown: (event) => this.#key(event),
             onpointermove: (event) => pointed(this.#under(event)),
             onpointerdown: (event) => pointed(this.#under(event)),
-            onpointerleave: () => pointed(null),
+            // What is read by keys, or was clicked on, stays until the chart has lost the keyboard.
+            onpointerleave: () => {
+                if (!document.activeElement?.matches('.plot')) pointed(null);
+            },
             onblur: () => pointed(null),
         });
         const id = `chart-${what.id}`;
@@ -152,7 +155,8 @@ export class Chart {
                 { class: 'sample', viewBox: '0 0 28 10', width: 28, height: 10, 'aria-hidden': 'true' },
                 shape('path', { class: kind, d: 'M1 5H27' }),
             );
-            return element('tr', {}, element('th', { scope: 'row' }, sample, name), cells);
+            const named = element('span', { class: 'named' }, sample, name);
+            return element('tr', {}, element('th', { scope: 'row' }, named), cells);
         });
         const head = element(
             'tr',

@@ -18,7 +18,7 @@ const LEAST = { per_s: 1, s: 0.01, ratio: 1, bytes: 1024, count: 3 };
 export function figure(value, unit) {
     if (value === null || value === undefined) return NONE;
     if (unit === 'per_s') return `${number(value)}/s`;
-    if (unit === 'ratio') return `${number(value * 100)}\u00a0%`;
+    if (unit === 'ratio') return percent(value * 100);
     if (unit === 's') return duration(value);
     if (unit === 'bytes') return bytes(value);
     return number(value);
@@ -28,6 +28,10 @@ export function figure(value, unit) {
 export function number(value) {
     const options = Number.isInteger(value) ? {} : { maximumSignificantDigits: 3 };
     return value.toLocaleString(locale(), options);
+}
+
+function percent(value) {
+    return `${value.toLocaleString(locale(), { maximumFractionDigits: value < 10 ? 1 : 0 })}\u00a0%`;
 }
 
 function duration(seconds) {

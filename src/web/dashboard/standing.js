@@ -100,7 +100,7 @@ function words({ rule, state, since, value, limit, unit, about }) {
 
 function measured(value, unit) {
     if (value === null) return NONE;
-    if (unit === 'percent') return figure(value / 100, 'ratio');
+    if (unit === 'percent') return `${number(value)}\u00a0%`;
     if (unit === 'milliseconds') return figure(value / 1000, 's');
     return value > 0 ? 'failed' : 'fine';
 }

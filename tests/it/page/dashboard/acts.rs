@@ -110,7 +110,8 @@ fn a_try_of_another_user_shows_up_among_the_security_events() {
     rahim.get(&format!("/api/v1/sessions/{session}")).expect(403);
     tab.wait_text("#security tbody", "/api/v1/sessions/{id}");
     let me = text(&rahim.get("/api/v1/auth/me").expect(200).json()["user"]["id"]);
-    tab.wait_text("#security tbody", &me);
+    tab.press_button(&format!("Account {me}"));
+    tab.wait_text("#account-dialog h2", "rahim");
 }
 
 #[test]

@@ -119,6 +119,10 @@ fn a_range_is_chosen_and_kept_and_keys_and_pointers_read_values() {
     assert_eq!(tab.attribute("#chart-memory .plot", "aria-valuenow").as_deref(), Some("0"));
     assert_eq!(tab.text("#chart-cpu thead th:nth-child(2)"), tab.text(time), "all charts are read at one time");
     assert_eq!(tab.attribute("#chart-memory .mark", "visibility").as_deref(), Some("visible"));
+    // A pointer that passes by changes nothing of what keys have chosen.
+    let pass = "document.querySelector('#chart-cpu .plot').dispatchEvent(new PointerEvent('pointerleave'))";
+    tab.evaluate(pass, &[]);
+    assert_ne!(tab.text(time), "now");
     tab.press("Escape");
     tab.wait_text(time, "now");
     tab.press_button("24 h");
@@ -133,6 +137,9 @@ fn a_range_is_chosen_and_kept_and_keys_and_pointers_read_values() {
             { clientX: box.right - 20, clientY: box.top + 20, bubbles: true }));
         return document.querySelector('#chart-memory thead th:nth-child(2)').innerText";
     assert!(tab.evaluate(at, &[]).as_str().unwrap().contains(':'));
+    let leave = "document.querySelector('#chart-memory .plot').dispatchEvent(new PointerEvent('pointerleave'))";
+    tab.evaluate(leave, &[]);
+    tab.wait_text(time, "now");
     tab.reload();
     tab.wait(
         "24 h to be kept",
