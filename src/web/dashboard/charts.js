@@ -41,12 +41,12 @@ const CHARTS = [
     },
     {
         id: 'replies',
-        title: 'Replies',
+        title: 'Replies, p95',
         unit: 's',
         lines: [
-            ['first_text_p95_s', 'first text, p95'],
-            ['reply_p95_s', 'whole reply, p95'],
-            ['slot_wait_p95_s', 'wait for a slot, p95'],
+            ['first_text_p95_s', 'first text'],
+            ['reply_p95_s', 'whole reply'],
+            ['slot_wait_p95_s', 'wait for a slot'],
         ],
     },
     {
@@ -64,8 +64,8 @@ const CHARTS = [
         title: 'Refusals',
         unit: 'per_s',
         lines: [
-            ['refused_users_per_s', 'a user’s limit (429)'],
-            ['refused_all_per_s', 'everyone’s limit (503)'],
+            ['refused_users_per_s', 'of users (429)'],
+            ['refused_all_per_s', 'of all (503)'],
         ],
     },
     { id: 'cache-hits', title: 'Cache hits', unit: 'ratio', lines: [['cache_hits_ratio', 'hits']], reach: 1 },

@@ -66,13 +66,13 @@ fn the_readme_is_shown_what_there_is() {
 }
 
 /// For so long there is load.
-const LOAD: Duration = Duration::from_secs(240);
+const LOAD: Duration = Duration::from_secs(270);
 
 #[test]
 #[ignore = "makes the picture of the dashboard, after four minutes of load; needs ImageMagick"]
 fn the_readme_is_shown_the_dashboard_under_load() {
     let server =
-        Server::start(&["monitor.interval_ms=1000", "alerts.cpu=5% for 10s", "limits.free.messages_per_minute=40"]);
+        Server::start(&["monitor.interval_ms=1000", "alerts.cpu=1% for 10s", "limits.free.messages_per_minute=400"]);
     server.add_admin("root");
     let browser = Browser::start();
     let tab = browser.open(&format!("{}/dashboard", origin(&server)));
@@ -90,7 +90,7 @@ fn the_readme_is_shown_the_dashboard_under_load() {
             // More and less, as a day has it.
             let wave = (begun.elapsed().as_secs_f64() / 20.0).sin().mul_add(0.45, 0.5);
             std::thread::sleep(Duration::from_secs_f64(wave / 4.0));
-            client.send("POST", &path, &[], Some(br#"{"content":"hello"}"#)).unwrap();
+            client.post(&path, &json!({"content": "I slept badly, and the day was long."}));
             client.get(&format!("{path}?limit=20")).expect(200);
         }
     });
