@@ -2,6 +2,7 @@
 
 use std::{
     process::Command,
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -86,10 +87,11 @@ fn the_readme_is_shown_the_dashboard_under_load() {
         let (mut client, _) = server.user(&format!("person{n}"));
         let session = client.session();
         let path = format!("/api/v1/sessions/{session}/messages");
+        let (_open, paused) = mpsc::channel::<()>();
         while begun.elapsed() < LOAD {
             // More and less, as a day has it.
             let wave = (begun.elapsed().as_secs_f64() / 20.0).sin().mul_add(0.45, 0.5);
-            std::thread::sleep(Duration::from_secs_f64(wave / 4.0));
+            let _ = paused.recv_timeout(Duration::from_secs_f64(wave / 4.0)); // Nobody sends: it is the pause.
             client.post(&path, &json!({"content": "I slept badly, and the day was long."}));
             client.get(&format!("{path}?limit=20")).expect(200);
         }

@@ -172,11 +172,9 @@ fn a_page_that_nobody_looks_at_rests() {
     let (_server, browser, tab) = board(&[]);
     let set = |hidden: bool| {
         tab.evaluate(
-            &format!(
-                "const hidden = arguments[0];
-            Object.defineProperty(document, 'hidden', {{ configurable: true, get: () => hidden }});
-            document.dispatchEvent(new Event('visibilitychange'));"
-            ),
+            "const hidden = arguments[0];
+            Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+            document.dispatchEvent(new Event('visibilitychange'));",
             &[json!(hidden)],
         );
     };
