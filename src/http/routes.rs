@@ -95,6 +95,10 @@ pub enum AdminEndpoint {
     EndLogins,
     /// Make an invitation code.
     Invite,
+    /// What the cache holds.
+    Cache,
+    /// Empty the cache.
+    ClearCache,
     /// Every setting as it holds now.
     Config,
     /// Read the configuration again.
@@ -194,6 +198,8 @@ pub static ROUTES: &[Route] = &[
     admin(Method::POST, "/api/v1/admin/users/{id}/password", AdminEndpoint::Password),
     admin(Method::DELETE, "/api/v1/admin/users/{id}/tokens", AdminEndpoint::EndLogins),
     admin(Method::POST, "/api/v1/admin/invitations", AdminEndpoint::Invite),
+    admin(Method::GET, "/api/v1/admin/cache", AdminEndpoint::Cache),
+    admin(Method::DELETE, "/api/v1/admin/cache", AdminEndpoint::ClearCache),
     admin(Method::GET, "/api/v1/admin/config", AdminEndpoint::Config),
     admin(Method::POST, "/api/v1/admin/reload", AdminEndpoint::Reload),
     admin(Method::GET, "/api/v1/admin/log", AdminEndpoint::Log),

@@ -60,7 +60,7 @@ pub(crate) struct Cache<K, V> {
 }
 
 /// How a cache does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct CacheFigures {
     /// Reads that found what they wanted.
     pub hits: u64,
@@ -213,6 +213,15 @@ where
             figures.entries += shard.entries.len() as u64;
         }
         figures
+    }
+
+    /// Forgets every entry. Loads that are under way go on: what they find is as fresh as it would have been.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.entries.clear();
+            shard.bytes = 0;
+        }
     }
 
     /// Bytes that the entries take.

@@ -86,6 +86,16 @@ impl Store {
         ]
     }
 
+    /// Empties the cache; gives what it held. It fills again as things are read.
+    pub fn clear_cache(&self) -> [(&'static str, CacheFigures); 4] {
+        let held = self.cache_figures();
+        self.shared.sessions.clear();
+        self.shared.user_views.clear();
+        self.shared.users.clear();
+        self.shared.tokens.clear();
+        held
+    }
+
     /// How many users have at least one stream.
     #[must_use]
     pub fn listeners(&self) -> usize {

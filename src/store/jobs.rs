@@ -309,7 +309,7 @@ impl Store {
     /// due with this.
     ///
     /// # Errors
-    /// `JobError::TooLong`; `Busy` where 100,000 jobs wait; those of every write.
+    /// `JobError::TooLong`; `NoUser` where the user it concerns is not there; `Busy` where 100,000 jobs wait; those of every write.
     pub async fn enqueue(&self, job: NewJob) -> Result<Enqueued, StoreError> {
         if !job.is_bounded() {
             return Err(JobError::TooLong.into());

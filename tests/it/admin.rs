@@ -140,3 +140,25 @@ fn an_administrator_invites_one_person() {
     register("amina", &code).expect(201);
     register("mallory", &code).expect(403);
 }
+
+#[test]
+fn p3_a_cleared_cache_fills_again_and_nothing_that_is_read_is_another() {
+    let server = Server::start(&[]);
+    let mut root = admin(&server);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    amina.say(&session, "what I said");
+    let before = amina.page(&session, "");
+    let held = root.json("DELETE", "/api/v1/admin/cache", &[], &json!({})).expect(200).json();
+    assert!(
+        held["sessions"]["entries"].as_u64().unwrap() >= 1 && held["tokens"]["bytes"].as_u64().unwrap() > 0,
+        "{held}"
+    );
+    let empty = root.get("/api/v1/admin/cache").expect(200).json();
+    assert_eq!((&empty["sessions"]["entries"], &empty["sessions"]["bytes"]), (&json!(0), &json!(0)));
+    assert_eq!(amina.page(&session, ""), before);
+    amina.say(&session, "and more");
+    assert_eq!(amina.page(&session, "")["messages"].as_array().unwrap().len(), 4);
+    let filled = root.get("/api/v1/admin/cache").expect(200).json();
+    assert!(filled["sessions"]["entries"].as_u64().unwrap() >= 1, "{filled}");
+}

@@ -88,6 +88,8 @@ const WANTED: &[(&str, &str, &str, [u16; 5])] = &[
     ("POST", "/api/v1/admin/users/{id}/password", r#"{"password":"seven green umbrellas"}"#, ADMIN_GONE),
     ("DELETE", "/api/v1/admin/users/{id}/tokens", "", ADMIN_GONE),
     ("POST", "/api/v1/admin/invitations", "", ADMIN_MADE),
+    ("GET", "/api/v1/admin/cache", "", ADMIN),
+    ("DELETE", "/api/v1/admin/cache", "", ADMIN),
     ("GET", "/api/v1/admin/config", "", ADMIN),
     ("POST", "/api/v1/admin/reload", "", ADMIN),
     ("GET", "/api/v1/admin/log", "", ADMIN),

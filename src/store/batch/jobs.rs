@@ -112,6 +112,11 @@ impl Batch<'_> {
             self.bring_forward(known.id, &new)?;
             return Ok(Enqueued { id: known.id, is_new: false });
         }
+        if let Some(user) = new.user
+            && self.user(user)?.is_none()
+        {
+            return Err(StoreError::NoUser); // What concerns a user goes with the user, and does not come after.
+        }
         let [queued, running, _] = self.index.job_counts();
         if queued + running >= JOBS_MAX {
             return Err(StoreError::Busy);

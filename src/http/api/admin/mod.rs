@@ -2,6 +2,7 @@
 //!
 //! Each handler is given the proof that its caller is an administrator.
 
+mod cache;
 mod config;
 mod jobs;
 mod monitor;
@@ -31,6 +32,8 @@ pub(in crate::http) async fn serve(
         AdminEndpoint::EditUser => users::edit(app, caller, request).await,
         AdminEndpoint::Password => users::password(app, caller, request).await,
         AdminEndpoint::EndLogins => users::end_logins(app, caller, request).await,
+        AdminEndpoint::Cache => Ok(cache::figures(app)),
+        AdminEndpoint::ClearCache => Ok(cache::clear(app, caller)),
         AdminEndpoint::Config => Ok(config::effective(app)),
         AdminEndpoint::Reload => config::reload(app, caller).await,
         AdminEndpoint::Log => Ok(config::log(app)),

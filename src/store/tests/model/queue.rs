@@ -38,7 +38,11 @@ impl World {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the caller chooses the deeds of the queue")]
     pub(super) fn follow_in_queue(&mut self, deed: &Deed) -> Option<u64> {
         match *deed {
-            Deed::Job(key, user) => drop(self.jobs.entry(key).or_insert(Queued { user, ..Queued::default() })),
+            Deed::Job(key, _) if self.jobs.contains_key(&key) => {}
+            Deed::Job(key, user) => {
+                self.users.get(&user)?;
+                self.jobs.insert(key, Queued { user, ..Queued::default() });
+            }
             Deed::TakeJob(key) => {
                 let job = self.jobs.get_mut(&key).filter(|job| !job.runs)?;
                 (job.runs, job.attempts) = (true, job.attempts + 1);
