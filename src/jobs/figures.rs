@@ -26,17 +26,6 @@ pub enum JobOutcome {
 impl JobOutcome {
     /// All there are.
     pub const ALL: [Self; 4] = [Self::Done, Self::Failed, Self::Parked, Self::GivenBack];
-
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Parked => "parked",
-            Self::GivenBack => "given_back",
-        }
-    }
 }
 
 /// How often the runs of a kind came to an outcome, since the process began.

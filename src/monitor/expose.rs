@@ -4,6 +4,7 @@
 
 use crate::{
     clock::Timestamp,
+    jobs::{JobOutcome, Runs},
     metrics::{Exposition, Kind, Wait, float},
 };
 
@@ -185,10 +186,16 @@ impl Monitor {
         text.gauge("bondhu_backup_last_duration_seconds", "How long the last good backup took.", took);
         let failed = float(backups.last_failed.get());
         text.gauge("bondhu_backup_last_failed", "1 where the last backup failed.", failed);
-        let help = "Tries at jobs that ended, by kind and what they came to.";
-        text.family("bondhu_job_runs_total", Kind::Counter, help);
-        for runs in &jobs.runs {
-            text.series(&[("kind", runs.kind), ("outcome", runs.outcome.name())], float(runs.count));
+        text.family("bondhu_jobs_done_total", Kind::Counter, "Jobs that were done, by kind.");
+        for runs in jobs.runs.iter().filter(|runs| runs.outcome == JobOutcome::Done) {
+            text.series(&[("kind", runs.kind)], float(runs.count));
+        }
+        text.family("bondhu_job_failures_total", Kind::Counter, "Tries at jobs that failed, by kind.");
+        for kind in jobs.runs.iter().filter(|runs| runs.outcome == JobOutcome::Failed).map(|runs| runs.kind) {
+            let failed =
+                |runs: &&Runs| runs.kind == kind && matches!(runs.outcome, JobOutcome::Failed | JobOutcome::Parked);
+            let count: u64 = jobs.runs.iter().filter(failed).map(|runs| runs.count).sum();
+            text.series(&[("kind", kind)], float(count));
         }
         text.gauge("bondhu_jobs_waiting", "Jobs that wait for their time or a worker.", float(jobs.jobs.queued));
         text.gauge("bondhu_jobs_running", "Jobs that run.", float(jobs.jobs.running));

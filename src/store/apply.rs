@@ -5,6 +5,7 @@
 //! are applied one after another, in the order of the journal; one is under way at most.
 
 use std::{
+    collections::HashSet,
     io,
     sync::{
         Arc,
@@ -23,7 +24,7 @@ use super::{
     view::SessionView,
     writer::Shared,
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, id::SessionId};
 
 /// A batch that is in the journal and nowhere else yet.
 pub(crate) struct Durable {
@@ -51,8 +52,9 @@ impl Durable {
             shared.fail_index(format!("the index can't be written: {error}"));
             return Err(StoreError::Unknown);
         }
+        let mut begun = HashSet::new();
         for change in &self.changes {
-            update_cache(shared, change, &self.decided);
+            update_cache(shared, change, &self.decided, &mut begun);
         }
         news::tell(shared, &self.changes, &self.decided);
         if self.changes.iter().any(|change| matches!(change, Change::Job { .. } | Change::JobEnded { .. })) {
@@ -122,12 +124,14 @@ impl Drop for Applier {
     }
 }
 
-fn update_cache(shared: &Shared, change: &Change, decided: &Decided) {
+/// Brings the cache up to date with one change; `begun` has the sessions of this batch whose views were begun.
+fn update_cache(shared: &Shared, change: &Change, decided: &Decided, begun: &mut HashSet<SessionId>) {
     let Shared { sessions, user_views, users, tokens, .. } = shared;
     match change {
         Change::Session { id, meta } => {
-            // Later changes of the same batch come after it, as they do in the log.
-            if decided.created.contains(id) && sessions.held(id).is_none() {
+            // Later changes of the same batch come after it, as they do in the log. Only the first one of a new session finds
+            // it empty: by the next the cache may have had no room for what was said in between.
+            if decided.created.contains(id) && begun.insert(*id) && sessions.held(id).is_none() {
                 sessions.insert(*id, SessionView::empty(*id, meta.clone()));
             } else {
                 sessions.update(id, |view| view.apply(change));

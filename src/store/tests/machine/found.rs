@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    id::{SessionId, UserId},
-    store::{NewMessage, Role, SendKey, Store, StoreError, Tier, User},
+    id::{Seq, SessionId, UserId},
+    store::{Edit, NewMessage, Role, SendKey, SessionEdit, Store, StoreError, Tier, User},
 };
 
 const HOUR: i64 = 3_600_000_000;
@@ -69,5 +69,28 @@ async fn p5_a_key_does_not_bring_back_what_was_cleared_at_the_same_moment() {
     assert!(matches!(second.await, Err(StoreError::TurnGone)));
     for message in busy {
         message.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn p3_a_new_session_that_the_cache_has_no_room_for_is_not_empty_once_it_is_renamed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(&dir.path().join("data"), 48 << 10, &Clock::manual(Timestamp(HOUR)));
+    let user = user(&store).await;
+    for _ in 0..20 {
+        let (other, session) = (SessionId::new(), SessionId::new());
+        let say = |session, content| NewMessage { user, session, create: true, content, key: None };
+        // Commands that come while others are written are decided together.
+        let busy: Vec<_> = (0..50).map(|_| store.append(say(other, "text".to_owned())).unwrap()).collect();
+        let long = store.append(say(session, "x".repeat(10_000))).unwrap();
+        let title = SessionEdit { title: Edit::Set(Some("a title".to_owned())), ..SessionEdit::default() };
+        let mut renaming = Box::pin(store.edit_session(user, session, title));
+        assert!(once(renaming.as_mut()).await.is_none());
+        assert_eq!(long.await.unwrap().message.seq, Seq(1));
+        assert_eq!(renaming.await.unwrap().head, Seq(1));
+        assert_eq!(store.session(session).await.unwrap().unwrap().head, Seq(1), "what was acknowledged is shown");
+        for message in busy {
+            message.await.unwrap();
+        }
     }
 }
