@@ -216,6 +216,7 @@ impl Jobs {
 
     /// Gives back what still runs: the next start finds it due. Takes a few seconds at most.
     pub async fn halt(&self) {
+        self.inner.stop.cancel(); // First: what is given back is not to be taken again.
         self.inner.halt.cancel();
         self.drain().await;
     }
