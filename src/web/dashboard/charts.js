@@ -69,7 +69,7 @@ const CHARTS = [
         ],
     },
     { id: 'cache-hits', title: 'Cache hits', unit: 'ratio', lines: [['cache_hits_ratio', 'hits']], reach: 1 },
-    { id: 'cache-bytes', title: 'Cache', unit: 'bytes', lines: [['cache_bytes', 'held']] },
+    { id: 'cache-bytes', title: 'Cache size', unit: 'bytes', lines: [['cache_bytes', 'held']] },
     {
         id: 'people',
         title: 'Connections',
