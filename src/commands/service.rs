@@ -41,7 +41,7 @@ pub(super) fn run(first: Settings, service: &Service) -> Result<(), Failure> {
         ("{serve}", serve.join(" ")),
         ("{stop}", (config.server.shutdown_grace.as_secs() + CLOSE_S).to_string()),
         ("{user}", user(&service.user)?.to_owned()),
-        ("{storage}", storage(&dir)?),
+        ("{storage}", storage(&dir)? + &backups(config)?),
         ("{capabilities}", capabilities(config).to_owned()),
         ("{network}", network(config).to_owned()),
     ];
@@ -85,6 +85,14 @@ fn storage(dir: &Path) -> Result<String, Failure> {
     Ok(data)
 }
 
+/// Where backups by the clock stand, which the server writes too.
+fn backups(config: &Config) -> Result<String, Failure> {
+    if config.backup.dir.as_os_str().is_empty() {
+        return Ok(String::new());
+    }
+    Ok(format!("\nReadWritePaths={}", quoted(&absolute(&config.backup.dir)?)?))
+}
+
 /// None, but the one for a port of the first thousand. A user namespace of its own would take even that away.
 fn capabilities(config: &Config) -> &'static str {
     if (1..FREE_PORTS).contains(&config.server.listen.port()) {
@@ -98,10 +106,15 @@ fn capabilities(config: &Config) -> &'static str {
 fn network(config: &Config) -> &'static str {
     let listens = config.server.listen.ip().to_canonical().is_loopback();
     let asks_a_model = config.reply.backend == ReplyBackend::Openai;
-    let local = !asks_a_model || config.reply.upstreams().all(|(_, upstream)| upstream.is_local());
+    let models = !asks_a_model || config.reply.upstreams().all(|(_, upstream)| upstream.is_local());
+    let local = models && config.alerts.webhook_url.is_none();
     if listens && local {
         "IPAddressDeny=any\nIPAddressAllow=localhost"
-    } else if listens && config.reply.upstreams().all(|(_, upstream)| is_address(&upstream.host())) {
+    } else if listens
+        && !models
+        && config.alerts.webhook_url.is_none()
+        && config.reply.upstreams().all(|(_, upstream)| is_address(&upstream.host()))
+    {
         "# Name the model's address in IPAddressAllow beside localhost, and set IPAddressDeny=any."
     } else {
         "# It talks to other machines, whose addresses change: no IPAddressDeny."
@@ -140,6 +153,12 @@ mod tests {
         assert!(network(&config).contains("IPAddressDeny=any\n"), "a model on this machine");
         config.reply.openai.upstream.base_url = "https://models.example.org/v1".to_owned();
         assert!(!network(&config).contains("IPAddressDeny=any\n"));
+        config.reply.backend = ReplyBackend::Companion;
+        config.alerts.webhook_url = Some("https://example.org/hook".to_owned());
+        assert!(!network(&config).contains("IPAddressDeny=any\n"), "alerts are posted elsewhere");
+        assert_eq!(backups(&config).unwrap(), "");
+        config.backup.dir = "/srv/backups".into();
+        assert_eq!(backups(&config).unwrap(), "\nReadWritePaths=/srv/backups");
         let place = |dir: &str| storage(Path::new(dir)).unwrap();
         assert_eq!(place("/var/lib/bondhu"), "StateDirectory=bondhu\nStateDirectoryMode=0700");
         assert_eq!(place("/srv/bondhu"), "ReadWritePaths=/srv/bondhu");
