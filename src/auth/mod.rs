@@ -271,7 +271,7 @@ impl Auth {
         let now = self.clock.now();
         let expires_at = now.after(self.config.get().token_lifetime);
         let id = TokenId::new();
-        let token = Token { id, user: user.id, label, created_at: now, expires_at, last_used_at: now };
+        let token = Token { id, user: user.id, label, created_at: now, expires_at, last_used_at: now, scopes: None };
         let made = self.store.create_token(digest, token, self.config.get().tokens_per_user).await;
         if matches!(made, Err(StoreError::NoUser)) {
             return Err(AuthError::WrongCredentials { account: None }); // Deleted since it was proved: as if it had never been there.

@@ -107,6 +107,7 @@ mod tests {
             created_at: made,
             expires_at: made.after(lifetime),
             last_used_at: made,
+            scopes: None,
         };
         let just_before = |end: Timestamp| Timestamp(end.0 - 1);
         let (short, long) = (token(5 * HOUR), token(500 * HOUR));

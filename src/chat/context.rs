@@ -48,19 +48,23 @@ pub(super) async fn of(inner: &Inner, turn: OpenTurn) -> Result<Context, StoreEr
     loop {
         let messages = parts.store.context(turn.session, turn.seq, limit).await?;
         let is_all = messages.first().is_none_or(|first| first.seq.0 + limit as u64 > turn.seq.0 + 1);
-        let conversation = conversation(turn.seq, messages);
-        let whole = conversation.len();
-        let fitting = newest_that_fit(conversation, budget);
+        let parts = conversation(turn.seq, messages);
+        let whole = parts.len();
+        let fitting = newest_that_fit(parts, budget);
         let wants_more = fitting.len() == whole && limit < lines_max.min(MESSAGES_MAX) && !is_all;
         if !wants_more {
-            return Ok(Context { system, messages: fitting });
+            return Ok(Context { system, messages: fitting.into_iter().flatten().collect() });
         }
         limit *= 2;
     }
 }
 
-/// The conversation that the message at `seq` ends, turn by turn. A reply may stand behind later messages in the log.
-fn conversation(seq: Seq, messages: Vec<Message>) -> Vec<Message> {
+/// A part of a conversation that is told whole or not at all: a turn, something that belongs to no turn, or the message that
+/// is to be answered.
+type Part = Vec<Message>;
+
+/// The conversation that the message at `seq` ends, part by part. A reply may stand behind later messages in the log.
+fn conversation(seq: Seq, messages: Vec<Message>) -> Vec<Part> {
     let turn_of = |message: &Message| message.reply_to.unwrap_or(message.seq);
     let mut conversation: Vec<_> = messages
         .into_iter()
@@ -68,48 +72,59 @@ fn conversation(seq: Seq, messages: Vec<Message>) -> Vec<Message> {
         .collect();
     conversation.sort_by_key(|message| (turn_of(message), message.seq));
     // A message whose reply is not here, or says nothing, is half a turn, and so is a reply without its message.
-    let mut whole: Vec<Message> = Vec::with_capacity(conversation.len());
+    let mut parts: Vec<Part> = Vec::with_capacity(conversation.len());
     let mut rest = conversation.into_iter().peekable();
     while let Some(message) = rest.next() {
-        if message.seq == seq {
-            whole.push(message);
+        if message.seq == seq || (message.status == Status::Noted && !message.content.is_empty()) {
+            parts.push(vec![message]);
         } else if message.role == Speaker::User
+            && !message.content.is_empty() // It was erased.
             && let Some(reply) = rest.next_if(|next| next.reply_to == Some(message.seq))
             && !reply.content.trim().is_empty()
         {
-            whole.extend([message, reply]);
+            parts.push(vec![message, reply]);
         }
     }
-    whole
+    parts
 }
 
 /// True where a message is part of the conversation: turns that failed, and replies that were replaced, are not.
 fn belongs(message: &Message) -> bool {
     match message.status {
-        Status::Answered | Status::Stopped | Status::Complete => true,
+        Status::Answered | Status::Stopped | Status::Complete | Status::Noted => true,
         Status::Pending | Status::Failed | Status::Interrupted | Status::Superseded => false,
     }
 }
 
-/// The last message, and as many of the newest whole turns before it as `budget` has tokens for.
-fn newest_that_fit(mut conversation: Vec<Message>, budget: usize) -> Vec<Message> {
-    let cost = |message: &Message| tokens::at_most(&message.content) + tokens::PER_MESSAGE;
-    let Some(last) = conversation.last() else { return conversation };
+/// The last message, then whatever a system or a developer says, as far as `budget` has tokens for it, and as many of the
+/// newest other parts before it as it has tokens for beside that.
+fn newest_that_fit(parts: Vec<Part>, budget: usize) -> Vec<Part> {
+    let cost = |part: &Part| part.iter().map(|message| tokens::at_most(&message.content) + tokens::PER_MESSAGE).sum();
+    let Some((last, before)) = parts.split_last() else { return parts };
     if budget == usize::MAX {
-        return conversation;
+        return parts;
     }
     let mut left = budget.saturating_sub(cost(last));
-    let mut first = conversation.len() - 1;
-    // Turns are pairs here, as `conversation` made them.
-    while first >= 2 {
-        let turn = cost(&conversation[first - 1]) + cost(&conversation[first - 2]);
-        if turn > left {
-            break;
+    let mut fits = vec![false; before.len()];
+    let newest_first = || before.iter().enumerate().rev();
+    let (told, said): (Vec<_>, Vec<_>) = newest_first().partition(|(_, part)| is_instruction(part));
+    for parts in [told, said] {
+        for (at, part) in parts {
+            let cost = cost(part);
+            if cost > left {
+                break;
+            }
+            left -= cost;
+            fits[at] = true;
         }
-        left -= turn;
-        first -= 2;
     }
-    conversation.split_off(first)
+    fits.push(true);
+    parts.into_iter().zip(fits).filter_map(|(part, fits)| fits.then_some(part)).collect()
+}
+
+/// True for what the model is told and nobody said: it must not be forgotten before what was said.
+fn is_instruction(part: &Part) -> bool {
+    part.iter().all(|message| matches!(message.role, Speaker::System | Speaker::Developer))
 }
 
 #[cfg(test)]
@@ -133,8 +148,8 @@ mod tests {
         }
     }
 
-    fn order(messages: &[Message]) -> Vec<u64> {
-        messages.iter().map(|message| message.seq.0).collect()
+    fn order(parts: &[Part]) -> Vec<u64> {
+        parts.iter().flatten().map(|message| message.seq.0).collect()
     }
 
     #[test]
@@ -192,7 +207,42 @@ mod tests {
         };
         let each = tokens::at_most("word") + tokens::PER_MESSAGE;
         for (budget, kept) in [(5 * each, 5), (5 * each - 1, 3), (3 * each, 3), (3 * each - 1, 1), (0, 1)] {
-            assert_eq!(newest_that_fit(log(), budget).len(), kept, "{budget} tokens");
+            assert_eq!(order(&newest_that_fit(log(), budget)).len(), kept, "{budget} tokens");
         }
+    }
+
+    #[test]
+    fn what_belongs_to_no_turn_is_told_in_its_place_and_instructions_stay_longest() {
+        let log = || {
+            conversation(
+                Seq(6),
+                vec![
+                    message(1, Speaker::Developer, None, Status::Noted),
+                    message(2, User, None, Status::Noted),
+                    message(3, Assistant, None, Status::Noted),
+                    message(4, User, None, Status::Answered),
+                    message(5, Assistant, Some(4), Status::Complete),
+                    message(6, User, None, Status::Pending),
+                ],
+            )
+        };
+        assert_eq!(order(&log()), [1, 2, 3, 4, 5, 6]);
+        let each = tokens::at_most("word") + tokens::PER_MESSAGE;
+        let kept = |messages: usize| order(&newest_that_fit(log(), messages * each));
+        assert_eq!([kept(6), kept(5), kept(4)], [vec![1, 2, 3, 4, 5, 6], vec![1, 3, 4, 5, 6], vec![1, 4, 5, 6]]);
+        assert_eq!([kept(3), kept(2), kept(1)], [vec![1, 6], vec![1, 6], vec![6]]);
+    }
+
+    #[test]
+    fn what_was_erased_is_told_to_nobody() {
+        let mut log = vec![
+            message(1, User, None, Status::Answered),
+            message(2, Assistant, Some(1), Status::Complete),
+            message(3, User, None, Status::Noted),
+            message(4, User, None, Status::Pending),
+        ];
+        log[0].content.clear();
+        log[2].content.clear();
+        assert_eq!(order(&conversation(Seq(4), log)), [4]);
     }
 }

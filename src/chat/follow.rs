@@ -447,7 +447,12 @@ fn told(session: SessionId, message: &Logged) -> impl Iterator<Item = Update> + 
     let status = match status {
         Status::Complete => Some(Status::Answered),
         Status::Stopped => Some(Status::Stopped),
-        Status::Pending | Status::Answered | Status::Failed | Status::Interrupted | Status::Superseded => None,
+        Status::Pending
+        | Status::Answered
+        | Status::Failed
+        | Status::Interrupted
+        | Status::Superseded
+        | Status::Noted => None,
     };
     let ended = reply_to.zip(status);
     let ended =

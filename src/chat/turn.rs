@@ -30,7 +30,8 @@ use crate::{
     metrics::Histogram,
     reply::{Extent, Hearer, Prompt, ReplyError},
     store::{
-        Appended, Ending, Event, Message, NewMessage, OpenTurn, Outcome, PendingAppend, Resumed, Status, StoreError,
+        Appended, Beside, Ending, Event, Message, NewMessage, OpenTurn, Outcome, PendingAppend, Resumed, Status,
+        StoreError,
     },
     text::MessageText,
 };
@@ -87,7 +88,8 @@ pub(super) async fn send(
         },
         Target::New => (SessionId::new(), true),
     };
-    let mut message = Some(NewMessage { user, session, create, content: content.into_string(), key });
+    let mut message =
+        Some(NewMessage { user, session, create, content: content.into_string(), key, beside: Beside::default() });
     let append = || message.take().map_or(Err(StoreError::Unknown), |message| parts.store.append(message));
     let (place, appended) = admitted(inner, caller, session, append).await?;
     let appended = (Arc::clone(inner), appended);
@@ -426,7 +428,7 @@ async fn conclude(
     let store = &inner.parts.store;
     loop {
         let done = match record {
-            Record::First => store.conclude(turn, ending.clone()).await,
+            Record::First => store.conclude(turn, ending.clone(), None).await,
             Record::Again => store.retry(turn, ending.clone()).await,
         };
         match done {

@@ -122,6 +122,8 @@ pub struct Said {
     pub stopped: bool,
     /// Of a message without a reply, why there is none.
     pub failure: Option<ImportFailure>,
+    /// True for what belongs to no turn: nobody was asked to answer it, and it answers nothing.
+    pub noted: bool,
     /// When it was said.
     pub time: Option<Timestamp>,
 }

@@ -99,6 +99,7 @@ fn said(message: Message, at: String) -> Said {
     let Message { seq, id, role, content, reply_to, status, created_at, failure, .. } = message;
     let status = status.unwrap_or_default();
     let failed = || ImportFailure { detail: super::turns::NO_REPLY.to_owned(), too_slow: false };
+    let noted = status == "noted" || matches!(role, Speaker::System | Speaker::Developer);
     let failure = (role == Speaker::User && status == "failed").then(|| failure.unwrap_or_else(failed));
     Said {
         at,
@@ -109,6 +110,7 @@ fn said(message: Message, at: String) -> Said {
         reply_to,
         stopped: role == Speaker::Assistant && status == "stopped",
         failure,
+        noted,
         time: time(created_at.as_ref()),
     }
 }

@@ -32,6 +32,8 @@ pub(super) fn tell(lines: Vec<Line>, at: &str, tell: &mut Tell<'_>) -> Result<()
         let is_blank = text.trim().is_empty();
         let last = said.last_mut();
         match role {
+            // Neither of those whose files are read here gives these as messages.
+            Speaker::System | Speaker::Developer => {}
             Speaker::User if is_blank => note(What::Empty, place, tell)?,
             Speaker::User => said.push(Said {
                 at: format!("{at}, message {}", place + 1),
@@ -42,6 +44,7 @@ pub(super) fn tell(lines: Vec<Line>, at: &str, tell: &mut Tell<'_>) -> Result<()
                 reply_to: None,
                 stopped: false,
                 failure: Some(ImportFailure { detail: NO_REPLY.to_owned(), too_slow: false }),
+                noted: false,
                 time,
             }),
             Speaker::Assistant => match last {
@@ -62,7 +65,18 @@ pub(super) fn tell(lines: Vec<Line>, at: &str, tell: &mut Tell<'_>) -> Result<()
                     last.failure = None;
                     let reply_to = Some(last.place);
                     let (at, place) = (format!("{at}, message {}", place + 1), place as u64);
-                    said.push(Said { at, key, place, role, text, reply_to, stopped, failure: None, time });
+                    said.push(Said {
+                        at,
+                        key,
+                        place,
+                        role,
+                        text,
+                        reply_to,
+                        stopped,
+                        failure: None,
+                        noted: false,
+                        time,
+                    });
                 }
             },
         }

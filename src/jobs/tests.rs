@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     config::{BackupConfig, CacheConfig, DataConfig},
     id::{Seq, SessionId, UserId},
-    store::{Ending, Health, JobStateName, NewMessage, OpenTurn, Repeat, Role, Tier, User},
+    store::{Beside, Ending, Health, JobStateName, NewMessage, OpenTurn, Repeat, Role, Tier, User},
 };
 
 /// Longer than anything here takes.
@@ -270,7 +270,8 @@ async fn add_user(store: &Store, tier: Tier) -> UserId {
 }
 
 async fn say(store: &Store, user: UserId, session: SessionId, content: &str) -> OpenTurn {
-    let message = NewMessage { user, session, create: true, content: content.to_owned(), key: None };
+    let message =
+        NewMessage { user, session, create: true, content: content.to_owned(), key: None, beside: Beside::default() };
     let seq = store.append(message).unwrap().await.unwrap().message.seq;
     OpenTurn { session, seq }
 }
@@ -294,7 +295,7 @@ async fn a_first_turn_that_ends_gives_its_session_a_title_once() {
         "  My grandmother's garden,\nwhere I spent every summer of my childhood, is for sale",
     )
     .await;
-    store.conclude(turn, Ending::Failed { detail: "no".to_owned(), too_slow: false }).await.unwrap();
+    store.conclude(turn, Ending::Failed { detail: "no".to_owned(), too_slow: false }, None).await.unwrap();
     bench.runs("titles", JobOutcome::Done, 1).await;
     let title = || async { store.sessions(user, None, 1).await.unwrap()[0].title.clone() };
     assert_eq!(title().await.as_deref(), Some("My grandmother's garden, where I spent every summer of my…"));
@@ -306,7 +307,7 @@ async fn a_first_turn_that_ends_gives_its_session_a_title_once() {
     };
     assert!(renamed);
     let next = say(store, user, session, "second").await;
-    store.conclude(next, reply("reply")).await.unwrap();
+    store.conclude(next, reply("reply"), None).await.unwrap();
     assert_eq!(bench.jobs.figures().jobs.queued, 2, "the recurring ones");
 }
 
@@ -323,14 +324,14 @@ async fn what_is_older_than_its_tier_keeps_is_cleared_and_nothing_else() {
         let (user, session) = (add_user(store, tier).await, SessionId::new());
         for n in 0..450 {
             let turn = say(store, user, session, &format!("old {n}")).await;
-            store.conclude(turn, reply("old reply")).await.unwrap();
+            store.conclude(turn, reply("old reply"), None).await.unwrap();
         }
         sessions.push((user, session));
     }
     clock.advance(Duration::from_hours(40 * 24));
     for (user, session) in &sessions {
         let turn = say(store, *user, *session, "new").await;
-        store.conclude(turn, reply("new reply")).await.unwrap();
+        store.conclude(turn, reply("new reply"), None).await.unwrap();
         say(store, *user, *session, "open").await;
     }
     let retention = NewJob {
@@ -351,7 +352,7 @@ async fn what_is_older_than_its_tier_keeps_is_cleared_and_nothing_else() {
         let (older, _) = store.log_after(*session, Seq::ZERO, 1).await.unwrap();
         assert_eq!(older[0].seq, Seq(first), "nothing before it is shown");
         let open = OpenTurn { session: *session, seq: Seq(903) };
-        assert_eq!(store.conclude(open, reply("last")).await.unwrap().unwrap().seq, Seq(904));
+        assert_eq!(store.conclude(open, reply("last"), None).await.unwrap().unwrap().seq, Seq(904));
         assert_eq!(store.health(), Health::Ready, "of {user}");
     }
 }

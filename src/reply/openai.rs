@@ -198,6 +198,7 @@ impl Openai {
             let role = match line.speaker {
                 Speaker::User => Role::User,
                 Speaker::Assistant => Role::Assistant,
+                Speaker::System | Speaker::Developer => Role::System,
             };
             RequestMessage { role, content: line.text }
         });

@@ -106,4 +106,6 @@ pub struct Token {
     pub expires_at: Timestamp,
     /// When it was last used, exact to the hour.
     pub last_used_at: Timestamp,
+    /// What the program may do that holds it, as [`crate::auth`] numbers it; nothing where a person holds it, who may do all.
+    pub scopes: Option<u32>,
 }

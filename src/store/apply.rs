@@ -138,6 +138,7 @@ fn update_cache(shared: &Shared, change: &Change, decided: &Decided, begun: &mut
             }
             user_views.update(&meta.owner, |view| view.apply(change));
         }
+        Change::Erased { session, .. } => sessions.update(session, |view| view.apply(change)),
         Change::SessionDeleted { id, owner } => {
             sessions.update(id, |view| view.apply(change));
             user_views.update(owner, |view| view.apply(change));
@@ -157,14 +158,19 @@ fn update_cache(shared: &Shared, change: &Change, decided: &Decided, begun: &mut
             user_views.update(id, |view| view.apply(change));
         }
         Change::Token { digest, record } => tokens.update(&TokenDigest(*digest), |token| {
-            *token = token_of(record);
+            *token = token_of(record, token.scopes);
             Keep::Yes
         }),
-        Change::TokenEnded { digest, .. } => tokens.update(&TokenDigest(*digest), |_| Keep::No),
+        // What it may do is loaded again with the login.
+        Change::TokenEnded { digest, .. } | Change::Scopes { digest, .. } => {
+            tokens.update(&TokenDigest(*digest), |_| Keep::No);
+        }
         Change::Invitation { .. }
         | Change::InvitationUsed { .. }
         | Change::SendKey { .. }
         | Change::Job { .. }
-        | Change::JobEnded { .. } => {}
+        | Change::JobEnded { .. }
+        | Change::Annotation { .. }
+        | Change::Progress { .. } => {}
     }
 }

@@ -5,21 +5,24 @@
 
 mod accounts;
 mod imports;
+mod items;
 mod jobs;
+mod keys;
 
 use std::collections::{HashMap, HashSet};
 
 pub(crate) use accounts::{token_of, user_of};
 
 use super::{
-    Appended, Ending, Message, NewMessage, OpenTurn, Resumed, Session, SessionEdit, Status, StoreError, TokenDigest,
+    Appended, Beside, Ending, Message, NewMessage, OpenTurn, Resumed, Session, SessionEdit, Status, StoreError,
+    TokenDigest,
     codec::{
         Change, JobKeyRecord, JobRecord, MessageRecord, OutcomeRecord, SendKeyRecord, SessionMeta, SessionRecord,
         SpeakerCode, TokenRecord, UserRecord,
     },
     command::{Command, Reply},
     index::Index,
-    log::{Ended, LogEnd, NOW},
+    log::{Ended, LogEnd},
     memory::Memory,
 };
 use crate::{
@@ -106,8 +109,8 @@ impl<'a> Batch<'a> {
                 let decided = self.append(message);
                 self.settle(reply, decided);
             }
-            Command::Conclude(turn, ending, reply) => {
-                let decided = self.conclude(turn, ending);
+            Command::Conclude(turn, ending, annotation, reply) => {
+                let decided = self.conclude(turn, ending, annotation);
                 self.settle(reply, decided);
             }
             Command::Retry(turn, ending, reply) => {
@@ -163,6 +166,7 @@ impl<'a> Batch<'a> {
                 self.settle(reply, decided);
             }
             Command::Job(command) => self.decide_job(command),
+            Command::Item(command) => self.decide_item(command),
             Command::Import(import, reply) => {
                 let decided = self.import(*import);
                 self.settle(reply, decided);
@@ -250,11 +254,11 @@ impl<'a> Batch<'a> {
             let message = self.repeated(known)?;
             return Ok(Appended { session: known.session, message, repeated: true });
         }
-        let mut state = if new.create && self.is_free(new.session)? && self.user(new.user)?.is_some() {
-            self.new_state(new.user, new.session, SessionEdit::default())
-        } else {
-            self.owned(new.user, new.session)?
-        };
+        let Beside { before, annotation, about } = new.beside;
+        let mut state = self.state_for(new.user, new.session, new.create, about)?;
+        for item in before {
+            self.note(new.session, &mut state, item);
+        }
         let draft = Draft { speaker: SpeakerCode::User, content: new.content, reply_to: None, stopped: false };
         let record = self.next_record(&mut state, draft);
         let seq = state.end.head;
@@ -266,6 +270,9 @@ impl<'a> Batch<'a> {
             self.changes.push(Change::SendKey { user: new.user, key: key.key, record: known });
         }
         self.changes.push(Change::Message { session: new.session, seq, record });
+        if annotation.is_some() {
+            self.changes.push(Change::Annotation { session: new.session, seq, text: annotation });
+        }
         self.decided.opened.push(OpenTurn { session: new.session, seq });
         self.decided.sessions.insert(new.session, Some(state));
         Ok(Appended { session: new.session, message, repeated: false })
@@ -292,29 +299,7 @@ impl<'a> Batch<'a> {
         record
     }
 
-    fn known_key(&self, user: UserId, key: [u8; 16]) -> Decision<Option<SendKeyRecord>> {
-        let here = [&self.decided.keys, &self.memory.unapplied.keys];
-        let known = here.iter().find_map(|keys| keys.get(&(user, key)).copied());
-        if known.is_some() {
-            return Ok(known);
-        }
-        Ok(self.index.send_key(user, key)?.filter(|known| known.expires_at > self.now))
-    }
-
-    fn repeated(&mut self, known: SendKeyRecord) -> Decision<Message> {
-        if self.state(known.session)?.is_none_or(|state| known.seq <= state.meta.cleared_through) {
-            return Err(StoreError::TurnGone);
-        }
-        let here = [&self.decided.messages, &self.memory.unapplied.messages];
-        if let Some(record) = here.iter().find_map(|messages| messages.get(&(known.session, known.seq))) {
-            return Ok(message_of(known.seq, record, Status::Pending));
-        }
-        let record = self.index.message(known.session, known.seq)?.ok_or(StoreError::TurnGone)?;
-        let (status, _) = self.index.standing((known.session, known.seq), &record, None, NOW)?;
-        Ok(message_of(known.seq, &record, status))
-    }
-
-    fn conclude(&mut self, turn: OpenTurn, ending: Ending) -> Decision<Option<Message>> {
+    fn conclude(&mut self, turn: OpenTurn, ending: Ending, annotation: Option<String>) -> Decision<Option<Message>> {
         let open = self.memory.open.contains_key(&turn) && !self.decided.closed.contains(&turn);
         let state = self.state(turn.session)?;
         let Some(mut state) = state.filter(|state| open && turn.seq > state.meta.cleared_through) else {
@@ -338,6 +323,9 @@ impl<'a> Batch<'a> {
                 None
             }
         };
+        if annotation.is_some() {
+            self.changes.push(Change::Annotation { session, seq, text: annotation });
+        }
         self.decided.closed.insert(turn);
         self.title_later(turn, &state);
         self.decided.sessions.insert(session, Some(state));

@@ -12,16 +12,18 @@ use v1::{ChangeV1, SessionRecordV1};
 
 pub(crate) use job::{JobKeyRecord, JobRecord, JobStateCode, RepeatCode};
 
-use super::{Role, Speaker, Tier};
+use super::{Role, Speaker, Status, Tier};
 use crate::{
     clock::Timestamp,
     id::{JobId, MessageId, Seq, SessionId, TokenId, UserId},
 };
 
 /// The format that this program writes. 2 has a session's own instructions, and outcomes of turns that were answered
-/// again; 3 has jobs, and is as 2 in all else.
-const VERSION: u8 = 3;
-/// The one before, whose records are today's.
+/// again; 3 has jobs; 4 has messages that belong to no turn, annotations, progress, erasures and keys of programs. What an
+/// earlier one has is as it was.
+const VERSION: u8 = 4;
+/// Those before it that need no types of their own.
+const VERSION_3: u8 = 3;
 const VERSION_2: u8 = 2;
 
 /// No value and no frame is longer than this: a damaged length can't ask for more memory.
@@ -113,10 +115,35 @@ pub(crate) struct MessageRecord {
     pub(crate) stamp: u64,
 }
 
+impl MessageRecord {
+    /// How it stands as soon as it is written.
+    pub(crate) fn first_status(&self) -> Status {
+        match (self.speaker, self.stopped) {
+            (SpeakerCode::User, _) => Status::Pending,
+            (SpeakerCode::Assistant, true) => Status::Stopped,
+            (SpeakerCode::Assistant, false) => Status::Complete,
+            (SpeakerCode::Noted(_), _) => Status::Noted,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SpeakerCode {
+    /// Begins a turn.
+    User,
+    /// Answers a turn.
+    Assistant,
+    /// Was added to the conversation and belongs to no turn: nobody was asked to answer it, and it answers nothing.
+    Noted(NotedCode),
+}
+
+/// Who says something that belongs to no turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NotedCode {
     User,
     Assistant,
+    System,
+    Developer,
 }
 
 /// How a turn ended, written only where the log does not show it: a whole reply right behind its message is its outcome.
@@ -162,19 +189,119 @@ pub(crate) struct SendKeyRecord {
 /// One change of the data, with absolute keys and values: made twice, it changes nothing the second time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Change {
-    User { id: UserId, record: UserRecord },
-    UserDeleted { id: UserId },
-    Token { digest: [u8; 32], record: TokenRecord },
-    TokenEnded { digest: [u8; 32], expires_at: Timestamp },
-    Invitation { digest: [u8; 32], expires_at: Timestamp },
-    InvitationUsed { digest: [u8; 32], expires_at: Timestamp },
-    Session { id: SessionId, meta: SessionMeta },
-    SessionDeleted { id: SessionId, owner: UserId },
-    Message { session: SessionId, seq: Seq, record: MessageRecord },
-    Outcome { session: SessionId, seq: Seq, record: OutcomeRecord },
-    SendKey { user: UserId, key: [u8; 16], record: SendKeyRecord },
-    Job { id: JobId, record: JobRecord },
-    JobEnded { id: JobId, key: String, remembered_until: Option<Timestamp>, expires_at: Timestamp },
+    User {
+        id: UserId,
+        record: UserRecord,
+    },
+    UserDeleted {
+        id: UserId,
+    },
+    Token {
+        digest: [u8; 32],
+        record: TokenRecord,
+    },
+    TokenEnded {
+        digest: [u8; 32],
+        expires_at: Timestamp,
+    },
+    Invitation {
+        digest: [u8; 32],
+        expires_at: Timestamp,
+    },
+    InvitationUsed {
+        digest: [u8; 32],
+        expires_at: Timestamp,
+    },
+    Session {
+        id: SessionId,
+        meta: SessionMeta,
+    },
+    SessionDeleted {
+        id: SessionId,
+        owner: UserId,
+    },
+    Message {
+        session: SessionId,
+        seq: Seq,
+        record: MessageRecord,
+    },
+    Outcome {
+        session: SessionId,
+        seq: Seq,
+        record: OutcomeRecord,
+    },
+    SendKey {
+        user: UserId,
+        key: [u8; 16],
+        record: SendKeyRecord,
+    },
+    Job {
+        id: JobId,
+        record: JobRecord,
+    },
+    JobEnded {
+        id: JobId,
+        key: String,
+        remembered_until: Option<Timestamp>,
+        expires_at: Timestamp,
+    },
+    /// What is kept beside a place in a session's log, 0 for the session itself; none takes it away. It ends the progress at
+    /// its place.
+    Annotation {
+        session: SessionId,
+        seq: Seq,
+        text: Option<String>,
+    },
+    /// The text of the running reply to `seq`, from its byte `at` on.
+    Progress {
+        session: SessionId,
+        seq: Seq,
+        at: u32,
+        text: String,
+    },
+    /// The text of a message is taken out; its place stays.
+    Erased {
+        session: SessionId,
+        seq: Seq,
+    },
+    /// What the program may do that holds the login with this digest.
+    Scopes {
+        digest: [u8; 32],
+        scopes: u32,
+    },
+}
+
+impl Change {
+    /// A message without its text; any other change as it is.
+    pub(crate) fn emptied(mut self) -> Self {
+        if let Self::Message { record, .. } = &mut self {
+            record.content.clear();
+        }
+        self
+    }
+
+    /// The first format that has it.
+    fn since(&self) -> u8 {
+        match self {
+            Self::Annotation { .. }
+            | Self::Progress { .. }
+            | Self::Erased { .. }
+            | Self::Scopes { .. }
+            | Self::Message { record: MessageRecord { speaker: SpeakerCode::Noted(_), .. }, .. } => VERSION,
+            Self::Job { .. } | Self::JobEnded { .. } => VERSION_3,
+            Self::User { .. }
+            | Self::UserDeleted { .. }
+            | Self::Token { .. }
+            | Self::TokenEnded { .. }
+            | Self::Invitation { .. }
+            | Self::InvitationUsed { .. }
+            | Self::Session { .. }
+            | Self::SessionDeleted { .. }
+            | Self::Message { .. }
+            | Self::Outcome { .. }
+            | Self::SendKey { .. } => VERSION_2,
+        }
+    }
 }
 
 impl From<Role> for RoleCode {
@@ -218,8 +345,21 @@ impl From<TierCode> for Tier {
 impl From<SpeakerCode> for Speaker {
     fn from(speaker: SpeakerCode) -> Self {
         match speaker {
-            SpeakerCode::User => Self::User,
-            SpeakerCode::Assistant => Self::Assistant,
+            SpeakerCode::User | SpeakerCode::Noted(NotedCode::User) => Self::User,
+            SpeakerCode::Assistant | SpeakerCode::Noted(NotedCode::Assistant) => Self::Assistant,
+            SpeakerCode::Noted(NotedCode::System) => Self::System,
+            SpeakerCode::Noted(NotedCode::Developer) => Self::Developer,
+        }
+    }
+}
+
+impl From<Speaker> for NotedCode {
+    fn from(speaker: Speaker) -> Self {
+        match speaker {
+            Speaker::User => Self::User,
+            Speaker::Assistant => Self::Assistant,
+            Speaker::System => Self::System,
+            Speaker::Developer => Self::Developer,
         }
     }
 }
@@ -248,8 +388,8 @@ pub(crate) trait Record: DeserializeOwned {
         options().deserialize(bytes)
     }
 
-    /// Reads version 2, which is as today's for most.
-    fn from_v2(bytes: &[u8]) -> bincode::Result<Self> {
+    /// Reads a version between the first and today's, which is as today's for most.
+    fn from_older(bytes: &[u8], _version: u8) -> bincode::Result<Self> {
         options().deserialize(bytes)
     }
 }
@@ -262,6 +402,8 @@ impl Record for SendKeyRecord {}
 impl Record for JobRecord {}
 impl Record for JobKeyRecord {}
 impl Record for Timestamp {}
+impl Record for String {}
+impl Record for u32 {}
 impl Record for u64 {}
 
 impl Record for SessionRecord {
@@ -276,10 +418,10 @@ impl Record for Vec<Change> {
         Ok(changes.into_iter().map(Change::from).collect())
     }
 
-    fn from_v2(bytes: &[u8]) -> bincode::Result<Self> {
+    fn from_older(bytes: &[u8], version: u8) -> bincode::Result<Self> {
         let changes: Self = options().deserialize(bytes)?;
-        if changes.iter().any(job::is_of_jobs) {
-            return Err(Box::new(bincode::ErrorKind::Custom("a job in version 2".to_owned())));
+        if changes.iter().any(|change| change.since() > version) {
+            return Err(Box::new(bincode::ErrorKind::Custom(format!("what version {version} did not have"))));
         }
         Ok(changes)
     }
@@ -292,7 +434,7 @@ pub(crate) fn decode<T: Record>(bytes: &[u8]) -> Result<T, CodecError> {
         // bincode holds its limit for readers only, not for bytes that are at hand.
         Some((_, record)) if record.len() as u64 > BYTES_MAX => return Err(CodecError::TooLong),
         Some((&VERSION, record)) => options().deserialize(record),
-        Some((&VERSION_2, record)) => T::from_v2(record),
+        Some((&version @ (VERSION_2 | VERSION_3), record)) => T::from_older(record, version),
         Some((1, record)) => T::from_v1(record),
         Some((&version, _)) => return Err(CodecError::Version(version)),
     };
@@ -300,114 +442,4 @@ pub(crate) fn decode<T: Record>(bytes: &[u8]) -> Result<T, CodecError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message() -> MessageRecord {
-        MessageRecord {
-            id: MessageId::from_bytes([7; 16]),
-            speaker: SpeakerCode::Assistant,
-            content: "নমস্কার\0".to_owned(),
-            reply_to: Some(Seq(1)),
-            stopped: false,
-            created_at: Timestamp(1_795_456_800_000_000),
-            turn: 1,
-            stamp: 300,
-        }
-    }
-
-    #[test]
-    fn a_record_comes_back_as_it_was() {
-        assert_eq!(decode(&encode(&message())), Ok(message()));
-    }
-
-    #[test]
-    fn damaged_bytes_are_an_error_and_ask_for_no_memory() {
-        let whole = encode(&message());
-        for cut in 0..whole.len() {
-            assert!(decode::<MessageRecord>(&whole[..cut]).is_err(), "cut at {cut}");
-        }
-        let mut longer = whole.clone();
-        longer.push(0);
-        assert!(decode::<MessageRecord>(&longer).is_err(), "a byte too many");
-        let mut newer = whole;
-        newer[0] = 99;
-        assert_eq!(decode::<MessageRecord>(&newer), Err(CodecError::Version(99)));
-        let mut huge = vec![VERSION, 16];
-        huge.extend([7; 16]);
-        huge.extend([1, 253, 255, 255, 255, 255, 255, 255, 255, 127]); // A text of 2^63 bytes.
-        assert!(decode::<MessageRecord>(&huge).is_err());
-    }
-
-    #[test]
-    fn p8_a_record_over_the_limit_is_refused() {
-        let text = u32::try_from(BYTES_MAX).unwrap();
-        let mut bytes = [&[VERSION, 16][..], &[7; 16], &[1, 252], &text.to_le_bytes()].concat();
-        bytes.resize(bytes.len() + usize::try_from(BYTES_MAX).unwrap() + 5, 0);
-        assert!(matches!(decode::<MessageRecord>(&bytes), Err(CodecError::TooLong)));
-    }
-
-    /// The bytes of version 1 as the first release wrote them: if this fails, old directories can't be read.
-    #[test]
-    fn version_1_is_read_for_ever() {
-        let bytes = include_bytes!("../../tests/fixtures/message_record_v1.bin");
-        assert_eq!(decode(bytes), Ok(message()));
-        let bytes = include_bytes!("../../tests/fixtures/changes_v1.bin");
-        let (id, owner) = (SessionId::from_bytes([9; 16]), UserId::from_bytes([5; 16]));
-        let change = Change::Message { session: id, seq: Seq(2), record: message() };
-        assert_eq!(decode(bytes), Ok(vec![change]));
-        let meta = SessionMeta {
-            owner,
-            title: Some("নদী".to_owned()),
-            created_at: Timestamp(1_795_456_800_000_000),
-            changed_at: Timestamp(1_795_456_800_000_001),
-            cleared_through: Seq(4),
-            cleared_turns: 2,
-            system_prompt: None,
-        };
-        let bytes = include_bytes!("../../tests/fixtures/session_record_v1.bin");
-        assert_eq!(decode(bytes), Ok(SessionRecord::Live(meta.clone())));
-        let failed = OutcomeRecord::Failed { detail: "no".to_owned(), too_slow: true, at: Timestamp(7) };
-        let key = SendKeyRecord { session: id, seq: Seq(5), body: [2; 16], expires_at: Timestamp(8) };
-        let changes = vec![
-            Change::Session { id, meta },
-            Change::Outcome { session: id, seq: Seq(5), record: failed },
-            Change::SessionDeleted { id, owner },
-            Change::SendKey { user: owner, key: [1; 16], record: key },
-        ];
-        assert_eq!(decode(include_bytes!("../../tests/fixtures/session_changes_v1.bin")), Ok(changes));
-    }
-
-    /// As version 2 wrote them: sessions with instructions, turns that were answered again, and no jobs.
-    #[test]
-    fn version_2_is_read_for_ever() {
-        let (id, owner) = (SessionId::from_bytes([9; 16]), UserId::from_bytes([5; 16]));
-        let meta = SessionMeta {
-            owner,
-            title: Some("নদী".to_owned()),
-            created_at: Timestamp(1_795_456_800_000_000),
-            changed_at: Timestamp(1_795_456_800_000_001),
-            cleared_through: Seq(4),
-            cleared_turns: 2,
-            system_prompt: Some("Be brief.".to_owned()),
-        };
-        let bytes = include_bytes!("../../tests/fixtures/session_record_v2.bin");
-        assert_eq!(decode(bytes), Ok(SessionRecord::Live(meta.clone())));
-        let retried = OutcomeRecord::Retried { seq: Seq(7), before: Some(Seq(6)) };
-        let in_vain = OutcomeRecord::RetryFailed { detail: "no".to_owned(), too_slow: false, at: Timestamp(7) };
-        let mut changes = vec![
-            Change::Session { id, meta },
-            Change::Outcome { session: id, seq: Seq(5), record: retried },
-            Change::Message { session: id, seq: Seq(7), record: message() },
-            Change::Outcome { session: id, seq: Seq(8), record: in_vain },
-            Change::Outcome { session: id, seq: Seq(9), record: OutcomeRecord::Resumed { times: 2 } },
-        ];
-        assert_eq!(decode(include_bytes!("../../tests/fixtures/changes_v2.bin")), Ok(changes.clone()));
-        let (id, key) = (JobId::from_bytes([3; 16]), "k".to_owned());
-        changes.push(Change::JobEnded { id, key, remembered_until: None, expires_at: Timestamp(1) });
-        let mut bytes = encode(&changes);
-        assert_eq!(decode(&bytes), Ok(changes));
-        bytes[0] = VERSION_2;
-        assert!(matches!(decode::<Vec<Change>>(&bytes), Err(CodecError::Malformed(_))), "version 2 had no jobs");
-    }
-}
+mod tests;

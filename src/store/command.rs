@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Appended, Ending, Import, Imported, Message, NewMessage, OpenTurn, Resumed, Session, SessionEdit, StoreError,
-    Token, TokenDigest, User, UserChange, jobs::JobCommand,
+    Token, TokenDigest, User, UserChange, items::ItemCommand, jobs::JobCommand,
 };
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 pub(crate) enum Command {
     Append(NewMessage, Reply<Appended>),
-    Conclude(OpenTurn, Ending, Reply<Option<Message>>),
+    /// Ends an open turn; with an annotation of its message, where that is given.
+    Conclude(OpenTurn, Ending, Option<String>, Reply<Option<Message>>),
     /// Ends a turn anew that has an outcome.
     Retry(OpenTurn, Ending, Reply<Option<Message>>),
     /// Counts that these open turns are being answered again, unless that happened as often as the number says.
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     ClearSessions(UserId, Reply<()>),
     /// Something of the queue.
     Job(JobCommand),
+    /// Something beside the turns of a conversation.
+    Item(ItemCommand),
     /// Adds what was said elsewhere to the end of a session's log.
     Import(Box<Import>, Reply<Imported>),
     /// Seals the segment that is written, so that compaction may have everything up to now; gives the next frame.
@@ -67,6 +70,7 @@ impl Command {
             | Self::EditSession(..)
             | Self::Import(..) => false,
             Self::Job(command) => command.is_allowed_on_a_full_disk(),
+            Self::Item(command) => command.is_allowed_on_a_full_disk(),
         }
     }
 
@@ -74,6 +78,7 @@ impl Command {
     pub(crate) fn is_decided_from_memory(&self) -> bool {
         match self {
             Self::Append(..) | Self::Conclude(..) => true,
+            Self::Item(command) => command.is_decided_from_memory(),
             Self::Retry(..)
             | Self::Resume(..)
             | Self::CreateUser(..)
@@ -99,7 +104,7 @@ impl Command {
         // Whoever asked may have gone; there is nobody else to tell.
         match self {
             Self::Append(_, reply) => drop(reply.send(Err(error))),
-            Self::Conclude(_, _, reply) | Self::Retry(_, _, reply) => drop(reply.send(Err(error))),
+            Self::Conclude(.., reply) | Self::Retry(.., reply) => drop(reply.send(Err(error))),
             Self::Resume(_, _, reply) => drop(reply.send(Err(error))),
             Self::ChangeUser(_, _, reply) => drop(reply.send(Err(error))),
             Self::EndToken(_, _, reply) => drop(reply.send(Err(error))),
@@ -116,6 +121,7 @@ impl Command {
             | Self::Close(reply) => drop(reply.send(Err(error))),
             Self::TouchToken(..) => {}
             Self::Job(command) => command.refuse(error),
+            Self::Item(command) => command.refuse(error),
         }
     }
 }

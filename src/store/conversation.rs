@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::items::Beside;
 use crate::{
     clock::{Timestamp, rfc3339},
     id::{MessageId, Seq, SessionId, UserId},
@@ -67,9 +68,13 @@ pub enum Speaker {
     User,
     /// The backend.
     Assistant,
+    /// Instructions of whoever set things up. Only what is noted has this role, and the next.
+    System,
+    /// Instructions of the program that uses the API.
+    Developer,
 }
 
-/// How a message stands. A user's message: the first five; a reply: the last three.
+/// How a message stands. A user's message: the first five; a reply: the next three; what belongs to no turn: the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -87,6 +92,8 @@ pub enum Status {
     Complete,
     /// A reply that a later one replaced.
     Superseded,
+    /// It is a part of the conversation, but nobody was asked to answer it, and it answers nothing.
+    Noted,
 }
 
 /// A message; `Serialize` gives the JSON of the API.
@@ -133,6 +140,8 @@ pub struct NewMessage {
     pub content: String,
     /// The client's idempotency key.
     pub key: Option<SendKey>,
+    /// What comes into the log with it.
+    pub beside: Beside,
 }
 
 /// What became of a [`NewMessage`].

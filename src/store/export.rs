@@ -149,7 +149,7 @@ fn account(index: &Index, user: UserId, passwords: Passwords, out: &mut Vec<u8>)
         );
     }
     for (_, record) in index.token_records(user)? {
-        let Token { id, label, created_at, expires_at, last_used_at, .. } = token_of(&record);
+        let Token { id, label, created_at, expires_at, last_used_at, .. } = token_of(&record, None);
         line(&Line::Login { id, label: label.as_deref(), created_at, expires_at, last_used_at }, out);
     }
     Ok(())

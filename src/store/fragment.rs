@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Logged, Message, Rendered, Status,
+    Logged, Message, Rendered, Speaker, Status,
     codec::{MessageRecord, SpeakerCode},
     log::Entry,
 };
@@ -110,9 +110,11 @@ impl Fragment {
         json(&self.seq, &mut out);
         out.extend(b",\"id\":");
         json(&self.id, &mut out);
-        out.extend(match self.speaker {
-            SpeakerCode::User => b",\"role\":\"user\",\"content\":".as_slice(),
-            SpeakerCode::Assistant => b",\"role\":\"assistant\",\"content\":",
+        out.extend(match Speaker::from(self.speaker) {
+            Speaker::User => b",\"role\":\"user\",\"content\":".as_slice(),
+            Speaker::Assistant => b",\"role\":\"assistant\",\"content\":",
+            Speaker::System => b",\"role\":\"system\",\"content\":",
+            Speaker::Developer => b",\"role\":\"developer\",\"content\":",
         });
         self.content = out.len()..out.len() + content.len();
         out.extend(content);

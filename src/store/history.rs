@@ -172,6 +172,8 @@ pub(crate) fn search(index: &Index, sought: &Sought<'_>, limit: usize) -> Result
                     Some(_) | None => return Ok(()),
                 }
             }
+            // Half a turn is none, and what belongs to no turn is not shown in pairs.
+            (SpeakerCode::Noted(_), _) => return Ok(()),
             (SpeakerCode::User | SpeakerCode::Assistant, _) => (seq, record.stamp),
         };
         total += 1;

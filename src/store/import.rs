@@ -67,6 +67,9 @@ pub struct ImportMessage {
     /// Of a message without a reply, why there is none. Without it, a message whose reply is not in the same batch is
     /// interrupted until one comes.
     pub failure: Option<ImportFailure>,
+    /// True for what belongs to no turn, as everything of a system or a developer does.
+    #[serde(default)]
+    pub noted: bool,
 }
 
 /// Why a message has no reply.
@@ -178,8 +181,10 @@ impl Import {
             return Some(format!("a text has at most {TEXT_BYTES_MAX} bytes"));
         }
         let is_wrong = |message: &ImportMessage| match message.role {
+            _ if message.noted => message.reply_to.is_some() || message.failure.is_some(),
             Speaker::User => message.reply_to.is_some(),
             Speaker::Assistant => message.reply_to.is_none() || message.failure.is_some(),
+            Speaker::System | Speaker::Developer => true,
         };
         self.messages.iter().any(is_wrong).then(|| "a reply, and only that, names the message it answers".to_owned())
     }

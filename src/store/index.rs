@@ -4,11 +4,13 @@
 //! true. What is deleted is hidden by one tombstone at once and removed in chunks.
 
 mod expiry;
+mod items;
 mod jobs;
 
 use std::{ops::Bound, path::Path, sync::Arc};
 
 pub use expiry::ExpiryCursor;
+use items::ItemTrees;
 pub(crate) use jobs::JobTrees;
 
 use sled::{IVec, Tree};
@@ -80,6 +82,7 @@ pub(crate) struct Index {
     pub(super) send_keys: Tree,
     pub(super) invitations: Tree,
     pub(super) jobs: JobTrees,
+    items: ItemTrees,
     removals: Tree,
     meta: Tree,
 }
@@ -119,6 +122,7 @@ impl Index {
                 send_keys: db.open_tree("send_keys")?,
                 invitations: db.open_tree("invitations")?,
                 jobs: JobTrees::open(&db)?,
+                items: ItemTrees::open(&db)?,
                 removals: db.open_tree("removals")?,
                 meta: db.open_tree("meta")?,
                 db,
@@ -169,7 +173,8 @@ impl Index {
                     self.tokens.remove(digest)?;
                     self.user_tokens.remove(UserKey::token(record.user, record.id).encode())?;
                 }
-                Ok(())
+                // Last: nobody may find the login without its bounds.
+                self.end_scopes(digest)
             }
             Change::Invitation { digest, expires_at } => put(&self.invitations, digest, expires_at),
             Change::InvitationUsed { digest, .. } => {
@@ -181,6 +186,10 @@ impl Index {
             }
             Change::Job { id, record } => self.put_job(*id, record, at),
             Change::JobEnded { id, key, remembered_until, .. } => self.end_job(*id, key, *remembered_until, at),
+            Change::Annotation { session, seq, text } => self.put_annotation(*session, *seq, text.as_ref(), at),
+            Change::Progress { session, seq, at, text } => self.put_piece(*session, *seq, *at, text),
+            Change::Erased { session, seq } => self.empty_message(*session, *seq, at),
+            Change::Scopes { digest, scopes } => self.put_scopes(digest, *scopes),
         }
     }
 
@@ -216,7 +225,7 @@ impl Index {
             self.note_deletion(at)?;
             self.user_sessions.remove(of_user)?;
         }
-        if self.messages.scan_prefix(id.bytes()).keys().next().is_some() {
+        if self.messages.scan_prefix(id.bytes()).keys().next().is_some() || self.has_items(id)? {
             self.remove_later(REMOVE_SESSION, id.bytes())?;
         }
         Ok(())
@@ -260,9 +269,17 @@ impl Index {
                 let through =
                     self.session_meta(SessionId::from_bytes(id))?.map_or(Seq::ZERO, |meta| meta.cleared_through);
                 let old = |key: &[u8]| MessageKey::decode(key).is_some_and(|key| key.seq <= through);
-                remove_chunk(&self.outcomes, &id, old)? || remove_chunk(&self.messages, &id, old)?
+                let session = SessionId::from_bytes(id);
+                self.remove_items(session, Seq::ZERO.next(), through, CHUNK)?
+                    || remove_chunk(&self.outcomes, &id, old)?
+                    || remove_chunk(&self.messages, &id, old)?
             }
-            _ => remove_chunk(&self.outcomes, &id, |_| true)? || remove_chunk(&self.messages, &id, |_| true)?,
+            _ => {
+                let session = SessionId::from_bytes(id);
+                self.remove_items(session, Seq::ZERO, Seq(u64::MAX), CHUNK)?
+                    || remove_chunk(&self.outcomes, &id, |_| true)?
+                    || remove_chunk(&self.messages, &id, |_| true)?
+            }
         };
         if !more {
             self.removals.remove(key)?;

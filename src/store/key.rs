@@ -14,6 +14,13 @@ pub(crate) struct MessageKey {
     pub(crate) seq: Seq,
 }
 
+/// A piece of a running reply: the message that it answers, then where in the reply it begins, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PieceKey {
+    pub(crate) message: MessageKey,
+    pub(crate) at: u32,
+}
+
 /// Something of a user: a session of theirs, a login of theirs, an idempotency key of theirs, a job about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct UserKey {
@@ -50,6 +57,20 @@ impl JobKey {
         let (at, id) = rest.split_first_chunk::<8>()?;
         let at = Timestamp(i64::from_be_bytes(*at) ^ i64::MIN);
         Some(Self { state, at, id: JobId::from_bytes(id.try_into().ok()?) })
+    }
+}
+
+impl PieceKey {
+    pub(crate) fn encode(self) -> [u8; 28] {
+        let mut bytes = [0; 28];
+        bytes[..24].copy_from_slice(&self.message.encode());
+        bytes[24..].copy_from_slice(&self.at.to_be_bytes());
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (message, at) = bytes.split_at_checked(24)?;
+        Some(Self { message: MessageKey::decode(message)?, at: u32::from_be_bytes(at.try_into().ok()?) })
     }
 }
 

@@ -116,8 +116,10 @@ impl Index {
         next: Option<&MessageRecord>,
         head: Seq,
     ) -> Result<(Status, Option<Seq>), IndexError> {
-        if record.speaker == SpeakerCode::Assistant {
-            return Ok((self.standing_of_reply(session, seq, record, head)?, None));
+        match record.speaker {
+            SpeakerCode::User => {}
+            SpeakerCode::Assistant => return Ok((self.standing_of_reply(session, seq, record, head)?, None)),
+            SpeakerCode::Noted(_) => return Ok((Status::Noted, None)),
         }
         if let Some(next) = next
             && next.reply_to == Some(seq)

@@ -82,7 +82,11 @@ pub(crate) fn follow_turns(open: &mut HashMap<OpenTurn, u64>, change: &Change, f
         | Change::InvitationUsed { .. }
         | Change::SendKey { .. }
         | Change::Job { .. }
-        | Change::JobEnded { .. } => {}
+        | Change::JobEnded { .. }
+        | Change::Annotation { .. }
+        | Change::Progress { .. }
+        | Change::Erased { .. }
+        | Change::Scopes { .. } => {}
     }
 }
 

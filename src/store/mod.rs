@@ -25,6 +25,7 @@ pub(crate) mod fuzz;
 mod history;
 mod import;
 mod index;
+mod items;
 mod jobs;
 mod journal;
 mod key;
@@ -70,6 +71,7 @@ pub use import::{
     Holder, IMPORT_MESSAGES_MAX, Import, ImportFailure, ImportMessage, ImportSession, Imported, Look, TEXT_BYTES_MAX,
 };
 pub use index::ExpiryCursor;
+pub use items::{ANNOTATION_BYTES_MAX, Beside, Erasure, ITEMS_MAX, NewItem, NewItems};
 pub use jobs::{
     COMPACTION, Enqueued, Job, JobCounts, JobCursor, JobEffect, JobState, JobStateName, NewJob, Repeat, TITLES, Taken,
 };
@@ -382,12 +384,17 @@ impl Store {
         Ok(PendingAppend(self.submit(|reply| Command::Append(message, reply))?))
     }
 
-    /// Ends an open turn; gives the reply where there is one.
+    /// Ends an open turn, and annotates its message where that is given; gives the reply where there is one.
     ///
     /// # Errors
     /// `TurnGone` where it has an outcome, was cleared or deleted; those of every write.
-    pub async fn conclude(&self, turn: OpenTurn, ending: Ending) -> Result<Option<Message>, StoreError> {
-        self.write(|reply| Command::Conclude(turn, ending, reply)).await
+    pub async fn conclude(
+        &self,
+        turn: OpenTurn,
+        ending: Ending,
+        annotation: Option<String>,
+    ) -> Result<Option<Message>, StoreError> {
+        self.write(|reply| Command::Conclude(turn, ending, annotation, reply)).await
     }
 
     /// Gives an ended turn a new outcome; gives the reply where there is one. The reply that it replaces stays in the log,

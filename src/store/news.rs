@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     Status,
     batch::{Decided, State, session_of},
-    codec::{Change, MessageRecord, OutcomeRecord, SpeakerCode},
+    codec::{Change, MessageRecord, OutcomeRecord},
     feed::{Event, SessionChange},
     fragment::Fragment,
     writer::Shared,
@@ -47,7 +47,11 @@ pub(crate) fn tell(shared: &Shared, changes: &[Change], decided: &Decided) {
                 | Change::InvitationUsed { .. }
                 | Change::SendKey { .. }
                 | Change::Job { .. }
-                | Change::JobEnded { .. } => {}
+                | Change::JobEnded { .. }
+                | Change::Annotation { .. }
+                | Change::Progress { .. }
+                | Change::Erased { .. }
+                | Change::Scopes { .. } => {}
             }
         }
     }
@@ -79,7 +83,11 @@ fn place<'d>(change: &Change, decided: &'d Decided) -> Option<(UserId, SessionId
         | Change::InvitationUsed { .. }
         | Change::SendKey { .. }
         | Change::Job { .. }
-        | Change::JobEnded { .. } => None,
+        | Change::JobEnded { .. }
+        | Change::Annotation { .. }
+        | Change::Progress { .. }
+        | Change::Erased { .. }
+        | Change::Scopes { .. } => None,
     }
 }
 
@@ -91,11 +99,7 @@ fn message(
     (seq, record): (Seq, &MessageRecord),
     state: Option<&State>,
 ) {
-    let status = match (record.speaker, record.stopped) {
-        (SpeakerCode::User, _) => Status::Pending,
-        (SpeakerCode::Assistant, true) => Status::Stopped,
-        (SpeakerCode::Assistant, false) => Status::Complete,
-    };
+    let status = record.first_status();
     // The cache has rendered it already; unless a later message of the batch changed how it stands.
     let view = shared.sessions.held(&session);
     let cached = view.as_ref().and_then(|view| view.find(seq)).filter(|fragment| fragment.status == status);

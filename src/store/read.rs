@@ -119,7 +119,13 @@ impl Store {
         if let Some(token) = self.shared.tokens.get(&digest) {
             return Ok(Some(token));
         }
-        let load = self.loader(move |index| Ok(index.token_record(digest.0)?.map(|record| token_of(&record))));
+        let load = self.loader(move |index| {
+            let Some(record) = index.token_record(digest.0)? else { return Ok(None) };
+            let scopes = index.scopes(&digest.0)?;
+            // Bounds are written before the login and removed behind it: one without them is what it seems if it is still there.
+            let is_there = scopes.is_some() || index.token_record(digest.0)?.is_some();
+            Ok(is_there.then(|| token_of(&record, scopes)))
+        });
         Box::pin(self.shared.tokens.get_or_load(digest, &self.reads, load)).await
     }
 
@@ -128,8 +134,11 @@ impl Store {
     /// # Errors
     /// Those of every read.
     pub async fn tokens(&self, user: UserId) -> Result<Vec<Token>, StoreError> {
-        let records = self.read(move |index| Ok(index.token_records(user)?)).await?;
-        Ok(records.iter().map(|(_, record)| token_of(record)).collect())
+        self.read(move |index| {
+            let records = index.token_records(user)?;
+            records.iter().map(|(digest, record)| Ok(token_of(record, index.scopes(digest)?))).collect()
+        })
+        .await
     }
 
     /// Whose session this is; nothing for one that was deleted or never was.

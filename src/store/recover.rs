@@ -189,7 +189,10 @@ impl<'a> Builder<'a> {
                 if self.bytes > SORTED_BYTES_MAX { self.flush() } else { Ok(()) }
             }
             // What removes messages, or looks at them, comes after those that came before it.
-            Change::Session { .. } | Change::SessionDeleted { .. } | Change::UserDeleted { .. } => {
+            Change::Session { .. }
+            | Change::SessionDeleted { .. }
+            | Change::UserDeleted { .. }
+            | Change::Erased { .. } => {
                 let removes = !matches!(&change, Change::Session { meta, .. } if meta.cleared_through == Seq::ZERO);
                 if removes {
                     self.flush()?;
@@ -204,7 +207,10 @@ impl<'a> Builder<'a> {
             | Change::InvitationUsed { .. }
             | Change::SendKey { .. }
             | Change::Job { .. }
-            | Change::JobEnded { .. }) => guarded(|| self.index.apply(&change, self.now)),
+            | Change::JobEnded { .. }
+            | Change::Annotation { .. }
+            | Change::Progress { .. }
+            | Change::Scopes { .. }) => guarded(|| self.index.apply(&change, self.now)),
         }
     }
 

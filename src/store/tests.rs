@@ -2,6 +2,7 @@
 
 mod faults;
 mod imports;
+mod items;
 mod jobs;
 mod life;
 mod machine;
@@ -42,10 +43,14 @@ async fn a_context_has_the_replies_that_came_while_its_message_waited() {
         let (user, session) = (user(&store).await, SessionId::new());
         for content in ["first", "second"] {
             let content = content.to_owned();
-            store.append(NewMessage { user, session, create: true, content, key: None }).unwrap().await.unwrap();
+            store
+                .append(NewMessage { user, session, create: true, content, key: None, beside: Beside::default() })
+                .unwrap()
+                .await
+                .unwrap();
         }
         let turn = OpenTurn { session, seq: Seq(1) };
-        store.conclude(turn, Ending::Reply { content: "reply".to_owned(), stopped: false }).await.unwrap();
+        store.conclude(turn, Ending::Reply { content: "reply".to_owned(), stopped: false }, None).await.unwrap();
         let context = store.context(session, Seq(2), 1).await.unwrap();
         let contents: Vec<_> = context.iter().map(|message| message.content.as_str()).collect();
         assert_eq!(contents, ["second", "reply"], "with {capacity} bytes of cache");
@@ -59,7 +64,8 @@ async fn a_search_that_has_no_time_or_no_place_to_wait_is_refused() {
     let config = DataConfig { dir: dir.path().join("data"), ..DataConfig::default() };
     let (store, _) = Store::open(&config, &CacheConfig::default(), Clock::System).unwrap();
     let (user, session) = (user(&store).await, SessionId::new());
-    let message = NewMessage { user, session, create: true, content: "first".to_owned(), key: None };
+    let message =
+        NewMessage { user, session, create: true, content: "first".to_owned(), key: None, beside: Beside::default() };
     store.append(message).unwrap().await.unwrap();
     let (none, enough) = (Duration::ZERO, Duration::from_mins(1));
     assert_eq!(store.find(user, "FIRST", 1, enough).await.unwrap().total, 1);
@@ -79,7 +85,8 @@ async fn what_is_cleared_and_waits_to_be_removed_is_not_found() {
     let config = DataConfig { dir: dir.path().join("data"), ..DataConfig::default() };
     let (store, _) = Store::open(&config, &CacheConfig::default(), Clock::System).unwrap();
     let (user, session, enough) = (user(&store).await, SessionId::new(), Duration::from_mins(1));
-    let message = NewMessage { user, session, create: true, content: "first".to_owned(), key: None };
+    let message =
+        NewMessage { user, session, create: true, content: "first".to_owned(), key: None, beside: Beside::default() };
     store.append(message).unwrap().await.unwrap();
     let index = &store.shared.index;
     let record = index.message(session, Seq(1)).unwrap().unwrap();
@@ -104,7 +111,8 @@ async fn a_message_is_one_write_and_one_sync_of_the_journal() {
     let (user, session) = (user(&store).await, SessionId::new());
     let done = || (probe.count(Kind::Write, Area::Journal), probe.count(Kind::SyncData, Area::Journal));
     let before = done();
-    let message = NewMessage { user, session, create: true, content: "first".to_owned(), key: None };
+    let message =
+        NewMessage { user, session, create: true, content: "first".to_owned(), key: None, beside: Beside::default() };
     store.append(message).unwrap().await.unwrap();
     assert_eq!(done(), (before.0 + 1, before.1 + 1));
     assert_eq!(probe.count(Kind::SyncDir, Area::Journal), 1, "the new segment's name");

@@ -192,6 +192,8 @@ struct SessionModel {
     announced: Option<(Seq, Seq)>,
     /// What is wrong with these messages, unless they are cleared in the end: compaction may have taken what explains it.
     suspects: Vec<(Seq, String)>,
+    /// Messages whose text was taken out.
+    erased: HashSet<Seq>,
 }
 
 impl Model {
@@ -252,33 +254,29 @@ impl Model {
             Change::Outcome { session, seq, record } => {
                 let model = self.sessions.entry(*session).or_default();
                 let wrong = |what: &str| format!("frame {frame}: message {seq} of session {session} {what}");
-                match record {
-                    OutcomeRecord::Reply { seq: reply } | OutcomeRecord::Retried { seq: reply, .. } => {
-                        model.announced = Some((*seq, *reply));
-                    }
-                    // What it ended before may be compacted away, so the turn may look open.
-                    OutcomeRecord::RetryFailed { .. } => drop(model.open.remove(seq)),
-                    OutcomeRecord::Resumed { .. } => {
-                        if !model.open.contains(seq) {
-                            model.suspects.push((*seq, wrong("is resumed after its end")));
-                        }
-                    }
-                    OutcomeRecord::Failed { .. } | OutcomeRecord::Interrupted { .. } => {
-                        if !model.open.remove(seq) {
-                            model.suspects.push((*seq, wrong("ends twice")));
-                        }
-                    }
-                }
+                let doubt = model.outcome(*seq, record);
+                model.suspects.extend(doubt.map(|what| (*seq, wrong(what))));
             }
             Change::SendKey { record, .. } => {
                 let session = self.sessions.entry(record.session).or_default();
                 session.keyed = session.keyed.max(record.seq);
             }
             Change::Job { .. } | Change::JobEnded { .. } => self.queue.follow(change, frame, verdict),
+            Change::Erased { session, seq } => {
+                let model = self.sessions.entry(*session).or_default();
+                if *seq > model.head {
+                    let wrong = format!("frame {frame}: message {seq} of session {session} is erased and not there");
+                    model.suspects.push((*seq, wrong));
+                }
+                model.erased.insert(*seq);
+            }
             Change::Token { .. }
             | Change::TokenEnded { .. }
             | Change::Invitation { .. }
-            | Change::InvitationUsed { .. } => {}
+            | Change::InvitationUsed { .. }
+            | Change::Annotation { .. }
+            | Change::Progress { .. }
+            | Change::Scopes { .. } => {}
         }
     }
 
@@ -318,6 +316,12 @@ impl Model {
         verdict.last_message_at = self.last_message_at;
     }
 
+    /// True where the text of `record` was taken out, and nothing else: `found` is what is left.
+    fn is_erased(&self, session: SessionId, seq: Seq, found: &MessageRecord, record: &MessageRecord) -> bool {
+        let is_erased = self.sessions.get(&session).is_some_and(|session| session.erased.contains(&seq));
+        is_erased && *found == MessageRecord { content: String::new(), ..record.clone() }
+    }
+
     /// True where readers see the message.
     fn shows(&self, session: SessionId, seq: Seq) -> bool {
         let session = self.sessions.get(&session).filter(|session| !session.deleted);
@@ -349,6 +353,8 @@ impl SessionModel {
                 (!gap && record.turn != turns + 1).then_some("counts its turn wrongly")
             }
             (SpeakerCode::User, Some(_)) => Some("is a user's and answers something"),
+            (SpeakerCode::Noted(_), Some(_)) => Some("belongs to no turn and answers something"),
+            (SpeakerCode::Noted(_), None) => (!gap && record.turn != turns).then_some("counts its turn wrongly"),
             (SpeakerCode::Assistant, None) => Some("is a reply to nothing"),
             (SpeakerCode::Assistant, Some(of)) => {
                 let ends_anew = announced == Some((of, seq));
@@ -362,6 +368,27 @@ impl SessionModel {
                 } else {
                     None
                 }
+            }
+        }
+    }
+}
+
+impl SessionModel {
+    /// Follows one outcome; says what seems wrong with it.
+    fn outcome(&mut self, seq: Seq, record: &OutcomeRecord) -> Option<&'static str> {
+        match record {
+            OutcomeRecord::Reply { seq: reply } | OutcomeRecord::Retried { seq: reply, .. } => {
+                self.announced = Some((seq, *reply));
+                None
+            }
+            // What it ended before may be compacted away, so the turn may look open.
+            OutcomeRecord::RetryFailed { .. } => {
+                self.open.remove(&seq);
+                None
+            }
+            OutcomeRecord::Resumed { .. } => (!self.open.contains(&seq)).then_some("is resumed after its end"),
+            OutcomeRecord::Failed { .. } | OutcomeRecord::Interrupted { .. } => {
+                (!self.open.remove(&seq)).then_some("ends twice")
             }
         }
     }
@@ -414,7 +441,7 @@ fn compare(
             if model.shows(*session, *seq) && broken.is_none() {
                 messages += 1;
                 match guarded(|| index.message(*session, *seq)) {
-                    Ok(found) if found.as_ref() == Some(record) => {}
+                    Ok(Some(found)) if found == *record || model.is_erased(*session, *seq, &found, record) => {}
                     Ok(_) => verdict
                         .find(format!("frame {frame}: message {seq} of session {session} is not so in the index")),
                     Err(error) => broken = Some(error),

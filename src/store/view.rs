@@ -168,7 +168,8 @@ impl SessionView {
             Change::Session { meta, .. } => self.set_meta(meta),
             Change::Message { seq, record, .. } => self.add(*seq, record),
             Change::Outcome { seq, record, .. } => self.end_turn(*seq, record),
-            Change::SessionDeleted { .. } => return Keep::No,
+            // What was erased is seen when the entry is loaded anew, for the index has it already.
+            Change::SessionDeleted { .. } | Change::Erased { .. } => return Keep::No,
             Change::User { .. }
             | Change::UserDeleted { .. }
             | Change::Token { .. }
@@ -177,7 +178,10 @@ impl SessionView {
             | Change::InvitationUsed { .. }
             | Change::SendKey { .. }
             | Change::Job { .. }
-            | Change::JobEnded { .. } => {}
+            | Change::JobEnded { .. }
+            | Change::Annotation { .. }
+            | Change::Progress { .. }
+            | Change::Scopes { .. } => {}
         }
         Keep::Yes
     }
@@ -198,11 +202,7 @@ impl SessionView {
             return;
         }
         self.end = LogEnd { head: seq, turns: record.turn, last_at: Some(record.created_at), stamp: record.stamp };
-        let status = match (record.speaker, record.stopped) {
-            (SpeakerCode::User, _) => Status::Pending,
-            (SpeakerCode::Assistant, true) => Status::Stopped,
-            (SpeakerCode::Assistant, false) => Status::Complete,
-        };
+        let status = record.first_status();
         if let Some(of) = record.reply_to {
             let answer = self.find(of).and_then(|message| message.answer).filter(|&answer| answer != seq);
             let replaced = replaced.or(answer);
@@ -424,7 +424,11 @@ impl UserView {
             | Change::InvitationUsed { .. }
             | Change::SendKey { .. }
             | Change::Job { .. }
-            | Change::JobEnded { .. } => {}
+            | Change::JobEnded { .. }
+            | Change::Annotation { .. }
+            | Change::Progress { .. }
+            | Change::Erased { .. }
+            | Change::Scopes { .. } => {}
         }
         Keep::Yes
     }

@@ -15,13 +15,30 @@ impl Index {
     pub(crate) fn worth(&self, change: &Change, now: Timestamp) -> Result<Worth, IndexError> {
         let live_or_stale = |live| if live { Worth::Live } else { Worth::Stale };
         Ok(match change {
-            Change::Message { session, seq, .. } => {
+            Change::Message { session, seq, record } => match self.is_shown(*session, *seq)? {
+                true if record.content.is_empty() => Worth::Live,
+                true if self.message(*session, *seq)?.is_some_and(|now| now.content.is_empty()) => Worth::Emptied,
+                true => Worth::Live,
+                false => Worth::Deleted,
+            },
+            Change::Erased { session, seq } => live_or_stale(self.is_shown(*session, *seq)?),
+            Change::Annotation { session, seq, text } => {
+                let current = self.annotation(*session, *seq)?;
+                if !self.is_annotated(*session, *seq)? || (text.is_some() && current.is_none()) {
+                    Worth::Deleted
+                } else {
+                    live_or_stale(current == *text)
+                }
+            }
+            Change::Progress { session, seq, at, .. } => {
+                // The same text is in the reply, or in the annotation of what came to nothing, and is deleted with that.
                 if self.is_shown(*session, *seq)? {
-                    Worth::Live
+                    live_or_stale(self.has_piece(*session, *seq, *at)?)
                 } else {
                     Worth::Deleted
                 }
             }
+            Change::Scopes { digest, .. } => live_or_stale(self.token_record(*digest)?.is_some()),
             // A reply stays when another replaces it, and so does what says that it was once its turn's outcome.
             Change::Outcome { session, seq, record: OutcomeRecord::Reply { .. } | OutcomeRecord::Retried { .. } } => {
                 live_or_stale(self.is_shown(*session, *seq)?)
@@ -68,6 +85,11 @@ impl Index {
                 live_or_stale(remembered_until.is_some_and(|until| until > now) || *expires_at > now)
             }
         })
+    }
+
+    /// True where an annotation may stand: beside a message that is shown, or beside a session that is there.
+    fn is_annotated(&self, session: SessionId, seq: Seq) -> Result<bool, IndexError> {
+        Ok(self.session_meta(session)?.is_some_and(|meta| seq == Seq::ZERO || seq > meta.cleared_through))
     }
 
     fn is_shown(&self, session: SessionId, seq: Seq) -> Result<bool, IndexError> {

@@ -423,19 +423,26 @@ fn may_remove(change: &Change) -> bool {
         | Change::InvitationUsed { .. }
         | Change::SendKey { .. }
         | Change::Job { .. }
-        | Change::JobEnded { .. } => false,
+        | Change::JobEnded { .. }
+        | Change::Annotation { .. }
+        | Change::Progress { .. }
+        | Change::Erased { .. }
+        | Change::Scopes { .. } => false,
     }
 }
 
 fn weight(command: &Command) -> usize {
     if let Command::Append(message, _) = command {
-        return message.content.len();
+        return message.bytes();
     }
     if let Command::Import(import, _) = command {
         return import.bytes();
     }
-    if let Command::Conclude(_, Ending::Reply { content, .. }, _) = command {
-        return content.len();
+    if let Command::Item(command) = command {
+        return command.bytes();
+    }
+    if let Command::Conclude(_, Ending::Reply { content, .. }, annotation, _) = command {
+        return content.len() + annotation.as_ref().map_or(0, String::len);
     }
     0
 }

@@ -291,11 +291,12 @@ impl<'a> Sender<'a> {
         }
         let full = open.batch.len() >= IMPORT_MESSAGES_MAX || open.bytes >= 2 * BATCH_BYTES;
         let nearly = open.batch.len() + ROOM > IMPORT_MESSAGES_MAX || open.bytes >= BATCH_BYTES;
-        if full || (said.role == Speaker::User && nearly) {
+        if full || ((said.noted || said.role == Speaker::User) && nearly) {
             self.send(open)?; // Places may be others afterwards.
         }
         let reply_to = match (said.role, said.reply_to.and_then(|of| open.places.get(&of))) {
-            (Speaker::User, _) => None,
+            _ if said.noted => None,
+            (Speaker::User | Speaker::System | Speaker::Developer, _) => None,
             (Speaker::Assistant, Some(seq)) => Some(*seq),
             (Speaker::Assistant, None) => {
                 self.note(What::NoMessage, &said.at);
@@ -308,8 +309,8 @@ impl<'a> Sender<'a> {
         let seq = Seq(open.head.0 + open.batch.len() as u64 + 1);
         open.places.insert(said.place, seq);
         open.known.insert(id, seq);
-        let Said { role, stopped, failure, .. } = said;
-        open.batch.push(ImportMessage { id, role, content, reply_to, stopped, created_at, failure });
+        let Said { role, stopped, failure, noted, .. } = said;
+        open.batch.push(ImportMessage { id, role, content, reply_to, stopped, created_at, failure, noted });
         Ok(())
     }
 

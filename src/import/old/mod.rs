@@ -157,6 +157,7 @@ fn tell_session(path: &Path, session: Session, rows: &mut Rows, tell: &mut Tell<
             reply_to: line.reply_to.map(|at| at as u64 + 1),
             stopped: false,
             failure,
+            noted: false,
             time: line.row.time,
         }))?;
     }

@@ -121,6 +121,10 @@ impl Batch<'_> {
             self.put_ended(*oldest, token);
         }
         let record = token_record(token);
+        if let Some(scopes) = token.scopes {
+            // First: nobody may find the login without its bounds.
+            self.changes.push(Change::Scopes { digest: digest.0, scopes });
+        }
         self.changes.push(Change::Token { digest: digest.0, record: record.clone() });
         self.decided.tokens.insert(digest.0, Some(record));
         Ok(())
@@ -177,7 +181,7 @@ fn user_record(user: &User) -> UserRecord {
 }
 
 /// A login from its record.
-pub(crate) fn token_of(record: &TokenRecord) -> Token {
+pub(crate) fn token_of(record: &TokenRecord, scopes: Option<u32>) -> Token {
     Token {
         id: record.id,
         user: record.user,
@@ -185,6 +189,7 @@ pub(crate) fn token_of(record: &TokenRecord) -> Token {
         created_at: record.created_at,
         expires_at: record.expires_at,
         last_used_at: record.last_used_at,
+        scopes,
     }
 }
 

@@ -94,7 +94,11 @@ impl Batch<'_> {
         // What this batch decided is not in the index yet.
         let is_safe = |change: &Change| match change {
             Change::Message { session: of, record, .. } => *of != session || !ids.contains(&record.id),
-            Change::Outcome { session: of, .. } | Change::Session { id: of, .. } => *of != session,
+            Change::Outcome { session: of, .. }
+            | Change::Session { id: of, .. }
+            | Change::Annotation { session: of, .. }
+            | Change::Progress { session: of, .. }
+            | Change::Erased { session: of, .. } => *of != session,
             Change::User { .. }
             | Change::UserDeleted { .. }
             | Change::Token { .. }
@@ -104,7 +108,8 @@ impl Batch<'_> {
             | Change::SessionDeleted { .. }
             | Change::SendKey { .. }
             | Change::Job { .. }
-            | Change::JobEnded { .. } => true,
+            | Change::JobEnded { .. }
+            | Change::Scopes { .. } => true,
         };
         let there = self.index.messages(session, from.next(), to)?;
         Ok(self.changes.iter().all(is_safe) && there.iter().all(|(_, record)| !ids.contains(&record.id)))
@@ -117,7 +122,7 @@ impl Batch<'_> {
             let Some(of) = message.reply_to else { continue };
             let is_message = if of.0 >= first {
                 let at = usize::try_from(of.0 - first).ok().and_then(|at| messages.get(at));
-                of.0 < seq && at.is_some_and(|message| message.role == Speaker::User)
+                of.0 < seq && at.is_some_and(|message| message.role == Speaker::User && !message.noted)
             } else if of <= state.meta.cleared_through {
                 false
             } else {
@@ -141,13 +146,14 @@ impl Batch<'_> {
         turns: &mut Turns,
         message: ImportMessage,
     ) -> Result<(), StoreError> {
-        let ImportMessage { id, role, content, reply_to, stopped, created_at, failure } = message;
+        let ImportMessage { id, role, content, reply_to, stopped, created_at, failure, noted } = message;
         let last: Timestamp = state.end.last_at.unwrap_or(state.meta.changed_at);
         let at = created_at.min(self.now).max(last);
         let head = state.end.head;
-        let speaker = match role {
-            Speaker::User => SpeakerCode::User,
-            Speaker::Assistant => SpeakerCode::Assistant,
+        let speaker = match (noted, role) {
+            (false, Speaker::User) => SpeakerCode::User,
+            (false, Speaker::Assistant) => SpeakerCode::Assistant,
+            (true, _) | (false, Speaker::System | Speaker::Developer) => SpeakerCode::Noted(role.into()),
         };
         let mut record = self.next_record(state, Draft { speaker, content, reply_to, stopped });
         (record.id, record.created_at, state.end.last_at) = (id, at, Some(at));
@@ -171,7 +177,7 @@ impl Batch<'_> {
             turns.replies.insert(of, Some(seq));
         }
         self.changes.push(Change::Message { session, seq, record });
-        if role == Speaker::User {
+        if speaker == SpeakerCode::User {
             match failure {
                 Some(failure) => {
                     let record = OutcomeRecord::Failed { detail: failure.detail, too_slow: failure.too_slow, at };

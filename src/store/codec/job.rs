@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Change;
 use crate::{
     clock::Timestamp,
     id::{JobId, UserId},
@@ -52,9 +51,4 @@ pub(crate) enum JobStateCode {
 pub(crate) struct JobKeyRecord {
     pub(crate) id: JobId,
     pub(crate) ended_until: Option<Timestamp>,
-}
-
-/// True for what version 2 did not have.
-pub(super) fn is_of_jobs(change: &Change) -> bool {
-    matches!(change, Change::Job { .. } | Change::JobEnded { .. })
 }

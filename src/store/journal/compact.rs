@@ -22,6 +22,8 @@ pub(crate) enum Worth {
     Stale,
     /// Someone deleted it: it has to go.
     Deleted,
+    /// Someone took its text out: that has to go, the rest still means something.
+    Emptied,
 }
 
 /// What rewriting a segment came to.
@@ -55,6 +57,10 @@ pub(crate) fn rewrite<E: From<OpenError>>(
                 Worth::Live => live.push(change),
                 Worth::Stale => {}
                 Worth::Deleted => deleted = true,
+                Worth::Emptied => {
+                    deleted = true;
+                    live.push(change.emptied());
+                }
             }
         }
         if !live.is_empty() {

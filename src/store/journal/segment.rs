@@ -25,7 +25,7 @@ use crate::clock::Timestamp;
 pub(crate) const HEADER: usize = 64;
 
 /// The format of the segments that this program makes, and the newest that it knows: that of the changes in them.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 
 const MAGIC: [u8; 8] = *b"bondhuJ\n";
 

@@ -13,6 +13,7 @@ fn message(number: u8, reply_to: Option<u64>, at: i64) -> ImportMessage {
         stopped: false,
         created_at: Timestamp(at),
         failure: None,
+        noted: false,
     }
 }
 
@@ -98,7 +99,8 @@ async fn a_batch_moves_behind_what_was_said_meanwhile_and_is_never_stored_twice(
     assert_eq!(bench.import(0, first.clone()).await.unwrap(), Imported::Stored(Seq(2)));
     // Whoever does not know that it is stored sends it again.
     assert_eq!(bench.import(0, first).await.unwrap(), Imported::Moved(Seq(2)));
-    let live = NewMessage { user, session, create: false, content: "live".to_owned(), key: None };
+    let live =
+        NewMessage { user, session, create: false, content: "live".to_owned(), key: None, beside: Beside::default() };
     bench.store.append(live).unwrap().await.unwrap();
     let second = vec![message(3, None, 2_002), message(4, Some(3), 2_003), message(5, Some(1), 2_004)];
     assert_eq!(bench.import(2, second).await.unwrap(), Imported::Stored(Seq(6)));
@@ -114,7 +116,7 @@ async fn a_batch_moves_behind_what_was_said_meanwhile_and_is_never_stored_twice(
     assert_eq!(log, wanted);
     let wrong = bench.import(6, vec![message(6, Some(3), 9_000)]).await.unwrap();
     assert!(matches!(wrong, Imported::Wrong(why) if why.contains("is being answered")), "a running turn is its own");
-    bench.store.conclude(OpenTurn { session, seq: Seq(3) }, Ending::Interrupted).await.unwrap();
+    bench.store.conclude(OpenTurn { session, seq: Seq(3) }, Ending::Interrupted, None).await.unwrap();
 }
 
 #[tokio::test]

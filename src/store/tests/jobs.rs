@@ -292,7 +292,8 @@ async fn only_so_many_parked_jobs_are_kept() {
 }
 
 async fn say(store: &Store, user: UserId, session: SessionId, content: &str) -> OpenTurn {
-    let message = NewMessage { user, session, create: true, content: content.to_owned(), key: None };
+    let message =
+        NewMessage { user, session, create: true, content: content.to_owned(), key: None, beside: Beside::default() };
     let seq = store.append(message).unwrap().await.unwrap().message.seq;
     OpenTurn { session, seq }
 }
@@ -307,13 +308,13 @@ async fn a_first_turn_that_ends_enqueues_a_title_once_and_never_over_one_that_is
     let (store, owner) = (&bench.store, user(&bench.store).await);
     let (session, titled) = (SessionId::new(), SessionId::new());
     let turn = say(store, owner, session, "first").await;
-    store.conclude(turn, reply("nobody runs jobs")).await.unwrap();
+    store.conclude(turn, reply("nobody runs jobs"), None).await.unwrap();
     assert_eq!(store.job_counts().queued, 0);
     store.runs_jobs(true);
     let other = say(store, owner, titled, "first").await;
-    store.conclude(other, reply("reply")).await.unwrap();
+    store.conclude(other, reply("reply"), None).await.unwrap();
     let next = say(store, owner, titled, "second").await;
-    store.conclude(next, reply("reply")).await.unwrap();
+    store.conclude(next, reply("reply"), None).await.unwrap();
     store.retry(other, reply("another")).await.unwrap();
     let jobs = bench.list(JobStateName::Queued).await;
     assert_eq!(jobs.iter().map(|job| &job.key).collect::<Vec<_>>(), [&format!("titles/{titled}")]);
@@ -330,9 +331,9 @@ async fn old_turns_are_cleared_whole_and_an_open_or_newer_one_is_never_touched()
     let mut bench = Bench::new();
     let (owner, session) = (user(&bench.store).await, SessionId::new());
     let one = say(&bench.store, owner, session, "one").await;
-    bench.store.conclude(one, reply("two")).await.unwrap();
+    bench.store.conclude(one, reply("two"), None).await.unwrap();
     let three = say(&bench.store, owner, session, "three").await;
-    bench.store.conclude(three, reply("four")).await.unwrap();
+    bench.store.conclude(three, reply("four"), None).await.unwrap();
     let open = say(&bench.store, owner, session, "five").await;
     bench.store.retry(three, reply("six, to three")).await.unwrap();
     bench.clock.advance(Duration::from_hours(24));
@@ -344,7 +345,7 @@ async fn old_turns_are_cleared_whole_and_an_open_or_newer_one_is_never_touched()
     bench.store.retry(one, reply("seven, to one")).await.unwrap();
     assert!(!bench.store.clear_old(owner, found).await.unwrap());
     assert_eq!(bench.store.old_messages(session, old(&bench)).await.unwrap(), None, "one reaches to seven now");
-    bench.store.conclude(open, reply("eight")).await.unwrap();
+    bench.store.conclude(open, reply("eight"), None).await.unwrap();
     let new = say(&bench.store, owner, session, "nine").await;
     let found = bench.store.old_messages(session, bench.clock.now()).await.unwrap();
     assert_eq!(found, None, "seven is new");
@@ -356,7 +357,7 @@ async fn old_turns_are_cleared_whole_and_an_open_or_newer_one_is_never_touched()
     bench.again(true).await;
     let left = bench.store.log_after(session, Seq::ZERO, 100).await.unwrap();
     assert_eq!((left.0.len(), left.0[0].seq, left.1), (1, new.seq, Seq(9)));
-    bench.store.conclude(new, reply("ten")).await.unwrap();
+    bench.store.conclude(new, reply("ten"), None).await.unwrap();
     let found = bench.store.old_messages(session, bench.clock.now().after(LEASE)).await.unwrap().unwrap();
     assert!(bench.store.clear_old(owner, found).await.unwrap());
     bench.store.compact().await.unwrap();

@@ -122,20 +122,18 @@ impl Deed {
                 store.edit_session(user_id(user), session_id(session), edit).await.map(|_| None)
             }
             Self::Send(session, user, words, length, key) => {
-                let (user, session) = (user_id(user), session_id(session));
-                let content = text(words, length);
-                let message = NewMessage { user, session, create: false, content, key: key.map(send_key) };
+                let message = message(session, user, text(words, length), key);
                 match store.append(message) {
                     Ok(pending) => pending.await.map(|appended| Some(appended.message.seq.0)),
                     Err(error) => Err(error),
                 }
             }
             Self::Reply(session, seq, words) => {
-                store.conclude(turn(session, seq), reply(words)).await.map(|reply| reply.map(|reply| reply.seq.0))
+                store.conclude(turn(session, seq), reply(words), None).await.map(|reply| reply.map(|reply| reply.seq.0))
             }
             Self::Fail(session, seq) => {
                 let ending = Ending::Failed { detail: "it failed".to_owned(), too_slow: false };
-                store.conclude(turn(session, seq), ending).await.map(|_| None)
+                store.conclude(turn(session, seq), ending, None).await.map(|_| None)
             }
             Self::Retry(session, seq, words) => {
                 store.retry(turn(session, seq), reply(words)).await.map(|reply| reply.map(|reply| reply.seq.0))
@@ -170,6 +168,11 @@ impl Deed {
     }
 }
 
+fn message(session: u8, user: u8, content: String, key: Option<u8>) -> NewMessage {
+    let (user, session, key) = (user_id(user), session_id(session), key.map(send_key));
+    NewMessage { user, session, create: false, content, key, beside: Beside::default() }
+}
+
 fn account(user: u8) -> User {
     let name = format!("user{user}");
     User {
@@ -188,7 +191,7 @@ fn account(user: u8) -> User {
 fn login(token: u8, user: u8) -> Token {
     let at = Timestamp(1);
     let (id, user) = (login_id(token), user_id(user));
-    Token { id, user, label: None, created_at: at, expires_at: Timestamp(i64::MAX), last_used_at: at }
+    Token { id, user, label: None, created_at: at, expires_at: Timestamp(i64::MAX), last_used_at: at, scopes: None }
 }
 
 fn turn(session: u8, seq: u64) -> OpenTurn {

@@ -11,8 +11,8 @@ use crate::{
     clock::Timestamp,
     id::{Seq, TokenId, UserId},
     store::{
-        AccountEdit, Edit, Ending, NewMessage, OpenTurn, Role, SendKey, SessionEdit, Tier, Token, TokenDigest, User,
-        UserChange,
+        AccountEdit, Beside, Edit, Ending, NewMessage, OpenTurn, Role, SendKey, SessionEdit, Tier, Token, TokenDigest,
+        User, UserChange,
     },
 };
 
@@ -59,12 +59,19 @@ impl Actual {
                 let known = key.filter(|key| !before.users[account].keys.get(key).is_some_and(|key| key.unsure));
                 let key = known.map(|key| send_key(key, body, before.now + lasts));
                 let content = content(text, size);
-                let new = NewMessage { user: user(pick), session: session(number), create, content, key };
+                let new = NewMessage {
+                    user: user(pick),
+                    session: session(number),
+                    create,
+                    content,
+                    key,
+                    beside: Beside::default(),
+                };
                 Box::pin(async move { store.append(new)?.await.map(Got::Message) })
             }
             Op::Conclude { turn, end, size } => {
                 let (turn, ending) = (self.turn(before, turn), ending(end, text, size));
-                Box::pin(async move { store.conclude(turn, ending).await.map(Got::Reply) })
+                Box::pin(async move { store.conclude(turn, ending, None).await.map(Got::Reply) })
             }
             Op::Retry { turn, end, size } => {
                 let (turn, ending) = (self.turn(before, turn), ending(end, text, size));
@@ -96,7 +103,7 @@ impl Actual {
                 let (id, digest) = names.logins.get(number).copied().unwrap_or((TokenId::new(), TokenDigest([7; 32])));
                 let (created_at, expires_at) = (Timestamp(before.now), Timestamp(before.now + lasts));
                 let label = Some(format!("label {number}"));
-                let token = Token { id, user, label, created_at, expires_at, last_used_at: created_at };
+                let token = Token { id, user, label, created_at, expires_at, last_used_at: created_at, scopes: None };
                 Box::pin(async move { store.create_token(digest, token, max).await.map(|()| Got::Done) })
             }
             Op::Logout { user: pick, login } => {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     id::{Seq, SessionId, UserId},
-    store::{Edit, NewMessage, Role, SendKey, SessionEdit, Store, StoreError, Tier, User},
+    store::{Beside, Edit, NewMessage, Role, SendKey, SessionEdit, Store, StoreError, Tier, User},
 };
 
 const HOUR: i64 = 3_600_000_000;
@@ -36,7 +36,14 @@ async fn p2_a_sessions_time_does_not_run_back_though_it_was_cleared_and_the_cloc
     let store = at(5, &data);
     let (user, session) = (user(&store).await, SessionId::new());
     let say = |store: Arc<Store>| async move {
-        let message = NewMessage { user, session, create: true, content: "text".to_owned(), key: None };
+        let message = NewMessage {
+            user,
+            session,
+            create: true,
+            content: "text".to_owned(),
+            key: None,
+            beside: Beside::default(),
+        };
         store.append(message).unwrap().await.unwrap().message.created_at
     };
     assert_eq!(say(Arc::clone(&store)).await, Timestamp(5 * HOUR));
@@ -57,7 +64,8 @@ async fn p5_a_key_does_not_bring_back_what_was_cleared_at_the_same_moment() {
     let store = at(1, &dir.path().join("data"));
     let (user, session) = (user(&store).await, SessionId::new());
     let key = Some(SendKey { key: [1; 16], body: [1; 16], expires_at: Timestamp(2 * HOUR) });
-    let message = || NewMessage { user, session, create: true, content: "text".to_owned(), key };
+    let message =
+        || NewMessage { user, session, create: true, content: "text".to_owned(), key, beside: Beside::default() };
     // Commands that come while others are written are decided together.
     let busy: Vec<_> = (0..50).map(|_| store.append(NewMessage { key: None, ..message() }).unwrap()).collect();
     let first = store.append(message()).unwrap();
@@ -79,7 +87,14 @@ async fn p3_a_new_session_that_the_cache_has_no_room_for_is_not_empty_once_it_is
     let user = user(&store).await;
     for _ in 0..20 {
         let (other, session) = (SessionId::new(), SessionId::new());
-        let say = |session, content| NewMessage { user, session, create: true, content, key: None };
+        let say = |session, content| NewMessage {
+            user,
+            session,
+            create: true,
+            content,
+            key: None,
+            beside: Beside::default(),
+        };
         // Commands that come while others are written are decided together.
         let busy: Vec<_> = (0..50).map(|_| store.append(say(other, "text".to_owned())).unwrap()).collect();
         let long = store.append(say(session, "x".repeat(10_000))).unwrap();

@@ -78,6 +78,7 @@ impl Sight<'_> {
             created_at: Timestamp(login.created_at),
             expires_at: Timestamp(login.expires_at),
             last_used_at: Timestamp(login.last_used_at),
+            scopes: None,
         }
     }
 

@@ -1,0 +1,156 @@
+//! Annotations and progress in the index, and messages whose text is taken out.
+
+use super::{Index, IndexError, get, put};
+use crate::{
+    clock::Timestamp,
+    id::{Seq, SessionId},
+    store::{
+        codec::{self, CodecError},
+        key::{MessageKey, PieceKey},
+    },
+};
+
+/// The trees of what stands beside messages.
+pub(crate) struct ItemTrees {
+    annotations: sled::Tree,
+    progress: sled::Tree,
+    /// What a login may do that a program holds, by its digest.
+    scopes: sled::Tree,
+}
+
+impl ItemTrees {
+    pub(super) fn open(db: &sled::Db) -> Result<Self, IndexError> {
+        Ok(Self {
+            annotations: db.open_tree("annotations")?,
+            progress: db.open_tree("progress")?,
+            scopes: db.open_tree("scopes")?,
+        })
+    }
+}
+
+impl Index {
+    pub(super) fn put_annotation(
+        &self,
+        session: SessionId,
+        seq: Seq,
+        text: Option<&String>,
+        at: Timestamp,
+    ) -> Result<(), IndexError> {
+        let key = MessageKey { session, seq }.encode();
+        match text {
+            Some(text) => put(&self.items.annotations, &key, text)?,
+            None => {
+                if self.items.annotations.contains_key(key)? {
+                    self.note_deletion(at)?;
+                    self.items.annotations.remove(key)?;
+                }
+            }
+        }
+        if seq > Seq::ZERO {
+            for piece in self.items.progress.scan_prefix(key).keys() {
+                self.items.progress.remove(piece?)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_piece(&self, session: SessionId, seq: Seq, at: u32, text: &String) -> Result<(), IndexError> {
+        put(&self.items.progress, &PieceKey { message: MessageKey { session, seq }, at }.encode(), text)
+    }
+
+    /// Takes the text out of a message.
+    pub(super) fn empty_message(&self, session: SessionId, seq: Seq, at: Timestamp) -> Result<(), IndexError> {
+        if let Some(mut record) = self.message(session, seq)?
+            && !record.content.is_empty()
+        {
+            self.note_deletion(at)?;
+            record.content.clear();
+            self.put_message(session, seq, &record)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_scopes(&self, digest: &[u8; 32], scopes: u32) -> Result<(), IndexError> {
+        put(&self.items.scopes, digest, &scopes)
+    }
+
+    pub(super) fn end_scopes(&self, digest: &[u8; 32]) -> Result<(), IndexError> {
+        self.items.scopes.remove(digest)?;
+        Ok(())
+    }
+
+    /// What the program may do that holds the login with this digest; nothing where a person holds it.
+    pub(crate) fn scopes(&self, digest: &[u8; 32]) -> Result<Option<u32>, IndexError> {
+        get(&self.items.scopes, digest)
+    }
+
+    /// The annotation of a place.
+    pub(crate) fn annotation(&self, session: SessionId, seq: Seq) -> Result<Option<String>, IndexError> {
+        get(&self.items.annotations, &MessageKey { session, seq }.encode())
+    }
+
+    /// The annotations of a session's messages behind `after`, in order.
+    pub(crate) fn annotations(&self, session: SessionId, after: Seq) -> Result<Vec<(Seq, String)>, IndexError> {
+        let from = MessageKey { session, seq: after.next() }.encode();
+        let to = MessageKey { session, seq: Seq(u64::MAX) }.encode();
+        let entries = self.items.annotations.range(from..=to);
+        entries.map(|entry| entry.map_err(IndexError::from).and_then(|(key, text)| annotated(&key, &text))).collect()
+    }
+
+    /// The pieces of a running reply, as far as they are without a gap.
+    pub(crate) fn pieces(&self, session: SessionId, seq: Seq) -> Result<Vec<String>, IndexError> {
+        let (mut pieces, mut end) = (Vec::new(), 0);
+        for entry in self.items.progress.scan_prefix(MessageKey { session, seq }.encode()) {
+            let (key, text) = entry?;
+            let text: String = codec::decode(&text)?;
+            if PieceKey::decode(&key).is_none_or(|key| key.at as usize != end) {
+                break;
+            }
+            end += text.len();
+            pieces.push(text);
+        }
+        Ok(pieces)
+    }
+
+    /// True where this very piece of a running reply is there.
+    pub(crate) fn has_piece(&self, session: SessionId, seq: Seq, at: u32) -> Result<bool, IndexError> {
+        Ok(self.items.progress.contains_key(PieceKey { message: MessageKey { session, seq }, at }.encode())?)
+    }
+
+    /// True where something stands beside a session or its messages.
+    pub(super) fn has_items(&self, session: SessionId) -> Result<bool, IndexError> {
+        let first = |tree: &sled::Tree| tree.scan_prefix(session.bytes()).keys().next().transpose();
+        Ok(first(&self.items.annotations)?.is_some() || first(&self.items.progress)?.is_some())
+    }
+
+    /// Removes up to `limit` of what stands beside messages from `first` to `last`; true where there may be more.
+    pub(super) fn remove_items(
+        &self,
+        session: SessionId,
+        first: Seq,
+        last: Seq,
+        limit: usize,
+    ) -> Result<bool, IndexError> {
+        let from = MessageKey { session, seq: first }.encode();
+        let mut to = MessageKey { session, seq: last }.encode().to_vec();
+        to.extend([0xff; 4]); // The last piece beside the last message.
+        let mut removed = 0;
+        for tree in [&self.items.annotations, &self.items.progress] {
+            let keys: Vec<_> =
+                tree.range(&from[..]..=&to[..]).keys().take(limit - removed).collect::<Result<_, _>>()?;
+            for key in keys {
+                tree.remove(key)?;
+                removed += 1;
+            }
+            if removed == limit {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn annotated(key: &[u8], text: &[u8]) -> Result<(Seq, String), IndexError> {
+    let key = MessageKey::decode(key).ok_or_else(|| CodecError::Malformed("an annotations key".to_owned()))?;
+    Ok((key.seq, codec::decode(text)?))
+}

@@ -1,0 +1,278 @@
+//! What programs keep in a conversation beside its turns: messages that belong to none, annotations of places in the
+//! log, and the text of a running reply that somebody was shown for good.
+//!
+//! An annotation is a text that the store does not look into. It stands beside a message, or at [`Seq::ZERO`] beside the
+//! session as a whole, and goes when they go. Progress makes a piece of a running reply durable before it is shown;
+//! the annotation that is written with the turn's outcome ends it.
+
+use super::{
+    Message, NewMessage, OpenTurn, Outcome, Speaker, Status, Store, StoreError,
+    batch::message_of,
+    command::{Command, Reply},
+    index::Index,
+};
+use crate::id::{Seq, SessionId, UserId};
+
+/// The longest annotation, bytes.
+pub const ANNOTATION_BYTES_MAX: usize = 256 << 10;
+/// The most items that are added at once.
+pub const ITEMS_MAX: usize = 1024;
+
+/// A message that belongs to no turn, on its way to the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewItem {
+    /// Who says it.
+    pub role: Speaker,
+    /// The text, of at most the bytes of a reply.
+    pub content: String,
+}
+
+/// What comes into the log with a message, in the same frame.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Items before it, at most [`ITEMS_MAX`].
+    pub before: Vec<NewItem>,
+    /// Its annotation, of at most [`ANNOTATION_BYTES_MAX`].
+    pub annotation: Option<String>,
+    /// The annotation of its session, where that is made with it.
+    pub about: Option<String>,
+}
+
+/// Items on their way to the end of a session's log.
+#[derive(Debug, Clone)]
+pub struct NewItems {
+    /// Who adds them.
+    pub user: UserId,
+    /// Where to; must be theirs.
+    pub session: SessionId,
+    /// Make the session where nobody has it.
+    pub create: bool,
+    /// The annotation of a session that is made.
+    pub about: Option<String>,
+    /// The items, at most [`ITEMS_MAX`].
+    pub items: Vec<NewItem>,
+}
+
+/// What became of an order to erase a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Erasure {
+    /// Its text is gone, or was before.
+    Erased,
+    /// There is no such message.
+    NoSuchMessage,
+    /// It is being answered: first that must end.
+    BeingAnswered,
+}
+
+/// A command about items; see [`super::command`].
+pub(crate) enum ItemCommand {
+    Add(NewItems, Reply<Vec<Message>>),
+    Annotate(UserId, SessionId, Seq, Option<String>, Reply<bool>),
+    Progress(OpenTurn, u32, String, Reply<()>),
+    Erase(UserId, SessionId, Seq, Reply<Erasure>),
+}
+
+impl ItemCommand {
+    /// See [`Command::is_allowed_on_a_full_disk`].
+    pub(crate) fn is_allowed_on_a_full_disk(&self) -> bool {
+        match self {
+            Self::Erase(..) => true,
+            Self::Annotate(.., text, _) => text.is_none(),
+            Self::Add(..) | Self::Progress(..) => false,
+        }
+    }
+
+    /// See [`Command::is_decided_from_memory`].
+    pub(crate) fn is_decided_from_memory(&self) -> bool {
+        match self {
+            Self::Progress(..) => true,
+            Self::Add(..) | Self::Annotate(..) | Self::Erase(..) => false,
+        }
+    }
+
+    /// Bytes of text in it.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Add(items, _) => items.items.iter().map(|item| item.content.len()).sum(),
+            Self::Annotate(.., text, _) => text.as_ref().map_or(0, String::len),
+            Self::Progress(_, _, text, _) => text.len(),
+            Self::Erase(..) => 0,
+        }
+    }
+
+    /// Refuses the command with `error`.
+    pub(crate) fn refuse(self, error: StoreError) {
+        // Whoever asked may have gone; there is nobody else to tell.
+        match self {
+            Self::Add(_, reply) => drop(reply.send(Err(error))),
+            Self::Annotate(.., reply) => drop(reply.send(Err(error))),
+            Self::Progress(.., reply) => drop(reply.send(Err(error))),
+            Self::Erase(.., reply) => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+impl NewMessage {
+    /// Bytes of text in it.
+    pub(crate) fn bytes(&self) -> usize {
+        let Beside { before, annotation, about } = &self.beside;
+        let before: usize = before.iter().map(|item| item.content.len()).sum();
+        before + self.content.len() + [annotation, about].into_iter().flatten().map(String::len).sum::<usize>()
+    }
+}
+
+impl Store {
+    /// Adds messages that belong to no turn to the end of a session's log: all of them, or none.
+    ///
+    /// Dropping the future does not undo it.
+    ///
+    /// # Errors
+    /// `NotOwner`; those of every write.
+    pub async fn add_items(&self, items: NewItems) -> Result<Vec<Message>, StoreError> {
+        self.write(|reply| Command::Item(ItemCommand::Add(items, reply))).await
+    }
+
+    /// Sets, or takes away, the annotation of a place in a session's log; false where that place is not there.
+    ///
+    /// # Errors
+    /// `NotOwner`; those of every write.
+    pub async fn annotate(
+        &self,
+        user: UserId,
+        session: SessionId,
+        seq: Seq,
+        text: Option<String>,
+    ) -> Result<bool, StoreError> {
+        self.write(|reply| Command::Item(ItemCommand::Annotate(user, session, seq, text, reply))).await
+    }
+
+    /// Makes a piece of a running reply durable: `text` from the reply's byte `at` on, right behind the piece before it.
+    ///
+    /// # Errors
+    /// `TurnGone` where it has an outcome, was cleared or deleted; those of every write.
+    pub async fn progress(&self, turn: OpenTurn, at: u32, text: String) -> Result<(), StoreError> {
+        self.write(|reply| Command::Item(ItemCommand::Progress(turn, at, text, reply))).await
+    }
+
+    /// Takes the text out of a message, whose place stays, and its annotation away.
+    ///
+    /// # Errors
+    /// `NotOwner`; those of every write.
+    pub async fn erase(&self, user: UserId, session: SessionId, seq: Seq) -> Result<Erasure, StoreError> {
+        self.write(|reply| Command::Item(ItemCommand::Erase(user, session, seq, reply))).await
+    }
+
+    /// The annotation of a place in a session's log; nothing where there is none, or the place was cleared.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn annotation(&self, session: SessionId, seq: Seq) -> Result<Option<String>, StoreError> {
+        self.read(move |index| {
+            let Some(meta) = index.session_meta(session)? else { return Ok(None) };
+            if seq > Seq::ZERO && seq <= meta.cleared_through {
+                return Ok(None);
+            }
+            Ok(index.annotation(session, seq)?)
+        })
+        .await
+    }
+
+    /// The annotations of messages in all of a user's sessions behind `after`, in the order of sessions and places, for which
+    /// `wanted` is true; at most `limit`.
+    ///
+    /// # Errors
+    /// Those of every read; `Busy` where too many wait.
+    pub async fn annotations(
+        &self,
+        user: UserId,
+        after: Option<(SessionId, Seq)>,
+        limit: usize,
+        wanted: fn(&str) -> bool,
+    ) -> Result<Vec<(SessionId, Seq, String)>, StoreError> {
+        self.scan(move |index| Ok(annotations(index, user, after, limit, wanted)?)).await
+    }
+
+    /// The pieces of a reply that were made durable while it ran, in order; none where it has its outcome.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn pieces(&self, turn: OpenTurn) -> Result<Vec<String>, StoreError> {
+        self.read(move |index| Ok(index.pieces(turn.session, turn.seq)?)).await
+    }
+
+    /// Up to `limit` messages of a session from `from` on, upwards or downwards, with how they stand and for a user's message
+    /// the place of its answer; superseded replies and erased messages are among them.
+    ///
+    /// # Errors
+    /// `NotOwner` where it was deleted meanwhile; those of every read.
+    pub async fn run(
+        &self,
+        session: SessionId,
+        from: Seq,
+        upwards: bool,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        let head = self.session(session).await?.ok_or(StoreError::NotOwner(session))?.head;
+        self.read(move |index| {
+            let Some(meta) = index.session_meta(session)? else { return Err(StoreError::NotOwner(session)) };
+            let oldest = meta.cleared_through.next();
+            let wide = (limit as u64).saturating_sub(1);
+            let (first, last) = if upwards {
+                let first = from.max(oldest);
+                (first, Seq(first.0.saturating_add(wide)).min(head))
+            } else {
+                let last = from.min(head);
+                (Seq(last.0.saturating_sub(wide)).max(oldest), last)
+            };
+            let entries = index.entries(session, first, last, head)?;
+            let mut messages: Vec<_> =
+                entries.iter().map(|entry| message_of(entry.seq, &entry.record, entry.status)).collect();
+            if !upwards {
+                messages.reverse();
+            }
+            Ok(messages)
+        })
+        .await
+    }
+
+    /// The reply that is the outcome of the turn of `seq`, or the message itself where `answer` is false.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn message(&self, session: SessionId, seq: Seq, answer: bool) -> Result<Option<Message>, StoreError> {
+        if answer {
+            return Ok(match self.turn(session, seq).await? {
+                Some((_, Outcome::Reply(reply))) => Some(reply),
+                Some((_, Outcome::Pending | Outcome::Failed { .. } | Outcome::Interrupted)) | None => None,
+            });
+        }
+        let found = self.run(session, seq, true, 1).await?;
+        Ok(found.into_iter().find(|message| message.seq == seq && message.status != Status::Superseded))
+    }
+}
+
+fn annotations(
+    index: &Index,
+    user: UserId,
+    after: Option<(SessionId, Seq)>,
+    limit: usize,
+    wanted: fn(&str) -> bool,
+) -> Result<Vec<(SessionId, Seq, String)>, super::index::IndexError> {
+    let mut found = Vec::new();
+    for session in index.sessions_of(user, usize::MAX)? {
+        if after.is_some_and(|(last, _)| session < last) {
+            continue;
+        }
+        let Some(meta) = index.session_meta(session)? else { continue };
+        let behind = after.filter(|(last, _)| *last == session).map_or(Seq::ZERO, |(_, seq)| seq);
+        for (seq, text) in index.annotations(session, behind.max(meta.cleared_through))? {
+            if wanted(&text) {
+                found.push((session, seq, text));
+                if found.len() == limit {
+                    return Ok(found);
+                }
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,232 @@
+//! What stands beside turns: items, annotations, progress and erasures, through restarts, a new index and compaction.
+
+use std::time::Duration;
+
+use super::{
+    super::{verify::verify_dir, *},
+    user,
+};
+use crate::id::Seq;
+
+/// A store that can be closed and opened again.
+struct Bench {
+    dir: tempfile::TempDir,
+    store: Store,
+    user: UserId,
+    session: SessionId,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).0;
+        let user = user(&store).await;
+        Self { dir, store, user, session: SessionId::new() }
+    }
+
+    /// Closes and opens it, with a new index where that is asked for; gives the open turns.
+    async fn again(&mut self, rebuild: bool) -> Vec<OpenTurn> {
+        if rebuild {
+            self.store.rebuild_at_next_start().unwrap();
+        }
+        self.store.close().await;
+        let verdict = verify_dir(&Dir::of(self.dir.path().join("data")), |_, _| ()).unwrap();
+        assert_eq!(verdict.findings, []);
+        let (store, open) = open(self.dir.path());
+        self.store = store;
+        open
+    }
+
+    async fn say(&self, content: &str, beside: Beside) -> OpenTurn {
+        let (user, session) = (self.user, self.session);
+        let message = NewMessage { user, session, create: true, content: content.to_owned(), key: None, beside };
+        let seq = self.store.append(message).unwrap().await.unwrap().message.seq;
+        OpenTurn { session, seq }
+    }
+
+    async fn reply(&self, turn: OpenTurn, annotation: Option<&str>) {
+        let ending = Ending::Reply { content: "the reply".to_owned(), stopped: false };
+        self.store.conclude(turn, ending, annotation.map(str::to_owned)).await.unwrap();
+    }
+
+    /// `(role, text, status)` of every message.
+    async fn log(&self) -> Vec<(Speaker, String, Status)> {
+        let run = self.store.run(self.session, Seq(1), true, 1000).await.unwrap();
+        run.into_iter().map(|message| (message.role, message.content, message.status)).collect()
+    }
+
+    async fn annotation(&self, seq: u64) -> Option<String> {
+        self.store.annotation(self.session, Seq(seq)).await.unwrap()
+    }
+
+    /// True where some file of the directory has `text` in it.
+    fn is_on_disk(&self, text: &str) -> bool {
+        let mut dirs = vec![self.dir.path().join("data").join("journal")];
+        let mut found = false;
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else {
+                    let bytes = std::fs::read(path).unwrap();
+                    found |= bytes.windows(text.len()).any(|window| window == text.as_bytes());
+                }
+            }
+        }
+        found
+    }
+}
+
+fn open(dir: &std::path::Path) -> (Store, Vec<OpenTurn>) {
+    let config = DataConfig {
+        dir: dir.join("data"),
+        segment: 16 << 10,
+        min_free: 0,
+        keep_replaced: Duration::ZERO,
+        ..DataConfig::default()
+    };
+    Store::open(&config, &CacheConfig::default(), Clock::System).unwrap()
+}
+
+fn item(role: Speaker, content: &str) -> NewItem {
+    NewItem { role, content: content.to_owned() }
+}
+
+#[tokio::test]
+async fn items_stand_in_the_log_in_their_order_and_open_no_turn() {
+    let mut bench = Bench::new().await;
+    let items = vec![
+        item(Speaker::Developer, "be brief"),
+        item(Speaker::User, "hello"),
+        item(Speaker::Assistant, "hi"),
+        item(Speaker::System, "be kind"),
+    ];
+    let (user, session) = (bench.user, bench.session);
+    let about = Some("metadata".to_owned());
+    let added = bench.store.add_items(NewItems { user, session, create: true, about, items }).await.unwrap();
+    assert_eq!(added.iter().map(|message| message.seq.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let before = vec![item(Speaker::User, "between")];
+    let turn = bench.say("question", Beside { before, ..Beside::default() }).await;
+    assert_eq!(turn.seq, Seq(6));
+    bench.reply(turn, None).await;
+    let wanted = [
+        (Speaker::Developer, "be brief", Status::Noted),
+        (Speaker::User, "hello", Status::Noted),
+        (Speaker::Assistant, "hi", Status::Noted),
+        (Speaker::System, "be kind", Status::Noted),
+        (Speaker::User, "between", Status::Noted),
+        (Speaker::User, "question", Status::Answered),
+        (Speaker::Assistant, "the reply", Status::Complete),
+    ]
+    .map(|(role, text, status)| (role, text.to_owned(), status));
+    for rebuild in [false, false, true] {
+        assert_eq!(bench.log().await, wanted);
+        assert_eq!(bench.annotation(0).await.as_deref(), Some("metadata"));
+        let page = bench.store.page(session, PageRange { after: None, before: None, limit: 200 }).await.unwrap();
+        let page: serde_json::Value = serde_json::from_slice(&page.body).unwrap();
+        let roles: Vec<_> = page["messages"].as_array().unwrap().iter().map(|line| line["role"].clone()).collect();
+        assert_eq!(roles, ["developer", "user", "assistant", "system", "user", "user", "assistant"]);
+        assert_eq!(page["messages"][1]["status"], "noted");
+        let pairs = bench.store.history(user, None, 50, 0).await.unwrap();
+        let pairs: serde_json::Value = serde_json::from_slice(&pairs.body).unwrap();
+        assert_eq!((&pairs["total"], &pairs["messages"][0]["message"]), (&1.into(), &"question".into()));
+        assert_eq!(bench.store.find(user, "hello", 9, Duration::from_mins(1)).await.unwrap().total, 1);
+        assert!(bench.store.turn(session, Seq(2)).await.unwrap().is_none(), "nobody was asked to answer it");
+        assert_eq!(bench.again(rebuild).await, []);
+    }
+    let stranger = super::user(&bench.store).await;
+    let items = vec![item(Speaker::User, "mine")];
+    let new = NewItems { user: stranger, session, create: true, about: None, items };
+    assert!(matches!(bench.store.add_items(new).await, Err(StoreError::NotOwner(_))));
+}
+
+#[tokio::test]
+async fn p1_pieces_that_were_shown_are_there_after_a_restart_until_the_turn_has_its_outcome() {
+    let mut bench = Bench::new().await;
+    let annotation = Some("asked".to_owned());
+    let turn = bench.say("question", Beside { annotation, ..Beside::default() }).await;
+    let pieces = ["one ", "দুই ", "three"];
+    let mut at = 0;
+    for piece in pieces {
+        bench.store.progress(turn, at, piece.to_owned()).await.unwrap();
+        at += u32::try_from(piece.len()).unwrap();
+    }
+    for rebuild in [false, true] {
+        assert_eq!(bench.again(rebuild).await, [turn]);
+        assert_eq!(bench.store.pieces(turn).await.unwrap(), pieces);
+        assert_eq!(bench.annotation(1).await.as_deref(), Some("asked"));
+    }
+    assert!(!bench.store.annotate(bench.user, bench.session, Seq(1), None).await.unwrap(), "the turn is open");
+    bench.reply(turn, Some("ended")).await;
+    let late = bench.store.progress(turn, at, "late".to_owned()).await;
+    assert!(matches!(late, Err(StoreError::TurnGone)));
+    for rebuild in [false, true] {
+        assert_eq!(bench.store.pieces(turn).await.unwrap(), Vec::<String>::new());
+        assert_eq!(bench.annotation(1).await.as_deref(), Some("ended"));
+        bench.store.compact().await.unwrap();
+        assert_eq!(bench.again(rebuild).await, []);
+    }
+    let all = bench.store.annotations(bench.user, None, 9, |_| true).await.unwrap();
+    assert_eq!(all, [(bench.session, Seq(1), "ended".to_owned())]);
+    assert_eq!(bench.store.annotations(bench.user, Some((bench.session, Seq(1))), 9, |_| true).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_is_erased_is_gone_from_the_log_and_by_compaction_from_the_files() {
+    let mut bench = Bench::new().await;
+    let annotation = Some("the annotation".to_owned());
+    let turn = bench.say("a secret word", Beside { annotation, ..Beside::default() }).await;
+    let (user, session) = (bench.user, bench.session);
+    assert_eq!(bench.store.erase(user, session, Seq(1)).await.unwrap(), Erasure::BeingAnswered);
+    bench.reply(turn, None).await;
+    bench.say("another", Beside::default()).await;
+    for n in 0..20 {
+        // So that the segment of the secret is sealed.
+        let items = vec![item(Speaker::User, &n.to_string().repeat(1500))];
+        bench.store.add_items(NewItems { user, session, create: false, about: None, items }).await.unwrap();
+    }
+    let stranger = super::user(&bench.store).await;
+    assert!(matches!(bench.store.erase(stranger, session, Seq(1)).await, Err(StoreError::NotOwner(_))));
+    assert_eq!(bench.store.erase(user, session, Seq(99)).await.unwrap(), Erasure::NoSuchMessage);
+    for _ in 0..2 {
+        assert_eq!(bench.store.erase(user, session, Seq(1)).await.unwrap(), Erasure::Erased);
+    }
+    for rebuild in [false, true, true] {
+        let log = bench.log().await;
+        assert_eq!(log[0], (Speaker::User, String::new(), Status::Answered));
+        assert_eq!(log[1], (Speaker::Assistant, "the reply".to_owned(), Status::Complete));
+        assert_eq!(bench.annotation(1).await, None);
+        bench.store.compact().await.unwrap();
+        bench.again(rebuild).await;
+    }
+    assert!(!bench.is_on_disk("secret") && !bench.is_on_disk("the annotation"));
+    assert!(bench.is_on_disk("another"));
+}
+
+#[tokio::test]
+async fn what_stands_beside_a_session_goes_with_it() {
+    let mut bench = Bench::new().await;
+    let beside =
+        Beside { annotation: Some("asked".to_owned()), about: Some("metadata".to_owned()), ..Beside::default() };
+    let turn = bench.say("question", beside).await;
+    bench.store.progress(turn, 0, "begun".to_owned()).await.unwrap();
+    bench.store.clear_sessions(bench.user).await.unwrap();
+    for rebuild in [false, true] {
+        assert_eq!(bench.annotation(1).await, None, "cleared");
+        assert_eq!(bench.annotation(0).await.as_deref(), Some("metadata"), "what the session itself has stays");
+        assert_eq!(bench.again(rebuild).await, []);
+        assert_eq!(bench.store.pieces(turn).await.unwrap(), Vec::<String>::new());
+    }
+    bench.store.delete_session(bench.user, bench.session).await.unwrap();
+    for rebuild in [false, true] {
+        assert_eq!(bench.annotation(0).await, None, "deleted");
+        while bench.store.shared.index.has_removals() {
+            tokio::task::yield_now().await;
+        }
+        bench.again(rebuild).await;
+    }
+    bench.store.compact().await.unwrap();
+    bench.again(true).await;
+    assert!(bench.store.shared.index.annotation(bench.session, Seq::ZERO).unwrap().is_none());
+}
