@@ -23,7 +23,7 @@ mod stream;
 mod reply {
     use std::ops::ControlFlow;
 
-    pub(crate) use bondhu::reply::REPLY_BYTES_MAX;
+    pub(crate) use bondhu::reply::{Finish, REPLY_BYTES_MAX, Usage};
 
     pub(crate) type Sink<'a> = dyn FnMut(&str) -> ControlFlow<()> + Send + 'a;
 
@@ -32,6 +32,7 @@ mod reply {
     pub(crate) struct ReplyError {
         pub(crate) detail: String,
         pub(crate) too_slow: bool,
+        pub(crate) refused: bool,
         pub(crate) overloaded: bool,
         pub(crate) cause: String,
     }

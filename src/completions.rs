@@ -22,6 +22,27 @@ pub struct Request<'a> {
     /// Most tokens of the answer; the server's own bound without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<usize>,
+    /// How freely the model chooses its words; the server's own way without it, as with all that follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// From how many of the likeliest words it chooses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Texts before which the answer ends.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub stop: &'a [String],
+    /// The same number gives the same answer, as far as the server can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+    /// How much less likely a word is that was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence_penalty: Option<f64>,
+    /// How much less likely a word is for each time that it was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frequency_penalty: Option<f64>,
+    /// The form of the answer, as it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_format: Option<&'a serde_json::Value>,
 }
 
 /// One message of the conversation.
@@ -39,6 +60,9 @@ pub struct RequestMessage<'a> {
 pub enum Role {
     /// Whoever set the server up.
     System,
+    /// Whoever wrote the app. Many servers know no such role, so they are told `system`.
+    #[serde(rename = "system")]
+    Developer,
     /// The user.
     User,
     /// The model.
@@ -56,6 +80,7 @@ pub struct StreamOptions {
 #[derive(Debug, Default, Deserialize)]
 pub struct Completion {
     choices: Option<Vec<Choice>>,
+    usage: Option<Counts>,
     /// Present where the server failed, whatever the status said.
     #[serde(default)]
     pub error: Option<Refusal>,
@@ -84,6 +109,14 @@ struct Said {
 enum Content {
     Text(String),
     Parts(Vec<Part>),
+    Other(IgnoredAny),
+}
+
+/// The counts of tokens; other shapes say nothing.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Counts {
+    Tokens { prompt_tokens: u64, completion_tokens: u64 },
     Other(IgnoredAny),
 }
 
@@ -125,10 +158,19 @@ impl Completion {
         thoughts.any(|thought| !thought.text().is_empty())
     }
 
-    /// True where the text ends with this, for whatever reason.
+    /// Why the text ends with this; nothing where it does not.
     #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.first().is_some_and(|choice| choice.finish_reason.as_deref().is_some_and(|reason| !reason.is_empty()))
+    pub fn finish_reason(&self) -> Option<&str> {
+        self.first()?.finish_reason.as_deref().filter(|reason| !reason.is_empty())
+    }
+
+    /// The tokens of what was asked and of the answer, where this says them.
+    #[must_use]
+    pub fn usage(&self) -> Option<(u64, u64)> {
+        match self.usage.as_ref()? {
+            Counts::Tokens { prompt_tokens, completion_tokens } => Some((*prompt_tokens, *completion_tokens)),
+            Counts::Other(IgnoredAny) => None,
+        }
     }
 
     fn said(&self) -> Option<&Said> {
@@ -189,13 +231,42 @@ mod tests {
             RequestMessage { role: Role::Assistant, content: "hi" },
         ];
         let options = StreamOptions { include_usage: true };
-        let request = Request { model: "m", messages, stream: true, stream_options: options, max_tokens: Some(9) };
+        let format = serde_json::json!({"type": "json_object"});
+        let plain = Request {
+            model: "m",
+            messages,
+            stream: true,
+            stream_options: options,
+            max_tokens: Some(9),
+            temperature: None,
+            top_p: None,
+            stop: &[],
+            seed: None,
+            presence_penalty: None,
+            frequency_penalty: None,
+            response_format: None,
+        };
         let wanted = "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"be kind\"},\
                       {\"role\":\"user\",\"content\":\"নমস্কার \\\"x\\\"\"},{\"role\":\"assistant\",\"content\":\"hi\"}],\
                       \"stream\":true,\"stream_options\":{\"include_usage\":true},\"max_tokens\":9}";
-        assert_eq!(serde_json::to_string(&request).unwrap(), wanted);
-        let unbounded = serde_json::to_string(&Request { max_tokens: None, ..request }).unwrap();
-        assert!(!unbounded.contains("max_tokens"));
+        assert_eq!(serde_json::to_string(&plain).unwrap(), wanted);
+        let full = Request {
+            messages: vec![RequestMessage { role: Role::Developer, content: "x" }],
+            max_tokens: None,
+            temperature: Some(0.5),
+            top_p: Some(1.0),
+            stop: &["a".to_owned()],
+            seed: Some(-1),
+            presence_penalty: Some(0.0),
+            frequency_penalty: Some(-2.0),
+            response_format: Some(&format),
+            ..plain
+        };
+        let wanted = "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"x\"}],\"stream\":true,\
+                      \"stream_options\":{\"include_usage\":true},\"temperature\":0.5,\"top_p\":1.0,\"stop\":[\"a\"],\
+                      \"seed\":-1,\"presence_penalty\":0.0,\"frequency_penalty\":-2.0,\
+                      \"response_format\":{\"type\":\"json_object\"}}";
+        assert_eq!(serde_json::to_string(&full).unwrap(), wanted);
     }
 
     #[test]
@@ -244,11 +315,28 @@ mod tests {
     #[test]
     fn any_reason_finishes() {
         for reason in ["stop", "length", "content_filter", "eos"] {
-            assert!(read(&format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":"{reason}"}}]}}"#)).is_finished());
+            let piece = read(&format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":"{reason}"}}]}}"#));
+            assert_eq!(piece.finish_reason(), Some(reason));
         }
         for open in [r#"{"choices":[{"finish_reason":null}]}"#, r#"{"choices":[{"finish_reason":""}]}"#, "{}"] {
-            assert!(!read(open).is_finished(), "{open}");
+            assert_eq!(read(open).finish_reason(), None, "{open}");
         }
+    }
+
+    #[test]
+    fn counts_of_tokens_are_read_where_they_are_some() {
+        for (usage, told) in [
+            (r#"{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"x":{}}"#, Some((3, 4))),
+            (r#"{"prompt_tokens":3}"#, None),
+            (r#"{"prompt_tokens":3.5,"completion_tokens":4}"#, None),
+            (r#"{"prompt_tokens":-1,"completion_tokens":4}"#, None),
+            ("null", None),
+            ("[]", None),
+            (r#""many""#, None),
+        ] {
+            assert_eq!(read(&format!(r#"{{"choices":[],"usage":{usage}}}"#)).usage(), told, "{usage}");
+        }
+        assert_eq!(read("{}").usage(), None);
     }
 
     #[test]

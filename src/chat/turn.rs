@@ -28,7 +28,7 @@ use crate::{
     auth::Identity,
     id::{Seq, SessionId, UserId},
     metrics::Histogram,
-    reply::{Extent, Hearer, Prompt, ReplyError},
+    reply::{Extent, Finish, Hearer, Instructions, Prompt, ReplyError, Sampling, Usage},
     store::{
         Appended, Beside, Ending, Event, Message, NewMessage, OpenTurn, Outcome, PendingAppend, Resumed, Status,
         StoreError,
@@ -345,7 +345,8 @@ async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply>, begun: I
     let first = Some((&inner.figures.first_token, begun));
     let mut hearer = Measured { reply, measure: Some(inner.parts.slots.measure()), first };
     let lines = context.lines();
-    let prompt = Prompt { system: context.system.as_deref(), lines: &lines };
+    let instructions = context.system.as_deref().map_or(Instructions::Usual, Instructions::Own);
+    let prompt = Prompt { instructions, lines: &lines, sampling: Sampling::USUAL };
     match inner.parts.backend.reply(prompt, &mut hearer).await {
         Ok(extent) => Ending::Reply { content: reply.seal(), stopped: extent == Extent::Part },
         Err(ReplyError { detail, too_slow, cause, .. }) => {
@@ -389,6 +390,8 @@ impl Hearer for Measured<'_> {
             measure.overloaded();
         }
     }
+
+    fn finished(&mut self, _: Finish, _: Usage) {} // A turn says nothing of it.
 }
 
 /// Tells who follows that an answer anew has failed, where the log does not: the outcome that there was has stayed.

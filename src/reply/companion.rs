@@ -24,7 +24,7 @@ mod words;
 
 pub use crisis::{Helpline, WordedHelpline};
 
-use crate::store::Speaker;
+use crate::completions::Role;
 use crisis::{Concern, Crisis};
 use listener::{Before, Heard, Listener};
 use memory::Memory;
@@ -62,7 +62,7 @@ const CRISIS_ECHO_LINES: usize = 8;
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
     /// Who said it.
-    pub speaker: Speaker,
+    pub role: Role,
     /// What.
     pub text: &'a str,
 }
@@ -123,7 +123,7 @@ impl Companion {
         let users = self.hear_earlier(earlier);
         let choice = language::choose(std::iter::once(&words).chain(&users), &self.languages);
         let language = &self.languages[choice.language];
-        let place = by(earlier, Speaker::User).count() as u64;
+        let place = by(earlier, Role::User).count() as u64;
         let said = said(earlier);
         let voice = Voice::new(said, hash(place, cut(last.text, OWN_BYTES_MAX).as_bytes()));
         if let Some(concern) = concern {
@@ -140,9 +140,9 @@ impl Companion {
         let before = Before {
             memory: Memory::of(users.iter().zip(grave.iter().copied()), language),
             crisis_ago: grave.iter().take(CRISIS_ECHO_LINES).position(|&grave| grave),
-            repeated: by(earlier, Speaker::User).take(3).any(|text| text.trim() == last.text.trim()),
-            was_asked: by(earlier, Speaker::Assistant).next().is_some_and(|text| text.contains('?')),
-            has_spoken: by(earlier, Speaker::Assistant).next().is_some(),
+            repeated: by(earlier, Role::User).take(3).any(|text| text.trim() == last.text.trim()),
+            was_asked: by(earlier, Role::Assistant).next().is_some_and(|text| text.contains('?')),
+            has_spoken: by(earlier, Role::Assistant).next().is_some(),
         };
         Listener { language, heard, before, voice }.reply()
     }
@@ -175,7 +175,7 @@ impl Companion {
             left -= text.chars().take(most).count();
             (most > 0).then(|| self.hear(text, most))
         };
-        by(earlier, Speaker::User).map_while(hear).collect()
+        by(earlier, Role::User).map_while(hear).collect()
     }
 
     /// Reads rules from the texts of data files, each with its name.
@@ -214,9 +214,9 @@ fn crisis_reply(concern: Concern, language: &Language, voice: &Voice<'_>) -> Str
     format!("{}\n\n{} {}", words.resources, said[0], said[1])
 }
 
-/// What `speaker` said, newest first.
-fn by<'c>(lines: &'c [Line<'c>], speaker: Speaker) -> impl Iterator<Item = &'c str> {
-    lines.iter().rev().filter(move |line| line.speaker == speaker).map(|line| line.text)
+/// What `role` said, newest first.
+fn by<'c>(lines: &'c [Line<'c>], role: Role) -> impl Iterator<Item = &'c str> {
+    lines.iter().rev().filter(move |line| line.role == role).map(|line| line.text)
 }
 
 /// What the companion said earlier, newest first, as far as the bounds allow.
@@ -227,7 +227,7 @@ fn said<'c>(earlier: &'c [Line<'c>]) -> Vec<&'c str> {
         left -= text.len();
         (left > 0).then_some(text)
     };
-    by(earlier, Speaker::Assistant).map_while(take).collect()
+    by(earlier, Role::Assistant).map_while(take).collect()
 }
 
 /// The beginning of `text`, at most `bytes_max` long.

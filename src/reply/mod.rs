@@ -1,8 +1,10 @@
 //! What makes replies. The rest of the program asks a [`Backend`] and does not know which it is.
 
 pub mod companion;
+mod ended;
 mod openai;
 mod readers;
+mod sampling;
 pub mod tokens;
 
 use std::{
@@ -12,14 +14,22 @@ use std::{
 };
 
 pub use companion::{Line, WordedHelpline};
+pub use ended::{Finish, Usage};
 #[cfg(any(test, fuzzing))]
 pub(crate) use openai::fuzz;
 pub use readers::{Reader, Readers};
+pub use sampling::Sampling;
 
-use self::{companion::Companion, openai::Openai};
+use self::{
+    companion::Companion,
+    ended::Counted,
+    openai::{Openai, Said},
+};
 use crate::{
     client::BuildError,
+    completions::Role,
     config::{Fallback, ReplyBackend, ReplyConfig},
+    store::Speaker,
 };
 
 /// A reply is cut here, bytes: the index takes no longer record.
@@ -28,10 +38,34 @@ pub const REPLY_BYTES_MAX: usize = 64 << 10;
 /// What a reply is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Prompt<'a> {
-    /// What the model is told first; nothing: what the configuration says. The companion does not look at it.
-    pub system: Option<&'a str>,
-    /// The conversation, oldest first; the last line is the user's.
+    /// What the model is told first. The companion does not look at it.
+    pub instructions: Instructions<'a>,
+    /// The conversation, oldest first, as the model is to see it.
     pub lines: &'a [Line<'a>],
+    /// How the words are chosen.
+    pub sampling: &'a Sampling,
+}
+
+/// What a model is told before a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instructions<'a> {
+    /// What the configuration says.
+    Usual,
+    /// This.
+    Own(&'a str),
+    /// Nothing: the lines have all that it is to know.
+    None,
+}
+
+impl From<Speaker> for Role {
+    fn from(speaker: Speaker) -> Self {
+        match speaker {
+            Speaker::User => Self::User,
+            Speaker::Assistant => Self::Assistant,
+            Speaker::System => Self::System,
+            Speaker::Developer => Self::Developer,
+        }
+    }
 }
 
 /// Takes a reply's text piece by piece; `Break`: enough, the rest is not wanted.
@@ -45,6 +79,9 @@ pub trait Hearer: Send {
     fn aside(&mut self, text: &str) -> ControlFlow<()>;
     /// The model has too much to do.
     fn overloaded(&mut self);
+    /// The reply is at its end, and a good one: why, and the tokens that it took, by its server's count or estimated.
+    /// Comes once, behind the last text; never where there is no reply.
+    fn finished(&mut self, finish: Finish, usage: Usage);
 }
 
 /// How much of a conversation a reply can be made from.
@@ -76,6 +113,8 @@ pub struct ReplyError {
     pub detail: String,
     /// It took too long.
     pub too_slow: bool,
+    /// What was asked is at fault, as its server says: another try gets the same.
+    pub refused: bool,
     /// A sign that there is too much to do: too slow, or a server says so.
     overloaded: bool,
     /// For the log: one line, without the key or anything that was said.
@@ -210,20 +249,50 @@ impl Backend {
     /// # Errors
     /// [`ReplyError`]; some text may have been passed on before.
     pub async fn reply(&self, prompt: Prompt<'_>, hearer: &mut dyn Hearer) -> Result<Extent, ReplyError> {
-        match &self.kind {
-            Kind::Companion(companion) => once(hearer, || companion.reply(prompt.lines)),
-            Kind::Openai(model) => model.reply(prompt, hearer).await,
-        }
+        let mut counted = Counted::new(hearer);
+        let (extent, said) = match &self.kind {
+            Kind::Companion(companion) => {
+                once(&mut counted, || companion.reply(&told(prompt.lines)))?;
+                (Extent::Whole, Said::default())
+            }
+            Kind::Openai(model) => model.reply(prompt, &mut counted).await?,
+        };
+        counted.ended(said, || self.cost(prompt));
+        Ok(extent)
     }
+
+    /// The tokens of what a reply is made from, estimated.
+    fn cost(&self, prompt: Prompt<'_>) -> u64 {
+        let instructions = match prompt.instructions {
+            Instructions::Usual => Some(self.system()).filter(|system| !system.is_empty()),
+            Instructions::Own(own) => Some(own),
+            Instructions::None => None,
+        };
+        let texts = prompt.lines.iter().map(|line| line.text).chain(instructions);
+        texts.map(|text| (tokens::at_most(text) + tokens::PER_MESSAGE) as u64).sum()
+    }
+}
+
+/// What the companion hears of a conversation: what the user and the assistant said, up to the user's last line.
+fn told<'a>(lines: &[Line<'a>]) -> Vec<Line<'a>> {
+    let mut told: Vec<_> =
+        lines.iter().filter(|line| matches!(line.role, Role::User | Role::Assistant)).copied().collect();
+    let users = told.iter().rposition(|line| line.role == Role::User);
+    told.truncate(users.map_or(0, |last| last + 1));
+    if told.is_empty() {
+        told.push(Line { role: Role::User, text: "" }); // Whoever says nothing is greeted.
+    }
+    told
 }
 
 impl Model {
     /// The model's reply. Whoever speaks of self-harm is told the helplines before anything that a model says, and also
     /// where it says nothing.
-    async fn reply(&self, prompt: Prompt<'_>, hearer: &mut dyn Hearer) -> Result<Extent, ReplyError> {
-        let helplines = said(|| self.companion.helplines_first(prompt.lines))?;
+    async fn reply(&self, prompt: Prompt<'_>, hearer: &mut dyn Hearer) -> Result<(Extent, Said), ReplyError> {
+        let lines = told(prompt.lines);
+        let helplines = said(|| self.companion.helplines_first(&lines))?;
         if helplines.as_ref().is_some_and(|helplines| hearer.aside(helplines).is_break()) {
-            return Ok(Extent::Whole);
+            return Ok((Extent::Whole, Said::default()));
         }
         let mut has_begun = false;
         let mut passing = |text: &str| {
@@ -237,19 +306,20 @@ impl Model {
             hearer.overloaded();
         }
         match (made, helplines) {
-            (Ok(()), _) => Ok(Extent::Whole),
+            (Ok(told), _) => Ok((Extent::Whole, told)),
             (Err(error), Some(helplines)) => {
                 tracing::error!(cause = error.cause, "the model made no reply behind the helplines");
                 if has_begun || !self.stands_in {
-                    return Ok(Extent::Part);
+                    return Ok((Extent::Part, Said::default()));
                 }
-                let whole = said(|| self.companion.reply(prompt.lines))?;
+                let whole = said(|| self.companion.reply(&lines))?;
                 let _ = hearer.aside(whole.strip_prefix(&helplines).unwrap_or(&whole)); // It is all there is.
-                Ok(Extent::Whole)
+                Ok((Extent::Whole, Said::default()))
             }
             (Err(error), None) if self.stands_in && !has_begun => {
                 tracing::error!(cause = error.cause, "the companion stands in for the model");
-                once(hearer, || self.companion.stand_in(prompt.lines))
+                once(hearer, || self.companion.stand_in(&lines))?;
+                Ok((Extent::Whole, Said::default()))
             }
             (Err(error), None) => Err(error),
         }
@@ -264,9 +334,9 @@ pub fn append(text: &mut String, piece: &str) -> ControlFlow<()> {
 }
 
 /// Passes on what the companion says.
-fn once(hearer: &mut dyn Hearer, say: impl FnOnce() -> String) -> Result<Extent, ReplyError> {
+fn once(hearer: &mut dyn Hearer, say: impl FnOnce() -> String) -> Result<(), ReplyError> {
     let _ = hearer.aside(&said(say)?); // It is all there is.
-    Ok(Extent::Whole)
+    Ok(())
 }
 
 /// What the companion says: a fault in a rule costs one reply, not the process.
@@ -274,6 +344,7 @@ fn said<T>(say: impl FnOnce() -> T) -> Result<T, ReplyError> {
     catch_unwind(AssertUnwindSafe(say)).map_err(|_| ReplyError {
         detail: "The companion had no answer; please put it in other words.".to_owned(),
         too_slow: false,
+        refused: false,
         overloaded: false,
         cause: "a rule of the companion panicked".to_owned(),
     })
@@ -282,7 +353,6 @@ fn said<T>(say: impl FnOnce() -> T) -> Result<T, ReplyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Speaker;
 
     impl<F: FnMut(&str) -> ControlFlow<()> + Send> Hearer for F {
         fn model(&mut self, text: &str) -> ControlFlow<()> {
@@ -294,6 +364,8 @@ mod tests {
         }
 
         fn overloaded(&mut self) {}
+
+        fn finished(&mut self, _: Finish, _: Usage) {}
     }
 
     #[test]
@@ -309,13 +381,16 @@ mod tests {
     #[tokio::test]
     async fn the_companion_replies_in_one_piece() {
         let backend = Backend::new(&ReplyConfig::default()).unwrap();
-        let lines = [Line { speaker: Speaker::User, text: "hello" }];
+        let lines = [Line { role: Role::User, text: "hello" }];
         let mut pieces = Vec::new();
         let mut sink = |piece: &str| {
             pieces.push(piece.to_owned());
             ControlFlow::Continue(())
         };
-        backend.reply(Prompt { system: None, lines: &lines }, &mut sink).await.unwrap();
+        backend
+            .reply(Prompt { instructions: Instructions::Usual, lines: &lines, sampling: Sampling::USUAL }, &mut sink)
+            .await
+            .unwrap();
         assert!(pieces.len() == 1 && !pieces[0].is_empty());
         assert_eq!((backend.model(), backend.budget(), backend.upstreams()), ("companion", Budget::Lines(50), vec![]));
     }

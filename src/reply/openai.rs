@@ -16,6 +16,7 @@ mod tests;
 mod upstream;
 
 use bytes::Bytes;
+pub(super) use stream::Said;
 use tokio::time::Instant;
 
 use self::{
@@ -25,12 +26,11 @@ use self::{
     stream::Spoken,
     upstream::{Times, Upstream, Waits},
 };
-use super::{BackendError, Prompt, ReplyError, Sink, UpstreamState};
+use super::{BackendError, Instructions, Prompt, ReplyError, Sink, UpstreamState};
 use crate::{
     client::Resolver,
     completions::{Request, RequestMessage, Role, StreamOptions},
     config::ReplyConfig,
-    store::Speaker,
 };
 
 /// What the model is told where the operator tells it nothing.
@@ -121,18 +121,19 @@ impl Openai {
         self.upstreams.iter().map(|upstream| upstream.breaker.state(now)).collect()
     }
 
-    /// Passes a reply on as it comes. Dropping the future closes the connection and counts as nothing.
+    /// Passes a reply on as it comes, and gives what the server said of it. Dropping the future closes the connection and
+    /// counts as nothing.
     ///
     /// # Errors
     /// [`ReplyError`]; text may have been passed on.
-    pub(super) async fn reply(&self, prompt: Prompt<'_>, sink: &mut Sink<'_>) -> Result<(), ReplyError> {
+    pub(super) async fn reply(&self, prompt: Prompt<'_>, sink: &mut Sink<'_>) -> Result<Said, ReplyError> {
         let task = Task { prompt, deadline: Instant::now() + self.times.total };
         let mut spoken = Spoken::new(sink);
         let first = self.first_server()?;
         let at = first.at;
         self.retries.earn();
         let failure = match self.ask(first, &task, &mut spoken).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(spoken.said()),
             Err(failure) if spoken.has_begun() => return Err(failure.into_error()),
             Err(failure) => failure,
         };
@@ -143,7 +144,8 @@ impl Openai {
         tracing::warn!(server = at + 1, next = second.at + 1, cause, "a reply is tried again");
         tokio::time::sleep(retry::wait((self.chance)())).await;
         spoken.begin_anew();
-        self.ask(second, &task, &mut spoken).await.map_err(Failure::into_error)
+        self.ask(second, &task, &mut spoken).await.map_err(Failure::into_error)?;
+        Ok(spoken.said())
     }
 
     /// The first server that may be asked.
@@ -193,21 +195,29 @@ impl Openai {
 
     /// The request's body.
     fn request(&self, model: &str, prompt: Prompt<'_>) -> Bytes {
-        let system = RequestMessage { role: Role::System, content: prompt.system.unwrap_or(&self.system) };
-        let lines = prompt.lines.iter().map(|line| {
-            let role = match line.speaker {
-                Speaker::User => Role::User,
-                Speaker::Assistant => Role::Assistant,
-                Speaker::System | Speaker::Developer => Role::System,
-            };
-            RequestMessage { role, content: line.text }
-        });
+        let instructions = match prompt.instructions {
+            Instructions::Usual => Some(self.system.as_str()),
+            Instructions::Own(own) => Some(own),
+            Instructions::None => None,
+        };
+        let system = instructions.map(|content| RequestMessage { role: Role::System, content });
+        let lines = prompt.lines.iter().map(|line| RequestMessage { role: line.role, content: line.text });
+        let sampling = prompt.sampling;
+        let wanted = sampling.max_tokens.map(|tokens| tokens as usize);
         let request = Request {
             model,
-            messages: std::iter::once(system).chain(lines).collect(),
+            messages: system.into_iter().chain(lines).collect(),
             stream: true,
             stream_options: StreamOptions { include_usage: true },
-            max_tokens: self.max_tokens,
+            // Who asks may want less than the operator allows, and never gets more.
+            max_tokens: self.max_tokens.into_iter().chain(wanted).min(),
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+            stop: &sampling.stop,
+            seed: sampling.seed,
+            presence_penalty: sampling.presence_penalty,
+            frequency_penalty: sampling.frequency_penalty,
+            response_format: sampling.response_format.as_ref(),
         };
         serde_json::to_vec(&request).expect("texts and numbers are always JSON").into()
     }

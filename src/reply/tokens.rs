@@ -14,16 +14,36 @@ const LETTERS: usize = 3;
 /// letters are counted. Only strings of letters that are no words may take more, and a server that is told too much says so.
 #[must_use]
 pub fn at_most(text: &str) -> usize {
-    let mut tokens = 0;
-    let mut letters = 0;
-    for byte in text.bytes() {
-        if !byte.is_ascii_alphabetic() {
-            letters = 0; // A space begins a word, and is the first letter of its first token.
+    let mut counter = Counter::default();
+    counter.push(text);
+    counter.tokens()
+}
+
+/// [`at_most`] of a text that comes in pieces, wherever they are cut.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counter {
+    tokens: usize,
+    /// Of the word that the next byte may belong to.
+    letters: usize,
+}
+
+impl Counter {
+    /// Adds a piece.
+    pub fn push(&mut self, text: &str) {
+        for byte in text.bytes() {
+            if !byte.is_ascii_alphabetic() {
+                self.letters = 0; // A space begins a word, and is the first letter of its first token.
+            }
+            self.tokens += usize::from(self.letters.is_multiple_of(LETTERS));
+            self.letters += usize::from(byte.is_ascii_alphabetic() || byte == b' ');
         }
-        tokens += usize::from(letters % LETTERS == 0);
-        letters += usize::from(byte.is_ascii_alphabetic() || byte == b' ');
     }
-    tokens
+
+    /// The tokens so far.
+    #[must_use]
+    pub fn tokens(self) -> usize {
+        self.tokens
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +70,9 @@ mod tests {
             ("aéa", 4),
         ] {
             assert_eq!(at_most(text), tokens, "{text:?}");
+            let mut pieces = Counter::default();
+            text.chars().for_each(|char| pieces.push(char.encode_utf8(&mut [0; 4])));
+            assert_eq!(pieces.tokens(), tokens, "{text:?} in pieces");
         }
     }
 

@@ -11,11 +11,11 @@ use super::{
 };
 
 fn user(text: &str) -> Line<'_> {
-    Line { speaker: Speaker::User, text }
+    Line { role: Role::User, text }
 }
 
 fn assistant(text: &str) -> Line<'_> {
-    Line { speaker: Speaker::Assistant, text }
+    Line { role: Role::Assistant, text }
 }
 
 /// What the companion answers to each of `said` in turn.

@@ -115,7 +115,8 @@ impl Failure {
         };
         let too_slow = matches!(self.what, What::Slow | What::Distant);
         let overloaded = too_slow || matches!(self.what, What::Busy(_) | What::Unavailable);
-        ReplyError { detail, too_slow, overloaded, cause: for_log(&self.cause) }
+        let refused = matches!(self.what, What::Rejected);
+        ReplyError { detail, too_slow, refused, overloaded, cause: for_log(&self.cause) }
     }
 }
 
@@ -148,7 +149,7 @@ impl From<PostError> for Failure {
 pub(super) fn resting(again: Duration) -> ReplyError {
     let detail = format!("The model server is not answering; please try again {}.", in_time(again));
     let cause = "every server failed too often and is left alone for a while".to_owned();
-    ReplyError { detail, too_slow: false, overloaded: false, cause }
+    ReplyError { detail, too_slow: false, refused: false, overloaded: false, cause }
 }
 
 fn in_time(time: Duration) -> String {
@@ -224,7 +225,8 @@ mod tests {
         );
         assert!(told(What::Slow).too_slow && told(What::Slow).overloaded);
         assert!(told(What::Unavailable).overloaded && told(What::Busy(None)).overloaded);
-        assert!(!told(What::Faulty).overloaded && !told(What::Faulty).too_slow);
+        assert!(!told(What::Faulty).overloaded && !told(What::Faulty).too_slow && !told(What::Faulty).refused);
+        assert!(told(What::Rejected).refused);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::failure::{Failure, What};
 use crate::{
     completions::{Completion, DONE},
-    reply::{REPLY_BYTES_MAX, Sink},
+    reply::{Finish, REPLY_BYTES_MAX, Sink, Usage},
     sse::{DecodeError, Decoder, EVENT_BYTES_MAX, Event},
 };
 
@@ -18,11 +18,12 @@ pub(super) struct Spoken<'s, 'a> {
     /// White space before the first word: it may be all that ever comes, and would be no reply.
     lead: String,
     begun: bool,
+    said: Said,
 }
 
 impl<'s, 'a> Spoken<'s, 'a> {
     pub(super) fn new(sink: &'s mut Sink<'a>) -> Self {
-        Self { sink, lead: String::new(), begun: false }
+        Self { sink, lead: String::new(), begun: false, said: Said::default() }
     }
 
     /// True where text was passed on: no other try may begin after that.
@@ -33,6 +34,25 @@ impl<'s, 'a> Spoken<'s, 'a> {
     /// Forgets what a try left that said nothing.
     pub(super) fn begin_anew(&mut self) {
         self.lead.clear();
+        self.said = Said::default();
+    }
+
+    /// What was said of the answer, beside its text.
+    pub(super) fn said(&self) -> Said {
+        self.said
+    }
+
+    /// Takes a piece of the answer, or all of it: what it says of the end first, then its text.
+    fn hear(&mut self, piece: &Completion) -> (String, ControlFlow<()>) {
+        if let Some(reason) = piece.finish_reason() {
+            self.said.finish = Some(Finish::of(reason));
+        }
+        if let Some((input, output)) = piece.usage() {
+            self.said.usage = Some(Usage { input, output });
+        }
+        let text = piece.text();
+        let go_on = if text.is_empty() { ControlFlow::Continue(()) } else { self.say(&text) };
+        (text, go_on)
     }
 
     /// What a try came to that ended well.
@@ -53,6 +73,15 @@ impl<'s, 'a> Spoken<'s, 'a> {
         self.begun = true;
         (self.sink)(&std::mem::take(&mut self.lead))
     }
+}
+
+/// What a server said of its answer, beside the text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// Why the text ended.
+    pub(crate) finish: Option<Finish>,
+    /// What it took.
+    pub(crate) usage: Option<Usage>,
 }
 
 /// What a piece of the answer brought.
@@ -131,12 +160,12 @@ impl Reading {
         if let Some(refusal) = piece.error {
             return Err(Failure::of_refusal(&refusal));
         }
-        self.finished |= piece.is_finished();
-        let text = piece.text();
-        if text.is_empty() {
-            return Ok(if piece.is_reasoning() { Progress::Alive } else { Progress::Nothing });
-        }
-        Ok(if spoken.say(&text).is_break() { Progress::Enough } else { Progress::Alive })
+        self.finished |= piece.finish_reason().is_some();
+        Ok(match spoken.hear(&piece) {
+            (_, ControlFlow::Break(())) => Progress::Enough,
+            (text, ControlFlow::Continue(())) if text.is_empty() && !piece.is_reasoning() => Progress::Nothing,
+            (_, ControlFlow::Continue(())) => Progress::Alive,
+        })
     }
 }
 
@@ -166,7 +195,7 @@ impl Whole {
         if let Some(refusal) = answer.error {
             return Err(Failure::of_refusal(&refusal));
         }
-        let _ = spoken.say(&answer.text()); // All of it is there, so nothing is saved by a break.
+        let _ = spoken.hear(&answer); // All of it is there, so nothing is saved by a break.
         spoken.outcome()
     }
 }

@@ -1,5 +1,6 @@
 //! Against servers that are bytes on a socket.
 
+mod ended;
 mod outcomes;
 mod servers;
 
@@ -18,9 +19,9 @@ use tokio::{
 
 use super::{Openai, Prompt, ReplyError};
 use crate::{
+    completions::Role,
     config::{ReplyBackend, ReplyConfig, UpstreamConfig},
-    reply::Line,
-    store::Speaker,
+    reply::{Instructions, Line, Sampling},
 };
 
 /// What a server does behind what it says.
@@ -145,10 +146,14 @@ fn openai(config: &ReplyConfig) -> Openai {
 }
 
 const LINES: [Line<'_>; 3] = [
-    Line { speaker: Speaker::User, text: "hello" },
-    Line { speaker: Speaker::Assistant, text: "hi" },
-    Line { speaker: Speaker::User, text: "canary আমি" },
+    Line { role: Role::User, text: "hello" },
+    Line { role: Role::Assistant, text: "hi" },
+    Line { role: Role::User, text: "canary আমি" },
 ];
+
+fn plain<'a>(lines: &'a [Line<'a>]) -> Prompt<'a> {
+    Prompt { instructions: Instructions::Usual, lines, sampling: Sampling::USUAL }
+}
 
 /// Asks for a reply; gives how it ended, and the text.
 async fn ask(openai: &Openai) -> (Result<(), ReplyError>, String) {
@@ -157,6 +162,6 @@ async fn ask(openai: &Openai) -> (Result<(), ReplyError>, String) {
         text.push_str(piece);
         ControlFlow::Continue(())
     };
-    let ended = openai.reply(Prompt { system: None, lines: &LINES }, &mut sink).await;
+    let ended = openai.reply(plain(&LINES), &mut sink).await.map(drop);
     (ended, text)
 }

@@ -23,7 +23,7 @@ async fn the_request_is_what_every_server_knows() {
     let asking = openai(&config);
     assert_eq!(ask(&asking).await.1, "hi");
     let mut sink = |_: &str| ControlFlow::Continue(());
-    let prompt = Prompt { system: Some("Be short."), lines: &LINES[..1] };
+    let prompt = Prompt { instructions: Instructions::Own("Be short."), ..plain(&LINES[..1]) };
     asking.reply(prompt, &mut sink).await.unwrap();
     let asked = stub.asked.lock().unwrap().clone();
     let wanted = "{\"model\":\"llama3.2\",\"messages\":[{\"role\":\"system\",\"content\":\"Be kind.\"},\
@@ -151,7 +151,7 @@ async fn dropping_a_reply_closes_the_servers_connection() {
             }
         };
         tokio::select! {
-            ended = asking.reply(Prompt { system: None, lines: &LINES }, &mut sink) => panic!("{ended:?}"),
+            ended = asking.reply(plain(&LINES), &mut sink) => panic!("{ended:?}"),
             () = enough => {}
         }
         stub.closed.recv().await.unwrap();
@@ -164,7 +164,7 @@ async fn enough_text_ends_a_reply_well_and_closes_the_connection() {
     let mut stub = Stub::start([(open_events(&delta("hi")), Then::Hold)]).await;
     let asking = openai(&config(&stub.url));
     let mut sink = |_: &str| ControlFlow::Break(());
-    asking.reply(Prompt { system: None, lines: &LINES }, &mut sink).await.unwrap();
+    asking.reply(plain(&LINES), &mut sink).await.unwrap();
     stub.closed.recv().await.unwrap();
 }
 

@@ -119,8 +119,8 @@ async fn the_companion_stands_in_and_says_so_in_the_users_language() {
             text.push_str(piece);
             ControlFlow::Continue(())
         };
-        let lines = [Line { speaker: Speaker::User, text: said }];
-        backend.reply(Prompt { system: None, lines: &lines }, &mut sink).await.unwrap();
+        let lines = [Line { role: Role::User, text: said }];
+        backend.reply(plain(&lines), &mut sink).await.unwrap();
         let (first, rest) = text.split_once("\n\n").unwrap();
         assert!(first.starts_with(label) && !rest.is_empty(), "{text}");
     }
@@ -136,7 +136,7 @@ async fn the_companion_does_not_go_on_where_a_model_broke_off() {
         text.push_str(piece);
         ControlFlow::Continue(())
     };
-    let ended = Backend::new(&config).unwrap().reply(Prompt { system: None, lines: &LINES }, &mut sink).await;
+    let ended = Backend::new(&config).unwrap().reply(plain(&LINES), &mut sink).await;
     assert!(ended.unwrap_err().detail.contains("broke off") && text == "hi");
 }
 
