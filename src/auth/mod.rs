@@ -178,6 +178,7 @@ impl From<StoreError> for AuthError {
             StoreError::NotOwner(_)
             | StoreError::KeyReused
             | StoreError::TurnGone
+            | StoreError::Moved
             | StoreError::Job(_)
             | StoreError::DiskFull
             | StoreError::Busy

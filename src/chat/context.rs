@@ -16,7 +16,7 @@ const MESSAGES_MAX: usize = 6400;
 
 /// What the backend is asked with.
 pub(super) struct Context {
-    /// The session's own instructions.
+    /// Instructions, where they are not the configured ones.
     pub(super) system: Option<String>,
     /// The conversation; the last one is the message to answer.
     pub(super) messages: Vec<Message>,
@@ -29,10 +29,13 @@ impl Context {
     }
 }
 
-/// Reads what the reply to `turn` is made from; nothing in it where the message is gone.
-pub(super) async fn of(inner: &Inner, turn: OpenTurn) -> Result<Context, StoreError> {
+/// Reads what the reply to `turn` is made from, under `instructions` or the session's own; nothing in it where the message is gone.
+pub(super) async fn of(inner: &Inner, turn: OpenTurn, instructions: Option<&str>) -> Result<Context, StoreError> {
     let parts = &inner.parts;
-    let system = parts.store.session(turn.session).await?.and_then(|session| session.system_prompt);
+    let system = match instructions {
+        Some(instructions) => Some(instructions.to_owned()),
+        None => parts.store.session(turn.session).await?.and_then(|session| session.system_prompt),
+    };
     let budget = match parts.backend.budget() {
         Budget::Lines(_) => usize::MAX,
         Budget::Tokens(tokens) => {

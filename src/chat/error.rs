@@ -68,6 +68,7 @@ impl From<StoreError> for ChatError {
             | StoreError::NameTaken
             | StoreError::NoInvitation
             | StoreError::Job(_)
+            | StoreError::Moved
             | StoreError::DiskFull
             | StoreError::Busy
             | StoreError::Ended

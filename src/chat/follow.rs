@@ -9,7 +9,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use super::{ChatError, Inner, OwnedSession, Update, turn::DELETED};
+use super::{ChatError, Inner, OwnedSession, Update, outcome::DELETED};
 use crate::{
     admission::streams::StreamPlace,
     auth::Identity,

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     num::NonZeroUsize,
     ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,11 +15,11 @@ use lru::LruCache;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, ChatError};
+use super::{Answer, ChatError, Inner, recording::Recording};
 use crate::{
     id::UserId,
-    reply,
-    store::{OpenTurn, Store},
+    reply::{self, Finish, Usage},
+    store::{Ending, OpenTurn, Store},
 };
 
 /// Turns whose number of tries is remembered, so that a later try has a higher one.
@@ -39,6 +40,8 @@ pub(super) struct LiveReply {
     /// Asked to end with what there is.
     pub(super) stop: CancellationToken,
     heard: watch::Sender<Heard>,
+    /// What is kept of it beside its text, where a program asked for it.
+    pub(super) recording: Option<Recording>,
 }
 
 /// Guarded by [`LiveReply`].
@@ -98,7 +101,7 @@ impl Live {
         store: &Arc<Store>,
         turn: OpenTurn,
         owner: UserId,
-        which: Try,
+        (which, recording): (Try, Option<Recording>),
     ) -> Option<Running> {
         let mut replies = lock(&self.replies);
         if replies.by_turn.contains_key(&turn) {
@@ -109,9 +112,13 @@ impl Live {
             attempt: self.attempt(turn, which),
             owner,
             store: Arc::clone(store),
-            text: Mutex::default(),
+            text: Mutex::new(Text {
+                so_far: recording.as_ref().map(Recording::text).unwrap_or_default(),
+                sealed: false,
+            }),
             stop: CancellationToken::new(),
             heard: watch::Sender::new(None),
+            recording,
         });
         replies.by_turn.insert(turn, Arc::clone(&reply));
         replies.by_owner.entry(owner).or_default().push(Arc::clone(&reply));
@@ -160,6 +167,9 @@ impl LiveReply {
         let go_on = reply::append(&mut text.so_far, piece);
         drop(text);
         self.store.poke(self.owner);
+        if let Some(recording) = &self.recording {
+            recording.grow();
+        }
         go_on
     }
 
@@ -168,6 +178,11 @@ impl LiveReply {
         let mut text = lock(&self.text);
         text.sealed = true;
         std::mem::take(&mut text.so_far)
+    }
+
+    /// What there is so far.
+    pub(super) fn text(&self) -> String {
+        lock(&self.text).so_far.clone()
     }
 
     /// What there is from `start` (bytes) on; nothing where there is nothing new or it is sealed.
@@ -180,6 +195,19 @@ impl LiveReply {
     /// True once its outcome is on the way to the log.
     pub(super) fn is_sealed(&self) -> bool {
         lock(&self.text).sealed
+    }
+
+    /// Makes what there is of it durable piece by piece, where it is to be shown so; never ends.
+    pub(super) async fn record(&self, inner: &Inner) -> Infallible {
+        match &self.recording {
+            Some(recording) => recording.record(inner, self).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The annotation with which its turn ends, where it has one.
+    pub(super) fn note(&self, inner: &Inner, ending: &Ending, end: Option<(Finish, Usage)>) -> Option<String> {
+        self.recording.as_ref().map(|recording| recording.note(inner, ending, end))
     }
 
     /// Waits for what the turn comes to; nothing where its task is gone without a word.

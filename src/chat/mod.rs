@@ -8,10 +8,16 @@ mod context;
 mod error;
 mod figures;
 mod follow;
+mod items;
 mod line;
 mod live;
+mod making;
+mod outcome;
+mod recording;
 mod recover;
 mod repeat;
+mod respond;
+mod response;
 mod turn;
 mod update;
 
@@ -26,6 +32,10 @@ use std::{
 pub use error::ChatError;
 pub use figures::ChatFigures;
 pub use follow::Follow;
+pub use items::ItemId;
+pub use repeat::Key;
+pub use respond::{Begun, Heard, Hearing, Order, Place};
+pub use response::{Asked, How, Kind, Response, ResponseEnd};
 use tokio_util::task::TaskTracker;
 pub use update::Update;
 
@@ -41,6 +51,7 @@ use crate::{
 use line::Lines;
 use live::Live;
 use repeat::Keys;
+use turn::Sending;
 
 /// A search that takes longer is refused.
 const SEARCH_MAX: Duration = Duration::from_secs(10);
@@ -232,7 +243,8 @@ impl Chat {
         key: Option<&str>,
     ) -> Result<Answer, ChatError> {
         self.goes_on()?;
-        turn::send(&self.inner, caller, target, content, key).await?.outcome(&self.inner).await
+        let sending = Sending::of_person(target, content, key);
+        turn::send(&self.inner, caller, sending).await?.outcome(&self.inner).await
     }
 
     /// Stores a message and gives the stream of its turn, once it is stored.
@@ -250,7 +262,7 @@ impl Chat {
     ) -> Result<Follow, ChatError> {
         self.goes_on()?;
         let follow = Follow::turn_to_come(&self.inner, caller)?;
-        let started = turn::send(&self.inner, caller, target, content, key).await?;
+        let started = turn::send(&self.inner, caller, Sending::of_person(target, content, key)).await?;
         Ok(follow.narrow(started.turn, started.repeated))
     }
 

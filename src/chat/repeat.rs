@@ -17,6 +17,25 @@ use crate::{clock::Timestamp, id::UserId, store::SendKey};
 
 type Name = (UserId, [u8; 16]);
 
+/// A program's client library that gets no answer asks again by itself, within this.
+const RETRY_WINDOW: Duration = Duration::from_mins(2);
+
+/// By what a repeat of a message is known.
+#[derive(Debug, Clone, Copy)]
+pub enum Key<'k> {
+    /// By a key that the client made, with the message and where it goes.
+    Message(&'k str),
+    /// By a key that the client made, with the digest of the request.
+    Request(&'k str, [u8; 32]),
+    /// By the digest of the request alone: only where the client says that this is a retry.
+    Retried {
+        /// Of what was asked, as it came.
+        digest: [u8; 32],
+        /// True: it says so.
+        is_retry: bool,
+    },
+}
+
 /// The keys that are being used right now.
 #[derive(Default)]
 pub(super) struct Keys {
@@ -63,15 +82,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a client's key becomes: digests of the key, and of the message and where it was sent.
-pub(super) fn send_key(key: &str, target: &Target, content: &str, now: Timestamp, window: Duration) -> SendKey {
-    let place = match target {
-        Target::Owned(session) => Some(session.id()),
-        Target::Id(id) => Some(*id),
-        Target::New => None,
-    };
-    let body = Sha256::new().chain_update(place.map_or([0; 16], super::super::id::Id::bytes)).chain_update(content);
-    SendKey { key: half(Sha256::new().chain_update(key)), body: half(body), expires_at: now.after(window) }
+impl Key<'_> {
+    /// What it becomes: digests of the key, and of what was sent.
+    pub(super) fn send_key(self, target: &Target, content: &str, now: Timestamp, window: Duration) -> SendKey {
+        let place = match target {
+            Target::Owned(session) => Some(session.id()),
+            Target::Id(id) => Some(*id),
+            Target::New => None,
+        };
+        let (key, body, window) = match self {
+            Self::Message(key) => {
+                let place = place.map_or([0; 16], super::super::id::Id::bytes);
+                let body = Sha256::new().chain_update(place).chain_update(content);
+                (Sha256::new().chain_update(key), body, window)
+            }
+            Self::Request(key, digest) => (Sha256::new().chain_update(key), Sha256::new().chain_update(digest), window),
+            Self::Retried { digest, .. } => {
+                let key = Sha256::new().chain_update(b"retried\0").chain_update(digest);
+                (key, Sha256::new().chain_update(digest), RETRY_WINDOW)
+            }
+        };
+        SendKey { key: half(key), body: half(body), expires_at: now.after(window) }
+    }
+
+    /// True where what is asked now may be what was asked before.
+    pub(super) fn may_repeat(self) -> bool {
+        match self {
+            Self::Message(_) | Self::Request(..) => true,
+            Self::Retried { is_retry, .. } => is_retry,
+        }
+    }
 }
 
 fn half(digest: Sha256) -> [u8; 16] {
@@ -89,7 +129,7 @@ mod tests {
     async fn a_key_is_used_by_one_at_a_time_and_then_forgotten() {
         let keys = Keys::default();
         let user = UserId::new();
-        let key = send_key("k", &Target::New, "text", Timestamp(0), Duration::ZERO);
+        let key = Key::Message("k").send_key(&Target::New, "text", Timestamp(0), Duration::ZERO);
         let first = keys.lock(user, &key).await;
         let mut second = Box::pin(keys.lock(user, &key));
         assert!(futures_are_pending(second.as_mut()).await);
@@ -106,7 +146,7 @@ mod tests {
     #[test]
     fn the_body_is_the_text_and_where_it_goes() {
         let session = Target::Id(SessionId::new());
-        let body = |target: &Target, text| send_key("k", target, text, Timestamp(0), Duration::ZERO).body;
+        let body = |target: &Target, text| Key::Message("k").send_key(target, text, Timestamp(0), Duration::ZERO).body;
         assert_eq!(body(&session, "a"), body(&session, "a"));
         assert_ne!(body(&session, "a"), body(&session, "b"));
         assert_ne!(body(&session, "a"), body(&Target::New, "a"));

@@ -3,41 +3,29 @@
 //! Admission comes before anything is stored. Then a task of the server's own appends the message, makes the reply and
 //! appends that; the request only listens. The turns of one session are answered in the order of their sequence.
 
-use std::{
-    future::poll_fn,
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::oneshot;
 
 use super::{
     AGAIN, Answer, ChatError, ChatFigures, Inner, OwnedSession, Target,
     admit::admitted,
-    context,
     line::Place,
     live::{LiveReply, Try},
-    repeat::{self, KeyGuard},
+    making::{Made, caught, made},
+    outcome::{Record, announce_gone, announce_kept, conclude, interrupted, of_log, outcome_of},
+    recording::{self, Recording},
+    repeat::{Key, KeyGuard},
+    response::{Asked, Note},
 };
 use crate::{
-    admission::slots::Measure,
     auth::Identity,
     id::{Seq, SessionId, UserId},
-    metrics::Histogram,
-    reply::{Extent, Finish, Hearer, Instructions, Prompt, ReplyError, Sampling, Usage},
     store::{
-        Appended, Beside, Ending, Event, Message, NewMessage, OpenTurn, Outcome, PendingAppend, Resumed, Status,
-        StoreError,
+        Appended, Beside, Ending, Message, NewMessage, OpenTurn, Outcome, PendingAppend, Resumed, Status, StoreError,
     },
     text::MessageText,
 };
-
-/// What is told of a turn whose message went while it ran.
-pub(super) const DELETED: &str = "The message was deleted while it was being answered.";
 
 /// A turn whose message is in the log.
 pub(super) struct Started {
@@ -58,23 +46,40 @@ impl Started {
     }
 }
 
+/// A message on its way.
+pub(super) struct Sending<'k> {
+    /// Where to.
+    pub(super) target: Target,
+    /// What.
+    pub(super) content: MessageText,
+    /// By what a repeat of it is known.
+    pub(super) key: Option<Key<'k>>,
+    /// What comes into the log with it; of a response the annotation is made here.
+    pub(super) beside: Beside,
+    /// What it asks for beside the words, where a program sends it.
+    pub(super) asked: Option<Asked>,
+}
+
+impl<'k> Sending<'k> {
+    /// What a person sends.
+    pub(super) fn of_person(target: Target, content: MessageText, key: Option<&'k str>) -> Self {
+        Self { target, content, key: key.map(Key::Message), beside: Beside::default(), asked: None }
+    }
+}
+
 /// Stores a message, and gives its turn once that is durable; see [`super::Chat::send`].
-pub(super) async fn send(
-    inner: &Arc<Inner>,
-    caller: &Identity,
-    target: Target,
-    content: MessageText,
-    key: Option<&str>,
-) -> Result<Started, ChatError> {
+pub(super) async fn send(inner: &Arc<Inner>, caller: &Identity, sending: Sending<'_>) -> Result<Started, ChatError> {
+    let Sending { target, content, key: given, mut beside, asked } = sending;
     let parts = &inner.parts;
     let user = caller.id();
     let window = parts.idempotency_window;
-    let key = key.map(|key| repeat::send_key(key, &target, content.as_str(), parts.clock.now(), window));
+    let key = given.map(|key| key.send_key(&target, content.as_str(), parts.clock.now(), window));
     let guard = match &key {
         Some(key) => Some(inner.keys.lock(user, key).await),
         None => None,
     };
-    if let Some(key) = key
+    beside.renews_key = given.is_some_and(|given| !given.may_repeat());
+    if let Some(key) = key.filter(|_| !beside.renews_key)
         && let Some(known) = parts.store.sent_before(user, key).await?
     {
         drop(guard);
@@ -88,14 +93,15 @@ pub(super) async fn send(
         },
         Target::New => (SessionId::new(), true),
     };
-    let mut message =
-        Some(NewMessage { user, session, create, content: content.into_string(), key, beside: Beside::default() });
+    beside.annotation = asked.clone().map(|asked| Note { asked, ended: None }.write());
+    let mut message = Some(NewMessage { user, session, create, content: content.into_string(), key, beside });
     let append = || message.take().map_or(Err(StoreError::Unknown), |message| parts.store.append(message));
     let (place, appended) = admitted(inner, caller, session, append).await?;
     let appended = (Arc::clone(inner), appended);
     let (stored, is_stored) = oneshot::channel();
     let (tell, told) = oneshot::channel();
-    inner.tasks.spawn(Task { place, guard, owner: user }.run(appended, stored, tell));
+    let recording = asked.map(|asked| Recording::new(asked, Vec::new()));
+    inner.tasks.spawn(Task { place, guard, owner: user, recording }.run(appended, stored, tell));
     let known = is_stored.await.unwrap_or(Err(StoreError::Unknown))?;
     if known.repeated {
         return Ok(repetition(&known)); // The key was used before this process began to look.
@@ -132,7 +138,7 @@ pub(super) async fn retry(
         return Err(ChatError::BeingAnswered);
     }
     // Begun before it is let in, so that of two retries one is told at once, and takes no place.
-    let begun = inner.live.begin(&inner.parts.store, turn, caller.id(), Try::Next);
+    let begun = inner.live.begin(&inner.parts.store, turn, caller.id(), (Try::Next, None));
     let running = begun.ok_or(ChatError::BeingAnswered)?;
     let place = match admitted(inner, caller, turn.session, || Ok(())).await {
         Ok((place, ())) => place,
@@ -179,6 +185,7 @@ struct Task {
     place: Place,
     guard: Option<KeyGuard>,
     owner: UserId,
+    recording: Option<Recording>,
 }
 
 impl Task {
@@ -193,7 +200,8 @@ impl Task {
             Ok(known) if !known.repeated => {
                 let (turn, message) = (turn_of(&known), known.message.clone());
                 // A turn that was just stored can't be answered already.
-                let running = inner.live.begin(&inner.parts.store, turn, self.owner, Try::Number(1));
+                let recording = self.recording.take();
+                let running = inner.live.begin(&inner.parts.store, turn, self.owner, (Try::Number(1), recording));
                 drop(self.guard.take());
                 let _ = stored.send(Ok(known)); // Whoever asked may have gone.
                 if let Some(running) = running {
@@ -214,13 +222,14 @@ impl Task {
 /// Finishes a turn that a crash left open; see [`super::recover`].
 pub(super) async fn finish(inner: Arc<Inner>, mut place: Place, resumed: Resumed) {
     let Resumed { turn, owner, attempt } = resumed;
-    let running = inner.live.begin(&inner.parts.store, turn, owner, Try::Number(attempt.unwrap_or(1)));
+    let recording = recording::resumed(&inner, turn).await;
+    let (recording, unread) = recording.map_or_else(|error| (None, Some(error)), |recording| (recording, None));
+    let which = Try::Number(attempt.unwrap_or(1));
+    let running = inner.live.begin(&inner.parts.store, turn, owner, (which, recording));
     let Some(running) = running else { return place.wait().await };
-    let stored = loop {
-        match inner.parts.store.turn(turn.session, turn.seq).await {
-            Err(StoreError::Busy) => tokio::time::sleep(AGAIN).await, // A stored message must get its outcome.
-            stored => break stored,
-        }
+    let stored = match unread {
+        Some(error) => Err(error),
+        None => recording::again(|| inner.parts.store.turn(turn.session, turn.seq)).await,
     };
     let heard = match stored {
         Ok(Some((message, Outcome::Pending))) if attempt.is_some() => {
@@ -229,7 +238,8 @@ pub(super) async fn finish(inner: Arc<Inner>, mut place: Place, resumed: Resumed
         Ok(Some((message, Outcome::Pending))) => {
             running.reply().seal();
             inner.figures.turns.count("interrupted");
-            conclude(&inner, turn, Ending::Interrupted, Record::First)
+            let note = running.reply().note(&inner, &Ending::Interrupted, None);
+            conclude(&inner, turn, Ending::Interrupted, note, Record::First)
                 .await
                 .map_err(ChatError::from)
                 .and_then(|_| Err(interrupted(turn, &message)))
@@ -245,13 +255,6 @@ pub(super) async fn finish(inner: Arc<Inner>, mut place: Place, resumed: Resumed
     place.wait().await; // The session's next turn must not overtake the one before this.
 }
 
-/// Whether a turn gets its first outcome or another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Record {
-    First,
-    Again,
-}
-
 /// Makes the reply and appends it: the turn is open before, or has an outcome that stays until the new one is there.
 async fn answer(
     inner: &Arc<Inner>,
@@ -261,12 +264,16 @@ async fn answer(
     record: Record,
 ) -> Result<Answer, ChatError> {
     let (turn, figures, begun) = (reply.turn, &inner.figures, Instant::now());
-    let ending = tokio::select! {
+    let Made { ending, end } = tokio::select! {
         biased;
-        () = reply.stop.cancelled() => Ending::Reply { content: reply.seal(), stopped: true },
-        ending = caught(made(inner, place, reply, begun)) => ending,
+        () = reply.stop.cancelled() => {
+            Made { ending: Ending::Reply { content: reply.seal(), stopped: true }, end: None }
+        }
+        made = caught(made(inner, place, reply, begun)) => made,
+        never = reply.record(inner) => match never {},
     };
     reply.seal(); // From here on only the log speaks.
+    let note = reply.note(inner, &ending, end);
     let is_nothing = matches!(&ending, Ending::Reply { content, stopped: true } if content.is_empty());
     if is_nothing && record == Record::Again {
         figures.turns.count("stopped");
@@ -277,7 +284,7 @@ async fn answer(
         Ending::Failed { detail, too_slow } => Some((detail.clone(), *too_slow)),
         Ending::Reply { .. } | Ending::Interrupted => None,
     };
-    let stored = conclude(inner, turn, ending, record).await;
+    let stored = conclude(inner, turn, ending, note, record).await;
     match &stored {
         Ok(_) => {}
         Err(StoreError::TurnGone) => {
@@ -309,186 +316,4 @@ fn count_reply(figures: &ChatFigures, status: Status, begun: Instant) {
     }
     figures.turns.count("answered");
     figures.reply.record(begun.elapsed());
-}
-
-/// `work`, with a panic in it turned into a failure: a stored message gets its outcome also then.
-async fn caught(work: impl Future<Output = Ending>) -> Ending {
-    let mut work = pin!(work);
-    poll_fn(|cx| {
-        catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)))
-            .unwrap_or_else(|_| Poll::Ready(failed("The reply could not be made; please try again.")))
-    })
-    .await
-}
-
-/// Waits for the turn's place, and has the backend make the reply. Dropping the future ends the backend's work.
-async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply>, begun: Instant) -> Ending {
-    let (slots, owner, follows) = (&inner.parts.slots, reply.owner(), place.is_behind());
-    place.wait().await;
-    if follows && slots.are_wanted() {
-        place.give_up_slot();
-    }
-    if place.needs_slot() {
-        // A line that begins without one begins with a turn that a crash left open, which comes before all others.
-        let slot = if follows { slots.acquire_again(owner).await } else { slots.acquire_first(owner).await };
-        place.provide(slot);
-    }
-    let turn = reply.turn;
-    let context = match context::of(inner, turn).await {
-        Ok(context) if context.messages.last().is_some_and(|last| last.seq == turn.seq) => context,
-        Ok(_) => return failed("the message was deleted"), // Which is what its turn will say.
-        Err(error) => {
-            tracing::warn!(session = %turn.session, seq = %turn.seq, %error, "the conversation can't be read");
-            return failed("The conversation could not be read; please try again.");
-        }
-    };
-    let first = Some((&inner.figures.first_token, begun));
-    let mut hearer = Measured { reply, measure: Some(inner.parts.slots.measure()), first };
-    let lines = context.lines();
-    let instructions = context.system.as_deref().map_or(Instructions::Usual, Instructions::Own);
-    let prompt = Prompt { instructions, lines: &lines, sampling: Sampling::USUAL };
-    match inner.parts.backend.reply(prompt, &mut hearer).await {
-        Ok(extent) => Ending::Reply { content: reply.seal(), stopped: extent == Extent::Part },
-        Err(ReplyError { detail, too_slow, cause, .. }) => {
-            tracing::warn!(session = %turn.session, seq = %turn.seq, cause, "the backend made no reply");
-            Ending::Failed { detail, too_slow }
-        }
-    }
-}
-
-/// A reply that grows, and what its first token says of how much the backend bears.
-struct Measured<'r> {
-    reply: &'r LiveReply,
-    measure: Option<Measure>,
-    /// Where to count the first text, and since when it is waited for; nothing once it is there.
-    first: Option<(&'r Histogram, Instant)>,
-}
-
-impl Measured<'_> {
-    fn push(&mut self, text: &str) -> ControlFlow<()> {
-        if let Some((waits, begun)) = self.first.take() {
-            waits.record(begun.elapsed());
-        }
-        self.reply.push(text)
-    }
-}
-
-impl Hearer for Measured<'_> {
-    fn model(&mut self, text: &str) -> ControlFlow<()> {
-        if let Some(measure) = self.measure.take() {
-            measure.first_token();
-        }
-        self.push(text)
-    }
-
-    fn aside(&mut self, text: &str) -> ControlFlow<()> {
-        self.push(text)
-    }
-
-    fn overloaded(&mut self) {
-        if let Some(measure) = self.measure.take() {
-            measure.overloaded();
-        }
-    }
-
-    fn finished(&mut self, _: Finish, _: Usage) {} // A turn says nothing of it.
-}
-
-/// Tells who follows that an answer anew has failed, where the log does not: the outcome that there was has stayed.
-async fn announce_kept(inner: &Inner, reply: &LiveReply, detail: &str) {
-    let turn = reply.turn;
-    if let Ok(Some((message, Outcome::Reply(_)))) = inner.parts.store.turn(turn.session, turn.seq).await {
-        let ended = Event::Ended {
-            session: turn.session,
-            reply_to: turn.seq,
-            seq: None,
-            status: message.status,
-            detail: Some(detail.to_owned()),
-        };
-        inner.parts.store.announce(reply.owner(), ended);
-    }
-}
-
-/// Tells who follows that there will be no reply, because the message was deleted; nothing of that is in the log.
-fn announce_gone(inner: &Inner, reply: &LiveReply) {
-    let OpenTurn { session, seq: reply_to } = reply.turn;
-    let detail = Some(DELETED.to_owned());
-    let ended = Event::Ended { session, reply_to, seq: None, status: Status::Failed, detail };
-    inner.parts.store.announce(reply.owner(), ended);
-}
-
-fn failed(detail: &str) -> Ending {
-    Ending::Failed { detail: detail.to_owned(), too_slow: false }
-}
-
-/// Records the outcome. A stored message must get one, so a full queue and a failed write are waited for.
-async fn conclude(
-    inner: &Inner,
-    turn: OpenTurn,
-    ending: Ending,
-    record: Record,
-) -> Result<Option<Message>, StoreError> {
-    let store = &inner.parts.store;
-    loop {
-        let done = match record {
-            Record::First => store.conclude(turn, ending.clone(), None).await,
-            Record::Again => store.retry(turn, ending.clone()).await,
-        };
-        match done {
-            Err(StoreError::Busy | StoreError::DiskFull) => {}
-            // The write was taken back while the store goes on.
-            Err(StoreError::Unknown) if store.health().writes() => {}
-            // The message is stored, so this is no refusal: the next start answers it.
-            Err(StoreError::Ended) => return Err(StoreError::Unknown),
-            done => return done,
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
-}
-
-/// The outcome of a message that was sent before: from the turn, while it runs, else from the log.
-async fn outcome_of(inner: &Inner, turn: OpenTurn) -> Result<Answer, ChatError> {
-    loop {
-        // A first answer that runs; one anew leaves the outcome as it is until it has a reply.
-        if let Some(heard) = match inner.live.get(turn) {
-            Some(reply) if reply.attempt == 1 => reply.outcome().await,
-            Some(_) | None => None,
-        } {
-            return heard.map(|answer| Answer { repeated: true, ..answer });
-        }
-        if let Some(outcome) = of_log(inner, turn).await? {
-            return outcome.map(|answer| Answer { repeated: true, ..answer });
-        }
-        // Its task has just begun or just ended, or answers it after a crash: look again.
-        if !inner.parts.store.health().writes() {
-            return Err(ChatError::Store(StoreError::Unknown));
-        }
-        match inner.live.get(turn) {
-            Some(reply) => drop(reply.outcome().await),
-            None => tokio::time::sleep(AGAIN).await,
-        }
-    }
-}
-
-/// The outcome that the log has of a turn, if any.
-async fn of_log(inner: &Inner, turn: OpenTurn) -> Result<Option<Result<Answer, ChatError>>, ChatError> {
-    let stored = inner.parts.store.turn(turn.session, turn.seq).await?;
-    let (message, outcome) = stored.ok_or(ChatError::DeletedMeanwhile)?;
-    Ok(match outcome {
-        Outcome::Reply(reply) => Some(Ok(Answer { session: turn.session, message, reply, repeated: false })),
-        Outcome::Failed { detail, too_slow } => {
-            Some(Err(ChatError::Failed { session: turn.session, message: message.id, detail, too_slow }))
-        }
-        Outcome::Interrupted => Some(Err(interrupted(turn, &message))),
-        Outcome::Pending => None,
-    })
-}
-
-fn interrupted(turn: OpenTurn, message: &Message) -> ChatError {
-    ChatError::Failed {
-        session: turn.session,
-        message: message.id,
-        detail: "The server stopped while it was answering; please try again.".to_owned(),
-        too_slow: false,
-    }
 }

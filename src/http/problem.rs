@@ -439,7 +439,8 @@ impl From<StoreError> for Problem {
                 "The server is short of disk space, so nothing was stored; reading works, please write again later.",
                 RETRY_WHEN_THERE_IS_SPACE,
             ),
-            StoreError::Busy => Self::unavailable(
+            // What moved is asked for again where that happens, for as long as that makes sense.
+            StoreError::Busy | StoreError::Moved => Self::unavailable(
                 Refusal::StoreBusy,
                 "The server has too much to do, so nothing was stored; please try again in a moment.",
                 RETRY_SOON,

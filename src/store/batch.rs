@@ -246,6 +246,7 @@ impl<'a> Batch<'a> {
 
     fn append(&mut self, new: NewMessage) -> Decision<Appended> {
         if let Some(key) = new.key
+            && !new.beside.renews_key
             && let Some(known) = self.known_key(new.user, key.key)?
         {
             if known.body != key.body {
@@ -254,8 +255,11 @@ impl<'a> Batch<'a> {
             let message = self.repeated(known)?;
             return Ok(Appended { session: known.session, message, repeated: true });
         }
-        let Beside { before, annotation, about } = new.beside;
+        let Beside { before, annotation, about, behind, renews_key: _ } = new.beside;
         let mut state = self.state_for(new.user, new.session, new.create, about)?;
+        if behind.is_some_and(|behind| behind != state.end.head) {
+            return Err(StoreError::Moved);
+        }
         for item in before {
             self.note(new.session, &mut state, item);
         }

@@ -44,6 +44,9 @@ pub enum StoreError {
     /// The idempotency key came before with another body.
     #[error("the idempotency key was used with another body")]
     KeyReused,
+    /// Nothing was stored: the log does not end where it was to.
+    #[error("something else was said meanwhile")]
+    Moved,
     /// The turn is not open: answered already, cleared or deleted meanwhile.
     #[error("the turn is gone")]
     TurnGone,

@@ -36,6 +36,10 @@ pub struct Beside {
     pub annotation: Option<String>,
     /// The annotation of its session, where that is made with it.
     pub about: Option<String>,
+    /// Where its session's log must end for it to be stored.
+    pub behind: Option<Seq>,
+    /// True: its key is this message's from here on, whatever it was used for before.
+    pub renews_key: bool,
 }
 
 /// Items on their way to the end of a session's log.
@@ -115,7 +119,7 @@ impl ItemCommand {
 impl NewMessage {
     /// Bytes of text in it.
     pub(crate) fn bytes(&self) -> usize {
-        let Beside { before, annotation, about } = &self.beside;
+        let Beside { before, annotation, about, .. } = &self.beside;
         let before: usize = before.iter().map(|item| item.content.len()).sum();
         before + self.content.len() + [annotation, about].into_iter().flatten().map(String::len).sum::<usize>()
     }

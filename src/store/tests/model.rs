@@ -157,6 +157,7 @@ impl Deed {
                 | StoreError::NoInvitation
                 | StoreError::KeyReused
                 | StoreError::TurnGone
+                | StoreError::Moved
                 | StoreError::Job(_),
             ) => Answer::Refused,
         }
