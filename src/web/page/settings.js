@@ -35,6 +35,12 @@ export function settings(user, about, acts) {
             element('p', {}, say('signed_in_as', { name: user.username })),
             element('button', { type: 'button', id: 'sign-out', onclick: acts.signOut }, say('sign_out')),
         ]),
+        user.role === 'admin'
+            ? section('this_server', [
+                  element('p', {}, say('dashboard_about')),
+                  element('a', { class: 'button', id: 'open-dashboard', href: '/dashboard' }, say('open_dashboard')),
+              ])
+            : null,
         section('change_password', [
             passwordForm(user, about, () => {
                 tell(say('password_changed'));

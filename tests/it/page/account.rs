@@ -357,3 +357,34 @@ fn a_draft_outlives_a_login_that_ends_elsewhere() {
     tab.wait_state("half a thought, and the other half", "answered");
     assert_eq!(tab.value("#text"), "");
 }
+
+#[test]
+fn administrators_find_the_dashboard_in_their_settings_in_every_language() {
+    let server = Server::start(&[]);
+    server.add_admin("root");
+    server.user("amina");
+    let browser = Browser::start();
+    let tab = browser.open(&origin(&server));
+    tab.wait_entrance();
+    tab.sign_in("root");
+    settings(&tab);
+    let choose = "const box = document.getElementById('language');
+        box.value = arguments[0];
+        box.dispatchEvent(new Event('change', {bubbles: true}))";
+    for (tag, words) in [("bn", "ড্যাশবোর্ড খুলুন"), ("hi", "डैशबोर्ड खोलें"), ("en", "Open the dashboard")]
+    {
+        tab.evaluate(choose, &[json!(tag)]);
+        tab.wait_text("#open-dashboard", words);
+    }
+    tab.click("#open-dashboard");
+    tab.wait_text("#state", "Ready");
+    assert_eq!(tab.url(), format!("{}/dashboard", origin(&server)));
+
+    let other = Browser::start();
+    let tab = other.open(&origin(&server));
+    tab.wait_entrance();
+    tab.sign_in("amina");
+    settings(&tab);
+    tab.wait_count("#logins li", 2);
+    assert!(!tab.shows("#open-dashboard"), "she can do nothing there");
+}
