@@ -26,6 +26,20 @@ pub struct Backups {
     pub figures: Arc<BackupFigures>,
 }
 
+/// A backup that is being made: one that failed where it is dropped without having been made, as by a panic.
+struct Attempt {
+    figures: Arc<BackupFigures>,
+    is_made: bool,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.is_made {
+            self.figures.failed();
+        }
+    }
+}
+
 /// Made again where it was killed, it leaves no half of one. Without `backup.dir` there is none to be made: what was enqueued
 /// when there was one then ends at once.
 pub(super) fn kind(store: Arc<Store>, clock: Clock, backups: Backups) -> Kind {
@@ -41,18 +55,17 @@ pub(super) fn kind(store: Arc<Store>, clock: Clock, backups: Backups) -> Kind {
                 return Ok(JobEffect::Nothing);
             }
             let seal = || sealer.seal().map_err(|error| error.to_string());
+            let mut attempt = Attempt { figures, is_made: false };
             match backup::make_scheduled(&config, &data, &clock, seal, |_, _| ()) {
                 Ok(made) => {
                     let bytes = made.report.copied.bytes + made.report.linked.bytes;
-                    figures.succeeded(clock.now(), bytes, made.report.took);
+                    attempt.is_made = true;
+                    attempt.figures.succeeded(clock.now(), bytes, made.report.took);
                     let (dir, copied) = (made.report.dir.display(), made.report.copied.bytes);
                     tracing::info!(%dir, copied, bytes, removed = made.removed.len(), "a backup was made and verified");
                     Ok(JobEffect::Nothing)
                 }
-                Err(error) => {
-                    figures.failed();
-                    Err(Failure(error.to_string()))
-                }
+                Err(error) => Err(Failure(error.to_string())),
             }
         });
         work

@@ -7,6 +7,7 @@
 use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
+    thread,
 };
 
 use tokio::sync::oneshot;
@@ -55,7 +56,13 @@ impl Sealer {
         let _held = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
         let (reply, rotated) = oneshot::channel();
         self.commands.try_send(Command::Rotate(reply)).map_err(|_| StoreError::Busy)?;
-        rotated.blocking_recv().map_err(|_| StoreError::Ended)??;
+        // A job's thread runs a future, and the runtime lets no such thread wait.
+        let answer = thread::scope(|scope| {
+            let waiting = thread::Builder::new().name("bondhu-seal".to_owned());
+            let waiting = waiting.spawn_scoped(scope, || rotated.blocking_recv()).map_err(|_| StoreError::Busy)?;
+            waiting.join().map_err(|_| StoreError::Ended)
+        })?;
+        answer.map_err(|_| StoreError::Ended)??;
         let listed = journal::list(&self.journal_dir);
         let mut chain = listed.map_err(|error| StoreError::Unreadable(Arc::from(error.to_string())))?.chain;
         let next_frame = chain.pop().map_or(1, |open| open.header.first_frame); // The one that is written.

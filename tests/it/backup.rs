@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     copy::holds_all,
     support::{
-        Random, Server,
+        Random, Server, comes_true,
         command::bondhu,
         data::{check_passes, copy, files, holds, segments},
         load::{Pace, World},
@@ -277,6 +277,22 @@ fn nothing_that_is_no_backup_of_this_server_is_replaced() {
     let put_back = Server::start_in(server.dir(), early, &[]);
     refused(&put_back, &at, "later state");
     check_passes(&at);
+}
+
+#[test]
+fn the_server_makes_its_backups_by_the_clock_and_tells_of_those_it_cannot_make() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("backups");
+    let server = Server::start(&[&format!("backup.dir={}", dir.display())]);
+    comes_true("the first is made", || server.figures().count("bondhu_backups_total") == 1);
+    let made: Vec<PathBuf> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    check_passes(made.iter().find(|path| path.is_dir()).expect("there is none"));
+    server.is_calm();
+
+    // Nobody can make anything there.
+    let server = Server::start(&["backup.dir=/proc/nowhere", "jobs.retry_after_ms=1", "monitor.interval_ms=100"]);
+    comes_true("it is tried, and fails", || server.figures().count("bondhu_backup_failures_total") == 5);
+    comes_true("the alert fires", || server.figures().count("bondhu_alert_firing{rule=\"backup_failed\"}") == 1);
 }
 
 #[test]
