@@ -268,15 +268,19 @@ impl UpstreamConfig {
     /// True where the host is this machine: a loopback address, or `localhost`.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        let url = self.url();
-        let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
-        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback)
+        is_on_this_machine(&self.url())
     }
 
     fn url(&self) -> http::Uri {
         self.base_url.parse().unwrap_or_default()
     }
+}
+
+/// True where the host is a loopback address, or `localhost`.
+fn is_on_this_machine(url: &http::Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback)
 }
 
 /// `[reply.openai]`: the first server, and the bounds that hold for each.

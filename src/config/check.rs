@@ -262,7 +262,8 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             );
         }
     }
-    if config.alerts.webhook_url.as_deref().is_some_and(|url| url.starts_with("http://")) {
+    let alerts = &config.alerts;
+    if alerts.posts_elsewhere() && alerts.webhook_url.as_deref().is_some_and(|url| url.starts_with("http://")) {
         warnings.push("alerts.webhook_url begins with http://: alerts cross the network in the clear".to_owned());
     }
     for (keys, upstream) in asked(config) {

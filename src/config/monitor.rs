@@ -133,6 +133,15 @@ impl Default for MonitorConfig {
     }
 }
 
+impl AlertsConfig {
+    /// True where alerts are posted to another machine.
+    #[must_use]
+    pub fn posts_elsewhere(&self) -> bool {
+        let url = self.webhook_url.as_deref().map(|url| url.parse().unwrap_or_default());
+        url.is_some_and(|url| !super::is_on_this_machine(&url))
+    }
+}
+
 impl Default for AlertsConfig {
     fn default() -> Self {
         let over = |limit, minutes| Some(Condition { limit, lasting: Duration::from_mins(minutes) });

@@ -374,6 +374,11 @@ fn what_crosses_the_network_in_the_clear_is_warned_about() {
     ] {
         assert_eq!(warnings(url, key).len(), 0, "{url}");
     }
+    let posted = |url: &str| {
+        let text = format!("alerts = {{ webhook_url = \"{url}\", webhook_secret_file = \"/etc/secret\" }}");
+        load_all(&text, &[], &[]).unwrap().warnings.len()
+    };
+    assert_eq!(["http://example.org/a", "https://example.org/a", "http://127.0.0.1:9000/a"].map(posted), [1, 0, 0]);
     let told = warnings("http://llm.example/v1", "");
     assert!(told.len() == 1 && told[0].contains("conversations") && !told[0].contains("key"), "{told:?}");
 }
