@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Failure, load, print};
+use super::{Failure, load, note, print};
 use crate::{
     cli::{Service, Settings},
-    config::{Config, Place, ReplyBackend},
+    config::{Config, Loaded, Place, ReplyBackend},
 };
 
 /// The unit, with places for what depends on the machine and its configuration.
@@ -18,13 +18,18 @@ const UNIT: &str = include_str!("service/bondhu.service");
 const STATE: &str = "/var/lib";
 /// Ports from here on need no privilege.
 const FREE_PORTS: u16 = 1024;
+/// Directories that the unit hides from the server, or shows it empty.
+const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 /// What a stop takes at most after the grace: the store's close, and the end of tasks.
 const CLOSE_S: u64 = 20;
 
 pub(super) fn run(first: Settings, service: &Service) -> Result<(), Failure> {
-    let loaded = load(&[first.clone(), service.settings.clone()], false)?;
+    let given = [first, service.settings.clone()];
+    let loaded = load(&given, false)?;
     let config = &loaded.config;
-    let file = service.settings.config.clone().or(first.config).map(|file| absolute(&file)).transpose()?;
+    full_paths(&loaded)?;
+    let file = given.iter().rev().find_map(|settings| settings.config.clone());
+    let file = file.map(|file| absolute(&file)).transpose()?;
     // Where nothing says otherwise, the data stands where services have theirs.
     let is_set = loaded.places.get("data.dir").is_some_and(|place| *place != Place::Default);
     let dir = if is_set { absolute(&config.data.dir)? } else { Path::new(STATE).join(&service.user) };
@@ -32,10 +37,16 @@ pub(super) fn run(first: Settings, service: &Service) -> Result<(), Failure> {
         Some(program) => program.clone(),
         None => env::current_exe().map_err(|error| failed("the program's own path is not known", &error))?,
     };
-    let mut serve = vec![program.clone(), "serve".into()];
+    for path in [Some(&program), file.as_ref(), Some(&dir)].into_iter().flatten() {
+        warn_of_hidden(path);
+    }
+    warn_of_environment(&loaded);
+    warn_of_missing(&config.backup.dir, &service.user);
+    let mut serve = vec![program, "serve".into()];
     for (flag, path) in [("--config", file.as_ref()), ("--data-dir", Some(&dir))] {
         serve.extend(path.map(|path| [flag.into(), path.clone()]).into_iter().flatten());
     }
+    serve.extend(flags(&given));
     let serve: Vec<String> = serve.iter().map(|word| quoted(word)).collect::<Result<_, _>>()?;
     let filled = [
         ("{serve}", serve.join(" ")),
@@ -47,6 +58,72 @@ pub(super) fn run(first: Settings, service: &Service) -> Result<(), Failure> {
     ];
     let unit = filled.iter().fold(UNIT.to_owned(), |unit, (place, text)| unit.replace(place, text));
     print(&unit)
+}
+
+/// The flags that this command was given for the server, but for those of the file and the data directory.
+fn flags(given: &[Settings]) -> Vec<PathBuf> {
+    let listen = given.iter().rev().find_map(|settings| settings.listen.as_ref());
+    let options = given.iter().flat_map(|settings| &settings.options).filter(|(key, _)| key != "data.dir");
+    let options = options.flat_map(|(key, value)| ["-O".into(), format!("{key}={value}").into()]);
+    let listen = listen.into_iter().flat_map(|listen| ["--listen".into(), PathBuf::from(listen)]);
+    listen.chain(options).collect()
+}
+
+/// Refuses paths that begin at a working directory: the unit's is not this one's.
+fn full_paths(loaded: &Loaded) -> Result<(), Failure> {
+    let config = &loaded.config;
+    let tls = &config.server.tls;
+    let mut paths = vec![
+        ("data.dir".to_owned(), Some(config.data.dir.as_path())),
+        ("backup.dir".to_owned(), Some(config.backup.dir.as_path())),
+        ("server.tls.certificate_file".to_owned(), tls.certificate_file.as_deref()),
+        ("server.tls.key_file".to_owned(), tls.key_file.as_deref()),
+        ("alerts.webhook_secret_file".to_owned(), config.alerts.webhook_secret_file.as_deref()),
+    ];
+    for (table, upstream) in config.reply.upstreams() {
+        paths.push((format!("{table}.api_key_file"), upstream.api_key_file.as_deref()));
+        paths.push((format!("{table}.ca_file"), upstream.ca_file.as_deref()));
+    }
+    let mut faults = Vec::new();
+    for (key, path) in paths {
+        let place = loaded.places.get(key.as_str()).unwrap_or(&Place::Default);
+        let path = path.filter(|path| !path.as_os_str().is_empty() && path.is_relative());
+        // --data-dir is taken from here, as any path of a command line.
+        let is_taken = key == "data.dir" && matches!(place, Place::Flag(_) | Place::Default);
+        if let Some(path) = path.filter(|_| !is_taken) {
+            let path = path.display();
+            faults
+                .push(format!("{place}: {key} must be a full path for a unit, as \"/var/lib/bondhu\", not \"{path}\""));
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Misused(faults.join("\n"))) }
+}
+
+/// Says where the unit's own rules would keep the server from a file.
+fn warn_of_hidden(path: &Path) {
+    if let Some(hidden) = HIDDEN.iter().find(|hidden| path.starts_with(hidden)) {
+        note(&format!(
+            "warning: {} can't be seen by the server: the unit hides {hidden}; put it elsewhere",
+            path.display()
+        ));
+    }
+}
+
+/// Says that the place for backups must be there: systemd starts no unit that may write where nothing is.
+fn warn_of_missing(backups: &Path, user: &str) {
+    if !backups.as_os_str().is_empty() && !backups.is_dir() {
+        let dir = backups.display();
+        note(&format!("warning: {dir} is not there, and the unit needs it: sudo install -d -m 0700 -o {user} {dir}"));
+    }
+}
+
+/// Says which settings hold here and will not in the unit.
+fn warn_of_environment(loaded: &Loaded) {
+    for (key, place) in &loaded.places {
+        if let Place::Environment(name) = place {
+            note(&format!("warning: {name} is not in the unit: set {key} in the configuration file"));
+        }
+    }
 }
 
 fn failed(what: &str, error: &io::Error) -> Failure {
@@ -107,13 +184,11 @@ fn network(config: &Config) -> &'static str {
     let listens = config.server.listen.ip().to_canonical().is_loopback();
     let asks_a_model = config.reply.backend == ReplyBackend::Openai;
     let models = !asks_a_model || config.reply.upstreams().all(|(_, upstream)| upstream.is_local());
-    let local = models && config.alerts.webhook_url.is_none();
+    let posts = config.alerts.posts_elsewhere();
+    let local = models && !posts;
     if listens && local {
         "IPAddressDeny=any\nIPAddressAllow=localhost"
-    } else if listens
-        && !models
-        && config.alerts.webhook_url.is_none()
-        && config.reply.upstreams().all(|(_, upstream)| is_address(&upstream.host()))
+    } else if listens && !models && !posts && config.reply.upstreams().all(|(_, upstream)| is_address(&upstream.host()))
     {
         "# Name the model's address in IPAddressAllow beside localhost, and set IPAddressDeny=any."
     } else {
@@ -156,6 +231,8 @@ mod tests {
         config.reply.backend = ReplyBackend::Companion;
         config.alerts.webhook_url = Some("https://example.org/hook".to_owned());
         assert!(!network(&config).contains("IPAddressDeny=any\n"), "alerts are posted elsewhere");
+        config.alerts.webhook_url = Some("http://127.0.0.1:9000/hook".to_owned());
+        assert!(network(&config).contains("IPAddressDeny=any\n"), "alerts are posted to this machine");
         assert_eq!(backups(&config).unwrap(), "");
         config.backup.dir = "/srv/backups".into();
         assert_eq!(backups(&config).unwrap(), "\nReadWritePaths=/srv/backups");

@@ -71,6 +71,46 @@ fn a_unit_names_the_configuration_and_the_data_it_was_made_for() {
     assert_eq!(refused.code, 2, "{}", refused.err);
 }
 
+#[test]
+fn what_flags_set_is_set_in_the_unit_and_what_the_environment_sets_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags =
+        ["--listen", "0.0.0.0:443", "-O", "log.format=json", "-O", "alerts.cpu=70% for 1m", "-O", "data.dir=/srv/a"];
+    let (_, text) = unit(&dir, &flags);
+    let line = "ExecStart=/bin/true serve --data-dir /srv/a --listen 0.0.0.0:443 -O log.format=json -O \"alerts.cpu=70%% for 1m\"";
+    assert!(text.lines().any(|found| found == line), "{text}");
+
+    let done = Command::new(env!("CARGO_BIN_EXE_bondhu"))
+        .args(["service", "--exec", "/bin/true"])
+        .env("BONDHU__LOG__FORMAT", "json")
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success() && said.contains("BONDHU__LOG__FORMAT is not in the unit"), "{said}");
+}
+
+#[test]
+fn a_unit_is_refused_paths_that_begin_where_one_stands_and_says_what_it_hides() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bondhu.toml");
+    fs::write(&file, "[data]\ndir = \"data\"\n[backup]\ndir = \"backups\"\n").unwrap();
+    let refused = bondhu(dir.path(), &["service", "--exec", "/bin/true"], "");
+    assert_eq!(refused.code, 2, "{}", refused.out);
+    for words in ["bondhu.toml:2: data.dir must be a full path", "bondhu.toml:4: backup.dir must be a full path"] {
+        assert!(refused.err.contains(words), "{words}: {}", refused.err);
+    }
+    fs::write(&file, "[data]\ndir = \"/srv/chat\"\n").unwrap();
+    let path = file.to_str().unwrap();
+    let done = bondhu(dir.path(), &["service", "--exec", "/run/user/7/bondhu", "--config", path], "");
+    assert!(done.err.contains("/run/user/7/bondhu can't be seen by the server"), "{}", done.err);
+    let done = bondhu(dir.path(), &["service", "--exec", "/bin/true", "-O", "backup.dir=/srv/nowhere"], "");
+    assert!(done.err.contains("sudo install -d -m 0700 -o bondhu /srv/nowhere"), "{}", done.err);
+    // Somebody who stands there means the directory below.
+    let done = bondhu(dir.path(), &["service", "--exec", "/bin/true", "--data-dir", "here"], "");
+    assert!(done.ok().contains("/here"));
+}
+
 /// A supervisor: what a server that it starts tells it.
 struct Supervisor {
     heard: UnixDatagram,
