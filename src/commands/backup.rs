@@ -2,7 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, export::unexpected, load, note, operator::Operator, print, progress::Progress};
+use super::{
+    Failure,
+    export::unexpected,
+    load, note,
+    operator::{Operator, is_own},
+    print,
+    progress::Progress,
+};
 use crate::{
     backup::{self, Base, Report},
     cli::Settings,
@@ -19,6 +26,9 @@ pub(super) fn run(settings: &[Settings], dir: Option<PathBuf>) -> Result<(), Fai
         return Err(Failure::Misused("name a directory to back up into, or set backup.dir".to_owned()));
     }
     let operator = Operator::of_existing(&loaded)?;
+    if dir.is_none() {
+        is_own(&loaded.config.data.dir)?; // The next one by the clock is the server's, and shares the files of this one.
+    }
     let mut progress = Progress::new("backing up");
     let made = make(&loaded, dir, &operator, &mut progress);
     progress.end();

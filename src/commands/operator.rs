@@ -1,14 +1,21 @@
 //! Who performs a command on the data: the server that runs on the directory, or this process where none runs.
 
-use std::{fmt::Write, path::PathBuf, sync::Arc};
+use std::{
+    fmt::Write,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use super::{Failure, print, small_runtime};
+use rustix::process::geteuid;
+
+use super::{Failure, note, print, small_runtime};
 use crate::{
     auth::Auth,
     clock::Clock,
     config::Loaded,
     control::{self, Account, ControlAnswer, ControlError, ControlRequest, JobRow, USERS_MAX},
-    store::{JobStateName, OpenError, Role, Store, Tier},
+    store::{FORMAT, JobStateName, OpenError, Role, Store, Tier, newest_format},
 };
 
 /// Performs requests, by the same code in both cases.
@@ -31,7 +38,19 @@ impl Operator {
         let dir = &loaded.config.data.dir;
         match control::ask(dir, &ControlRequest::Ping {}) {
             Ok(_) => Ok(Self::Server(dir.clone())),
-            Err(ControlError::NobodyThere(_)) => Ok(Self::Here(Box::new(Here::open(loaded)?))),
+            Err(ControlError::NobodyThere(_)) => {
+                let is_new = !dir.exists();
+                let here = Here::open(loaded)?;
+                if is_new {
+                    // Whoever stands elsewhere than the server does makes an account where nobody will look for it.
+                    let made = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+                    note(&format!(
+                        "{} was not there, and was made; start the server with the same one",
+                        made.display()
+                    ));
+                }
+                Ok(Self::Here(Box::new(here)))
+            }
             Err(error @ (ControlError::Broken(_) | ControlError::Unreachable { .. })) => {
                 Err(Failure::Failed(error.to_string()))
             }
@@ -125,6 +144,8 @@ impl Operator {
 impl Here {
     fn open(loaded: &Loaded) -> Result<Self, Failure> {
         let config = &loaded.config;
+        is_own(&config.data.dir)?;
+        is_current(&config.data.dir)?;
         let runtime = small_runtime()?;
         let entered = runtime.enter();
         let opened = Store::open(&config.data, &config.cache, Clock::System);
@@ -135,6 +156,32 @@ impl Here {
         drop(entered);
         Ok(Self { runtime, store, auth })
     }
+}
+
+/// Refuses another user's directory: the server that runs as that user could not open what this process writes there.
+pub(super) fn is_own(dir: &Path) -> Result<(), Failure> {
+    let Ok(metadata) = dir.metadata() else { return Ok(()) }; // It will be made, or its opening says why it can't be.
+    let (owner, own) = (metadata.uid(), geteuid().as_raw());
+    if owner == own {
+        return Ok(());
+    }
+    Err(Failure::Failed(format!(
+        "{} belongs to the user with the id {owner}, and this is the one with {own}: run this command as the user that the \
+         server runs as, as by sudo -u '#{owner}'",
+        dir.display()
+    )))
+}
+
+/// Refuses the directory of an older program: to open it would end the way back to that one, which is for a start of the
+/// server to do, when its operator has a copy.
+fn is_current(dir: &Path) -> Result<(), Failure> {
+    // Whatever is wrong with it, its opening says.
+    let Some(format) = newest_format(dir).ok().flatten().filter(|format| *format < FORMAT) else { return Ok(()) };
+    Err(Failure::Failed(format!(
+        "{} is still in format {format}: copy it (cp -a), then start the server with this program, which goes on in \
+         {FORMAT}; the older program refuses it from then on, and its way back is the copy",
+        dir.display()
+    )))
 }
 
 fn refusal(error: &OpenError) -> String {

@@ -110,7 +110,9 @@ pub enum OpenError {
         what: String,
     },
     /// Written by a newer bondhu.
-    #[error("{path} was written by a newer bondhu (format {found}; this one knows up to {known}); upgrade the program")]
+    #[error(
+        "{path} was written by a newer bondhu (format {found}; this one knows up to {known}); upgrade the program, or restore a backup from before"
+    )]
     Newer {
         /// The file.
         path: std::path::PathBuf,

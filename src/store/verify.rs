@@ -77,6 +77,18 @@ pub fn verify(dir: &Path, progress: impl FnMut(u64, u64)) -> Result<Verdict, Ope
     verify_dir(&Dir::of(dir), progress)
 }
 
+/// The newest format of a segment of the data directory `dir`, from the heads of its files alone; none where there is none.
+///
+/// # Errors
+/// As [`OpenError`] says.
+pub fn newest_format(dir: &Path) -> Result<Option<u32>, OpenError> {
+    if !dir.join("journal").is_dir() {
+        return Ok(None);
+    }
+    let listing = journal::list(&Layout::of(&Dir::of(dir)).journal)?;
+    Ok(listing.chain.iter().map(|segment| segment.header.format).max())
+}
+
 /// As [`verify`], for a caller that has locked the directory.
 ///
 /// # Errors

@@ -1,6 +1,11 @@
 //! The durable queue from outside: kills in every state of a job, what is parked and retried, titles, an old directory.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bondhu::{
     clock::Clock,
@@ -9,6 +14,7 @@ use bondhu::{
     store::Store,
 };
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::support::{Client, PASSWORD, Random, Server, comes_true, data::check_passes, hooks::Hooks, text};
 
@@ -266,8 +272,8 @@ fn a_session_without_a_title_gets_one_once_whenever_the_server_is_killed() {
     assert_eq!(title(&mut amina, &own), "Mine");
 }
 
-#[test]
-fn a_directory_of_the_format_before_opens_and_goes_on() {
+/// A data directory as the program before this format left it.
+fn of_the_format_before() -> (Arc<TempDir>, PathBuf) {
     let dir = Arc::new(tempfile::tempdir().unwrap());
     let data = dir.path().join("data");
     let segment = data.join("journal/0000000001.000.journal");
@@ -275,6 +281,24 @@ fn a_directory_of_the_format_before_opens_and_goes_on() {
     let bytes = include_bytes!("../fixtures/journal_v2.bin");
     assert_eq!(bytes[8], 2, "its format");
     fs::write(&segment, bytes).unwrap();
+    (dir, data)
+}
+
+#[test]
+fn no_command_upgrades_a_directory_by_the_way() {
+    let (dir, data) = of_the_format_before();
+    let backup = dir.path().join("backup");
+    for command in [&["user", "list"][..], &["compact"], &["backup", backup.to_str().unwrap()]] {
+        let words = [command, &["--data-dir", data.to_str().unwrap()]].concat();
+        let done = crate::support::command::bondhu(dir.path(), &words, "");
+        assert!(done.code == 1 && done.err.contains("is still in format 2"), "{}{}", done.out, done.err);
+    }
+    assert_eq!((crate::support::data::segments(&data).len(), backup.exists()), (1, false));
+}
+
+#[test]
+fn a_directory_of_the_format_before_opens_and_goes_on() {
+    let (dir, data) = of_the_format_before();
     check_passes(&data);
     let server = Server::start_in(dir, data, &["jobs.titles=excerpt"]);
     let mut anna = login(&server, "anna", "correct horse battery");

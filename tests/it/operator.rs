@@ -1,8 +1,13 @@
 //! Accounts from the command line: the same words and the same effect through the running server and without one.
 
+use std::os::unix::fs::chown;
+
 use serde_json::json;
 
 use crate::support::{Client, PASSWORD, Server, command::Done};
+
+/// A user that runs no tests.
+const NOBODY: u32 = 65534;
 
 /// Runs commands on a data directory while its server runs, or while none does.
 struct Desk {
@@ -145,11 +150,31 @@ fn the_first_account_may_be_made_before_the_first_start_and_nothing_else_makes_a
         assert!(done.err.contains("there is no data directory new"), "{}", done.err);
     }
     assert!(!dir.path().join("new").exists());
-    run(&["user", "add", "alice", "--admin", "--password-file", "-", "--data-dir", "new"], PASSWORD).ok();
+    let made = run(&["user", "add", "alice", "--admin", "--password-file", "-", "--data-dir", "new"], PASSWORD);
+    let told = format!("{} was not there, and was made", dir.path().join("new").display());
+    assert!(made.err.contains(&told), "{}", made.err);
+    made.ok();
     let server = Server::start_in(server.dir(), dir.path().join("new"), &[]);
     let mut client = server.client();
     assert_eq!(login(&mut client, "alice", PASSWORD), 200);
     assert_eq!(client.get("/api/v1/auth/me").expect(200).json()["user"]["role"], "admin");
+}
+
+#[test]
+fn no_command_writes_into_the_directory_of_another_user() {
+    let mut server = Server::start(&[]);
+    server.add_admin("alice");
+    server.stop();
+    // Root gives the directory away; anybody else finds one that is root's.
+    let foreign = if chown(&server.data, Some(NOBODY), None).is_ok() { server.data.clone() } else { "/etc".into() };
+    let owner = std::os::unix::fs::MetadataExt::uid(&foreign.metadata().unwrap());
+    let before = crate::support::data::files(&foreign).len();
+    for command in [&["user", "list"][..], &["compact"], &["jobs", "list"], &["backup", "-O", "backup.dir=/nowhere"]] {
+        let words = [command, &["--data-dir", foreign.to_str().unwrap()]].concat();
+        let done = crate::support::command::bondhu(server.dir().path(), &words, "");
+        assert!(done.code == 1 && done.err.contains(&format!("sudo -u '#{owner}'")), "{}{}", done.out, done.err);
+    }
+    assert_eq!(crate::support::data::files(&foreign).len(), before);
 }
 
 #[test]
