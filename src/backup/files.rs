@@ -2,9 +2,9 @@
 
 use std::{
     fmt::Write as _,
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{DirBuilder, File, Metadata, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown},
     path::Path,
 };
 
@@ -86,6 +86,23 @@ pub(super) fn names(dir: &Path) -> Result<Vec<String>, BackupError> {
 pub(super) fn remove(path: &Path) -> Result<(), BackupError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(BackupError::io(path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Gives `path`, and all in it, to the user and the group that `owner` has; what only root can do, and only root has to.
+pub(super) fn give(path: &Path, owner: &Metadata) -> Result<(), BackupError> {
+    let metadata = path.symlink_metadata().map_err(BackupError::io(path))?;
+    if metadata.is_dir() {
+        for name in names(path)? {
+            give(&path.join(name), owner)?;
+        }
+    }
+    if (metadata.uid(), metadata.gid()) == (owner.uid(), owner.gid()) {
+        return Ok(());
+    }
+    match chown(path, Some(owner.uid()), Some(owner.gid())) {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(BackupError::io(path)(error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }

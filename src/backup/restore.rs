@@ -22,6 +22,8 @@ pub struct Restored {
 /// Copies the backup at `from` to `into`, which must not be there or be empty, and puts it there once every file is what
 /// the manifest says and the whole passes `bondhu check`. `progress` gets (bytes done, bytes in all).
 ///
+/// Root restores for the user that the server runs as: to whom `into` belongs where it is there, or else the backup.
+///
 /// A run that is killed leaves nothing at `into`; the next one removes what it has left beside it.
 ///
 /// # Errors
@@ -34,12 +36,14 @@ pub fn restore(from: &Path, into: &Path, mut progress: impl FnMut(u64, u64)) -> 
         return Err(BackupError::Occupied(into.to_owned()));
     }
     let manifest = Manifest::read(from)?;
+    let whose = if into.exists() { into } else { from };
+    let owner = whose.metadata().map_err(BackupError::io(whose))?;
     let (place, found) = Place::take(into)?;
     let restored = match found {
         Found::Nothing => fill(from, manifest, &place, &mut progress),
         Found::Backup(_) => Err(BackupError::Occupied(into.to_owned())),
     };
-    match restored {
+    match restored.and_then(|restored| files::give(&place.partial, &owner).map(|()| restored)) {
         Ok(restored) => place.settle().map(|()| restored),
         Err(error) => {
             place.abandon();

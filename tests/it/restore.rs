@@ -75,6 +75,30 @@ fn what_is_restored_is_told_and_starts() {
 }
 
 #[test]
+fn what_root_restores_belongs_to_whom_the_place_belongs_to_or_the_backup() {
+    let fixture = Fixture::new(20);
+    let owner = |dir: &Path| {
+        let all = files(dir).into_iter().chain([dir.to_owned()]);
+        let owners = all.map(|path| std::os::unix::fs::MetadataExt::uid(&path.metadata().unwrap()));
+        owners.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    let own = owner(&fixture.backup);
+    // Only root can give anything away, and this is about root.
+    if std::os::unix::fs::chown(&fixture.backup, Some(65534), None).is_err() {
+        fixture.restore(&fixture.backup).ok();
+        assert_eq!(owner(&fixture.new), own);
+        return;
+    }
+    fixture.restore(&fixture.backup).ok();
+    assert_eq!(owner(&fixture.new), [65534], "as the backup does");
+    std::fs::remove_dir_all(&fixture.new).unwrap();
+    std::fs::create_dir(&fixture.new).unwrap();
+    std::os::unix::fs::chown(&fixture.new, Some(65533), None).unwrap();
+    fixture.restore(&fixture.backup).ok();
+    assert_eq!(owner(&fixture.new), [65533], "as the place does");
+}
+
+#[test]
 fn a_plain_copy_is_restored_and_said_to_be_one() {
     let fixture = Fixture::new(100);
     let plain = fixture.server.dir().path().join("plain");
