@@ -10,7 +10,7 @@ mod webhook;
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::{
     notice::{Change, Notice},
@@ -80,6 +80,20 @@ pub struct AlertState {
     pub about: String,
 }
 
+/// A rule that fires, as it is kept for the next run of the program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fired {
+    /// Which.
+    pub rule: Rule,
+    /// Since when its limit is passed.
+    pub since: Timestamp,
+    /// The limit.
+    pub limit: f64,
+    /// How long it must be passed.
+    pub lasting: Duration,
+}
+
 impl Alerts {
     /// The rules that `config` has, all quiet; `interval` is the time between two observations.
     #[must_use]
@@ -108,6 +122,33 @@ impl Alerts {
                 (watched.standing, watched.value) = (old.standing, old.value);
             } else if let Standing::Firing(since, _) = old.standing {
                 ended.push(Notice::new(old.rule, Change::Resolved, old.condition, None, (since.time, now.time)));
+            }
+        }
+        ended
+    }
+
+    /// What fires.
+    #[must_use]
+    pub fn fired(&self) -> Vec<Fired> {
+        let fired = self.watched.iter().filter_map(|Watched { rule, condition, standing, .. }| match standing {
+            Standing::Firing(since, _) => {
+                Some(Fired { rule: *rule, since: since.time, limit: condition.limit, lasting: condition.lasting })
+            }
+            Standing::Quiet | Standing::Pending(_) => None,
+        });
+        fired.collect()
+    }
+
+    /// Takes over what fired when the program ended: it goes on firing, of which there is no word, until it is over. Gives
+    /// word of the end of those that are off now.
+    pub fn resume(&mut self, fired: Vec<Fired>, now: Moment) -> Vec<Notice> {
+        let mut ended = Vec::new();
+        for Fired { rule, since, limit, lasting } in fired {
+            if let Some(watched) = self.watched.iter_mut().find(|watched| watched.rule == rule) {
+                watched.standing = Standing::Firing(Moment { elapsed: now.elapsed, time: since }, None);
+            } else {
+                let condition = Condition { limit, lasting };
+                ended.push(Notice::new(rule, Change::Resolved, condition, None, (since, now.time)));
             }
         }
         ended

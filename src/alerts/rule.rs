@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::config::{AlertsConfig, Condition, LimitUnit};
 
@@ -144,6 +144,14 @@ impl Rule {
 impl Serialize for Rule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.key())
+    }
+}
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let key = String::deserialize(deserializer)?;
+        let rule = Self::ALL.into_iter().find(|rule| rule.key() == key);
+        rule.ok_or_else(|| de::Error::custom(format!("no rule is called {key:?}")))
     }
 }
 

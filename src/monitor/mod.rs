@@ -5,6 +5,7 @@
 
 mod columns;
 mod expose;
+mod firing;
 mod history;
 mod process;
 mod report;
@@ -30,7 +31,7 @@ pub use self::{
 
 use crate::{
     admission::slots::Slots,
-    alerts::{Alerts, Change, Moment, Notice},
+    alerts::{Alerts, Change, Moment, Notice, Rule},
     auth::AuthFigures,
     chat::Chat,
     clock::{Clock, Timestamp},
@@ -39,6 +40,7 @@ use crate::{
     metrics::{BackupFigures, RequestFigures},
     store::{Population, Sizes, Store},
 };
+use firing::FiringFile;
 use history::{History, HistoryFile};
 use process::{Machine, Process};
 use security::SecurityLog;
@@ -156,7 +158,9 @@ impl Monitor {
         let unkept = |error: &std::io::Error| {
             tracing::warn!(target: "monitor", %error, "the history can't be kept on disk; it ends with this process");
         };
-        let mut work = Work { file: file.inspect_err(unkept).ok(), ..Work::default() };
+        let firing = FiringFile::open(data);
+        self.resume(&firing);
+        let mut work = Work { file: file.inspect_err(unkept).ok(), firing: Some(firing), ..Work::default() };
         self.look(&mut work);
         work.window.push_back(Totals::of(&self.parts, self.seen()));
         let monitor = Arc::clone(self);
@@ -211,6 +215,10 @@ impl Monitor {
             work.window.pop_front();
         }
         self.watch(work, at);
+        if let Some(file) = &mut work.firing {
+            let fired = lock(&self.alerts).alerts.fired();
+            file.keep(fired);
+        }
     }
 
     fn watch(&self, work: &Work, time: Timestamp) {
@@ -222,6 +230,20 @@ impl Monitor {
         standing.keep(&notices);
         drop(standing);
         self.tell(&notices);
+    }
+
+    /// Takes up what fired when the process before this one ended.
+    fn resume(&self, firing: &FiringFile) {
+        let fired = firing.fired();
+        if fired.iter().any(|fired| fired.rule == Rule::BackupFailed) {
+            self.parts.backups.last_failed.set(1); // It still is the last one.
+        }
+        let now = Moment { elapsed: self.started.elapsed(), time: self.parts.clock.now() };
+        let mut standing = lock(&self.alerts);
+        let ended = standing.alerts.resume(fired, now);
+        standing.keep(&ended);
+        drop(standing);
+        self.tell(&ended);
     }
 
     /// From now on the rules are those of `config`; those that stay go on as they stand.
@@ -282,6 +304,8 @@ struct Work {
     window: VecDeque<Totals>,
     /// Nothing where the history can't be kept.
     file: Option<HistoryFile>,
+    /// Nothing before the start.
+    firing: Option<FiringFile>,
     /// True where the last write failed: it is one line in the log, not one every few seconds.
     failing: bool,
     /// When accounts and sessions are counted again.

@@ -246,6 +246,45 @@ fn rules_change_when_the_configuration_is_read_again() {
 }
 
 #[test]
+fn what_fires_goes_on_over_a_restart_and_its_end_is_told() {
+    let firing = ["alerts.disk_free=100% for 0s", "alerts.memory=0.000001% for 0s"]; // Both are so, everywhere.
+    let server = Server::start(&[&[QUICK], &firing[..]].concat());
+    let mut root = admin(&server);
+    let standing = |root: &mut Client| {
+        let now = now(root);
+        let state = |rule: &str| {
+            let alert = list(&now["alerts"]).iter().find(|alert| alert["rule"] == rule);
+            alert.map(|alert| (text(&alert["state"]), alert["since"].clone()))
+        };
+        let told = |notice: &Value| format!("{} {}", text(&notice["rule"]), text(&notice["state"]));
+        (state("disk_free"), state("memory"), list(&now["notices"]).iter().map(told).collect::<Vec<_>>())
+    };
+    let before = until("both fire", || Some(standing(&mut root)).filter(|(_, _, told)| told.len() == 2));
+    assert_eq!(before.0.as_ref().unwrap().0, "firing");
+    let count = |server: &Server| server.figures().count("bondhu_alert_firing{rule=\"disk_free\"}");
+    until("it is written", || server.data.join("monitor/firing").exists().then_some(()));
+
+    let server = server.restart(&[&[QUICK], &firing[..]].concat());
+    assert_eq!(count(&server), 1, "from the beginning on");
+    root = admin(&server);
+    sampled(&mut root, 2);
+    assert_eq!(standing(&mut root), (before.0, before.1, vec![]), "since when it was, and nothing is told twice");
+
+    // One has ended meanwhile, the other is watched no more.
+    let server = server.restart(&[QUICK, "alerts.disk_free=0.001% for 0s", "alerts.memory=off"]);
+    root = admin(&server);
+    let ended = until("both end", || Some(standing(&mut root)).filter(|(_, _, told)| told.len() == 2));
+    assert_eq!(ended.2, ["disk_free resolved", "memory resolved"]);
+    assert_eq!(ended.0.unwrap().0, "ok");
+
+    // A file that is not as it should be is none.
+    fs::write(server.data.join("monitor/firing"), "[{\"rule\": \"weather\"").unwrap();
+    let server = server.restart(&[QUICK]);
+    assert_eq!(count(&server), 0);
+    assert!(server.settled_log().iter().any(|line| line.contains("what fired before this start is not known")));
+}
+
+#[test]
 fn the_newest_security_events_are_listed_with_who_and_where_and_nothing_secret() {
     let server = Server::start(&[]);
     let mut root = admin(&server);
