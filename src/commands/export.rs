@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Failure, load, operator::Operator, progress::Progress};
+use super::{Failure, load, operator::Operator, print, progress::Progress};
 use crate::{
     cli::Export,
     cli::Settings,
@@ -15,6 +15,9 @@ use crate::{
     id::UserId,
     store::Passwords,
 };
+
+/// How the line of a message begins.
+const MESSAGE: &str = "{\"type\":\"message\"";
 
 pub(super) fn run(first: Settings, export: Export) -> Result<(), Failure> {
     let Export { user, out, with_passwords, settings } = export;
@@ -26,15 +29,20 @@ pub(super) fn run(first: Settings, export: Export) -> Result<(), Failure> {
     let mut progress = Progress::counting("exporting");
     let exported = users(&operator, user).and_then(|users| {
         let mut sink = Sink::open(out.as_deref())?;
+        let mut messages = 0;
         for (done, user) in (1..).zip(&users) {
-            write(&operator, *user, passwords, &mut sink)?;
+            messages += write(&operator, *user, passwords, &mut sink)?;
             progress.step(done, users.len() as u64);
         }
-        sink.finish()
+        sink.finish()?;
+        Ok((users.len(), messages))
     });
     progress.end();
     operator.end();
-    exported
+    let (users, messages) = exported?;
+    // Where the lines go to the standard output, nothing else does.
+    let Some(out) = out else { return Ok(()) };
+    print(&format!("users       {users}\nmessages    {messages}\nexported    {}\n", out.display()))
 }
 
 /// The account that was named, or all, oldest first.
@@ -55,14 +63,16 @@ fn users(operator: &Operator, name: Option<String>) -> Result<Vec<UserId>, Failu
     }
 }
 
-fn write(operator: &Operator, user: UserId, passwords: Passwords, sink: &mut Sink) -> Result<(), Failure> {
-    let mut after = None;
+/// Writes everything of an account; gives how many messages that are.
+fn write(operator: &Operator, user: UserId, passwords: Passwords, sink: &mut Sink) -> Result<usize, Failure> {
+    let (mut after, mut messages) = (None, 0);
     loop {
         let answer = operator.ask(ControlRequest::Export { user, after, passwords })?;
         let ControlAnswer::Exported { lines, next } = answer else { return Err(unexpected(&answer)) };
         sink.write(&lines)?;
+        messages += lines.lines().filter(|line| line.starts_with(MESSAGE)).count();
         if next.is_none() {
-            return Ok(());
+            return Ok(messages);
         }
         after = next;
     }

@@ -147,7 +147,8 @@ fn a_user_who_is_there_stays_as_they_are_and_gets_copies_of_anothers_sessions() 
     let session = amina.session();
     amina.say(&session, "of amina");
     let file = server.dir().path().join("amina.jsonl");
-    server.command(&["export", "--user", "amina", "--out", file.to_str().unwrap()], "").ok();
+    let said = server.command(&["export", "--user", "amina", "--out", file.to_str().unwrap()], "").ok();
+    assert_eq!(said, format!("users       1\nmessages    2\nexported    {}\n", file.display()));
     let import = |user: &[&str]| server.command(&[&["import", file.to_str().unwrap()], user].concat(), "").ok();
     assert!(import(&[]).contains("messages    0 added, 2 there already"));
     // On the same server the session's id is taken: the copy has one of its own, the same each time.
