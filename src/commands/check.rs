@@ -62,6 +62,9 @@ fn format_of(verdict: &Verdict) -> String {
     match verdict.formats {
         None => format!("{FORMAT}, once something is stored"),
         Some((FORMAT, _)) => format!("{FORMAT}, which this program writes"),
+        Some((oldest, FORMAT)) => {
+            format!("{oldest} to {FORMAT}; this program goes on in {FORMAT}, which older ones refuse")
+        }
         Some((oldest, newest)) => {
             let shown = if oldest == newest { oldest.to_string() } else { format!("{oldest} to {newest}") };
             format!(
@@ -84,6 +87,16 @@ fn faults(verdict: &Verdict) -> String {
 mod tests {
     use super::*;
     use crate::store::Finding;
+
+    #[test]
+    fn a_directory_is_told_apart_before_and_after_its_upgrade() {
+        let told = |formats| format_of(&Verdict { formats, ..Verdict::default() });
+        assert!(told(Some((FORMAT, FORMAT))).contains("which this program writes"));
+        assert!(
+            told(Some((FORMAT - 1, FORMAT))).contains("goes on in") && !told(Some((1, FORMAT))).contains("first start")
+        );
+        assert!(told(Some((1, FORMAT - 1))).contains("its first start goes on in"));
+    }
 
     #[test]
     fn every_finding_has_its_line_and_the_rest_is_counted() {

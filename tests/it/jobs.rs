@@ -302,6 +302,8 @@ fn a_directory_of_the_format_before_opens_and_goes_on() {
     check_passes(&data);
     let server = Server::start_in(dir, data, &["jobs.titles=excerpt"]);
     let mut anna = login(&server, "anna", "correct horse battery");
+    let log = server.settled_log();
+    assert!(log.iter().any(|line| line.contains("goes on in a newer format") && line.contains("before=2")), "{log:?}");
     let sessions = anna.get("/api/v1/sessions").expect(200).json();
     assert_eq!(sessions["sessions"].as_array().unwrap().len(), 2);
     let id = text(&sessions["sessions"][0]["id"]);

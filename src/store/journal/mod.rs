@@ -131,6 +131,10 @@ impl Journal {
                 journal.id = last.header.journal;
                 journal.number = last.header.number;
                 last.confirm(dir, &last_frame).map_err(|error| io(&last.path, error))?;
+                if last.header.format < segment::FORMAT {
+                    let (before, now) = (last.header.format, segment::FORMAT);
+                    tracing::info!(before, now, "the journal goes on in a newer format, which older programs refuse");
+                }
                 if let Some((offset, torn)) = open {
                     journal.take_over(last, offset, torn).map_err(|error| io(&last.path, error))?;
                     if last.header.format < segment::FORMAT {
