@@ -59,6 +59,8 @@ pub(super) fn wait_of(endpoint: Endpoint) -> Option<Wait> {
         | Endpoint::Admin(AdminEndpoint::Password) => Some(Wait::Password),
         Endpoint::ChatPage
         | Endpoint::Dashboard
+        | Endpoint::Docs
+        | Endpoint::Description
         | Endpoint::Asset
         | Endpoint::About
         | Endpoint::Logout

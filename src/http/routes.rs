@@ -18,6 +18,10 @@ pub enum Endpoint {
     ChatPage,
     /// The dashboard: what it shows is asked for by itself, and for administrators only.
     Dashboard,
+    /// The description of the API as a page.
+    Docs,
+    /// The description of the API.
+    Description,
     /// A file of the page.
     Asset,
     /// Make an account.
@@ -158,6 +162,8 @@ pub static ROUTES: &[Route] = &[
     public(Method::GET, "/s/{id}", Endpoint::ChatPage),
     public(Method::GET, "/settings", Endpoint::ChatPage),
     public(Method::GET, "/dashboard", Endpoint::Dashboard),
+    public(Method::GET, "/docs", Endpoint::Docs),
+    public(Method::GET, "/openapi.json", Endpoint::Description),
     public(Method::GET, "/assets/{version}/{name}", Endpoint::Asset),
     public(Method::POST, "/api/v1/auth/register", Endpoint::Register),
     public(Method::POST, "/api/v1/auth/login", Endpoint::Login),

@@ -242,6 +242,8 @@ impl Front {
             Endpoint::ChatHealth => Ok(chat::health(app)),
             Endpoint::ChatPage => Ok(pages::chat_page(&request)),
             Endpoint::Dashboard => Ok(pages::dashboard(&request)),
+            Endpoint::Docs => Ok(pages::docs(&request)),
+            Endpoint::Description => Ok(pages::description(&request)),
             Endpoint::Asset => pages::asset(&request),
             Endpoint::About => Ok(about::about(&rules.about, request)),
             Endpoint::Register => Box::pin(auth::register(app, request)).await,

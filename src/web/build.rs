@@ -11,8 +11,15 @@ use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
 /// The folders; each has one page, which the table has by this name, and the script that it begins with.
-const FOLDERS: [(&str, &str, &str); 2] =
-    [("page", "index.html", "main.js"), ("dashboard", "dashboard.html", "dashboard.js")];
+const FOLDERS: [(&str, &str, &str); 3] = [
+    ("page", "index.html", "main.js"),
+    ("dashboard", "dashboard.html", "dashboard.js"),
+    ("docs", "docs.html", "docs.js"),
+];
+/// The description of the HTTP API: `document.json`, and a folder for each part of it, whose files are joined.
+const DESCRIPTION: &str = "src/http/openapi";
+/// By this name the table has it.
+const DESCRIBED: &str = "openapi.json";
 /// The file of a folder in which the placeholders are replaced.
 const INDEX: &str = "index.html";
 /// Stands in it for the version.
@@ -35,6 +42,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={}", from.display());
         files.extend(read(&from, page)?);
     }
+    println!("cargo::rerun-if-changed={DESCRIPTION}");
+    files.push(File { name: DESCRIBED.to_owned(), bytes: description(Path::new(DESCRIPTION))?.into_bytes() });
     files.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some(two) = files.windows(2).find(|two| two[0].name == two[1].name) {
         return Err(format!("two files are called {}", two[0].name).into());
@@ -57,6 +66,54 @@ fn read(from: &Path, page: &str) -> Result<Vec<File>, Box<dyn Error>> {
         files.push(File { name: name.to_owned(), bytes: fs::read(&path)? });
     }
     Ok(files)
+}
+
+/// The description as one document: what a test reads as JSON is joined here as text.
+fn description(from: &Path) -> Result<String, Box<dyn Error>> {
+    let head = fs::read_to_string(from.join("document.json"))?.replace(VERSION, &env::var("CARGO_PKG_VERSION")?);
+    let mut folders = fs::read_dir(from)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>()?;
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    let (mut paths, mut components) = (String::new(), Vec::new());
+    for folder in folders {
+        let name = folder.file_name().and_then(|name| name.to_str()).ok_or("a folder's name is not UTF-8")?;
+        let joined = joined(&folder)?;
+        if name == "paths" {
+            paths = joined;
+        } else {
+            components.push(format!("\"{name}\":{{{joined}}}"));
+        }
+    }
+    let (head, components) = (members(&head)?, components.join(","));
+    Ok(compact(&format!("{{{head},\"paths\":{{{paths}}},\"components\":{{{components}}}}}")))
+}
+
+/// The members of the objects in all files of a folder.
+fn joined(folder: &Path) -> Result<String, Box<dyn Error>> {
+    let mut files = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, std::io::Error>>()?;
+    files.sort();
+    let texts = files.iter().map(fs::read_to_string).collect::<Result<Vec<_>, _>>()?;
+    Ok(texts.iter().map(|text| members(text)).collect::<Result<Vec<_>, _>>()?.join(","))
+}
+
+/// What stands between the braces of an object.
+fn members(object: &str) -> Result<&str, String> {
+    let inner = object.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    inner.map(str::trim).ok_or_else(|| "a part of the description is no JSON object".to_owned())
+}
+
+/// JSON without the white space between its tokens.
+fn compact(json: &str) -> String {
+    let (mut quoted, mut escaped) = (false, false);
+    let keep = |c: &char| {
+        (quoted, escaped) = match c {
+            '"' if !escaped => (!quoted, false),
+            '\\' => (quoted, !escaped),
+            _ => (quoted, false),
+        };
+        quoted || !c.is_ascii_whitespace()
+    };
+    json.chars().filter(keep).collect()
 }
 
 /// 16 hex digits of the SHA-256 of `parts`.

@@ -43,6 +43,24 @@ pub fn dashboard() -> &'static File {
     find("dashboard.html").expect("build.rs fails without it")
 }
 
+/// The document that the page of the API's description begins with.
+///
+/// # Panics
+/// Never: `build.rs` fails without it.
+#[must_use]
+pub fn docs() -> &'static File {
+    find("docs.html").expect("build.rs fails without it")
+}
+
+/// The description of the HTTP API, as `openapi.json`.
+///
+/// # Panics
+/// Never: `build.rs` fails without it.
+#[must_use]
+pub fn description() -> &'static File {
+    find("openapi.json").expect("build.rs fails without it")
+}
+
 /// The file `name` of this `version` of the pages; nothing where there is no such file, or the version is another.
 #[must_use]
 pub fn file(version: &str, name: &str) -> Option<&'static File> {
@@ -71,15 +89,17 @@ mod tests {
 
     #[test]
     fn the_pages_name_their_version_and_between_them_every_script() {
-        for page in [chat_page(), dashboard()] {
+        for page in [chat_page(), dashboard(), docs()] {
             assert!(!text(page).contains('{'), "a placeholder is left");
         }
         for script in FILES.iter().filter(|file| file.content_type.starts_with("text/javascript")) {
-            assert!(names(chat_page(), script) || names(dashboard(), script), "nothing imports {}", script.name);
+            let named = [chat_page(), dashboard(), docs()].into_iter().any(|page| names(page, script));
+            assert!(named, "nothing imports {}", script.name);
         }
         assert!(names(chat_page(), find("main.js").unwrap()) && !names(dashboard(), find("main.js").unwrap()));
         assert!(names(dashboard(), find("dashboard.js").unwrap()) && names(dashboard(), find("api.js").unwrap()));
         assert!(!names(chat_page(), find("dashboard.js").unwrap()), "the chat needs nothing of the dashboard");
+        assert!(names(docs(), find("docs.js").unwrap()) && !names(docs(), find("api.js").unwrap()));
         assert!(file(VERSION, "main.js").is_some());
         assert!(file("0000000000000000", "main.js").is_none());
         assert!(file(VERSION, "../mod.rs").is_none());
@@ -87,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_first_visit_loads_little() {
-        for page in [chat_page(), dashboard()] {
+        for page in [chat_page(), dashboard(), docs()] {
             let loaded = FILES.iter().filter(|file| names(page, file) || file.name.starts_with("words."));
             let compressed: usize = loaded.map(|file| file.gzip.bytes.len()).sum::<usize>() + page.gzip.bytes.len();
             assert!(compressed < FIRST_LOAD_MAX, "{compressed} bytes");

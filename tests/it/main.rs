@@ -15,6 +15,7 @@ mod copy;
 mod crash;
 mod damage;
 mod deletion;
+mod description;
 mod export;
 mod fairness;
 mod faults;

@@ -44,6 +44,8 @@ const WANTED: &[(&str, &str, &str, [u16; 5])] = &[
     ("GET", "/s/{id}", "", OPEN),
     ("GET", "/settings", "", OPEN),
     ("GET", "/dashboard", "", OPEN),
+    ("GET", "/docs", "", OPEN),
+    ("GET", "/openapi.json", "", OPEN),
     ("GET", "/assets/{version}/{name}", "", [404; 5]),
     ("POST", "/api/v1/auth/register", r#"{"username":"{new}","password":"{password}"}"#, [201; 5]),
     ("POST", "/api/v1/auth/login", r#"{"username":"{name}","password":"{password}"}"#, OPEN),

@@ -1,4 +1,5 @@
-//! The pages and their files: `/`, `/s/{id}`, `/settings`, `/dashboard` and `/assets/...`.
+//! The pages and their files: `/`, `/s/{id}`, `/settings`, `/dashboard`, `/docs`, `/openapi.json` and
+//! `/assets/...`.
 
 use bytes::Bytes;
 use hyper::{
@@ -36,6 +37,16 @@ pub(in crate::http) fn chat_page(request: &ApiRequest) -> ApiResponse {
 /// `GET /dashboard`: the page of administrators. It shows nothing to whom the API gives nothing.
 pub(in crate::http) fn dashboard(request: &ApiRequest) -> ApiResponse {
     page(web::dashboard(), request)
+}
+
+/// `GET /docs`: the page that shows the description of the API. It needs nothing but this server.
+pub(in crate::http) fn docs(request: &ApiRequest) -> ApiResponse {
+    page(web::docs(), request)
+}
+
+/// `GET /openapi.json`: the description of the API, as `src/http/openapi/` has it.
+pub(in crate::http) fn description(request: &ApiRequest) -> ApiResponse {
+    sent(web::description(), request.headers(), "no-cache")
 }
 
 fn page(document: &'static File, request: &ApiRequest) -> ApiResponse {
