@@ -11,6 +11,7 @@ mod assets;
 mod backup;
 mod browser_rules;
 mod context;
+mod contract;
 mod copy;
 mod crash;
 mod damage;

@@ -3,6 +3,7 @@
 mod account;
 mod connection;
 mod dashboard;
+mod docs;
 mod harness;
 mod hostile;
 mod journeys;

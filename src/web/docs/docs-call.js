@@ -128,7 +128,7 @@ export class Call {
         const headers = Object.keys(response.headers ?? {}).filter((name) => name !== 'X-Request-Id');
         const kinds = media.map(([kind]) => kind).join(', ');
         const [, json] = media.find(([kind]) => kind === 'application/json') ?? [];
-        const events = Object.entries(response['x-events'] ?? {});
+        const events = this.#description.events(media.find(([kind]) => kind === 'text/event-stream')?.[1].schema);
         const hasFields = Boolean(json?.schema && this.#description.fields(json.schema));
         return element(
             'div',

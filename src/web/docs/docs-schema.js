@@ -46,6 +46,12 @@ export class Description {
         return types.filter((type) => type !== null).map((type) => type.split(':').at(-1));
     }
 
+    /** The events of a stream, each with the schema of its data; nothing without a stream. */
+    events(value) {
+        const choices = value === undefined ? [] : (this.schema(value).oneOf ?? []);
+        return choices.map(({ properties: { event, data } }) => [event.const, data.contentSchema]);
+    }
+
     /** A value that fits. */
     example(value, depth = 0) {
         const schema = this.schema(value);
