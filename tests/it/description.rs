@@ -90,7 +90,9 @@ fn every_route_is_described_and_nothing_else_is() {
         .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |key| (path.clone(), key.clone())))
         .filter(|(_, key)| key != "parameters")
         .collect();
-    assert_eq!(described, routes);
+    let (missing, invented) = (routes.difference(&described), described.difference(&routes));
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<&(String, String)>::new(), "these have no operation");
+    assert_eq!(invented.collect::<Vec<_>>(), Vec::<&(String, String)>::new(), "these have no route");
     let mut ids = BTreeSet::new();
     let tags: BTreeSet<_> = list(&document["tags"]).iter().map(|tag| tag["name"].as_str().unwrap()).collect();
     for route in ROUTES {

@@ -1,6 +1,7 @@
 // One call: what it takes, what it answers, a line for curl, and a try.
 
 import { copyText } from './clipboard.js';
+import { worded } from './docs-schema.js';
 import { Try } from './docs-try.js';
 import { element } from './element.js';
 
@@ -81,7 +82,7 @@ export class Call {
     #fill() {
         const { description, security } = this.operation;
         const inner = [
-            description ? element('p', {}, description) : null,
+            description ? element('p', {}, worded(description)) : null,
             element(
                 'p',
                 { class: 'who-may' },
@@ -137,7 +138,8 @@ export class Call {
                 'p',
                 {},
                 element('strong', {}, status),
-                ` ${response.description}`,
+                ' ',
+                worded(response.description),
                 kinds ? element('span', { class: 'type' }, ` ${kinds}`) : null,
                 headers.length > 0 ? element('span', { class: 'type' }, ` with ${headers.join(', ')}`) : null,
             ),
@@ -166,7 +168,7 @@ export class Call {
                 element('strong', {}, status),
                 ' ',
                 element('span', { class: 'type' }, this.#description.problems(response).join(', ')),
-                element('p', {}, this.#description.at(response).description),
+                element('p', {}, worded(this.#description.at(response).description)),
             ),
         );
         return [element('h3', {}, 'Refusals'), element('ul', { class: 'fields refusals' }, rows)];

@@ -7,6 +7,11 @@ const DEPTH_MAX = 6;
 /** A pattern that is longer says less than the words beside it. */
 const PATTERN_MAX = 50;
 
+/** A text of the description: what stands in backquotes is code. */
+export function worded(text) {
+    return text.split('`').map((part, at) => (at % 2 === 1 ? element('code', {}, part) : part));
+}
+
 export class Description {
     /** @param {object} document The OpenAPI document. */
     constructor(document) {
@@ -121,7 +126,7 @@ export class Description {
             ' ',
             element('span', { class: 'type' }, this.type(schema)),
             required ? element('span', { class: 'must' }, ' required') : null,
-            element('p', {}, about ?? schema.description ?? ''),
+            element('p', {}, worded(about ?? schema.description ?? '')),
             this.fields(schema, depth + 1),
         );
     }

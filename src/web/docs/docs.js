@@ -1,7 +1,7 @@
 // The description of the API as a page: its areas, a filter over all calls, and whose token is shown.
 
 import { Call } from './docs-call.js';
-import { Description } from './docs-schema.js';
+import { Description, worded } from './docs-schema.js';
 import { element } from './element.js';
 
 const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
@@ -31,7 +31,7 @@ function area(name, about, all) {
         'section',
         { id, 'aria-labelledby': `${id}-title` },
         element('h2', { id: `${id}-title`, tabindex: '-1' }, name),
-        element('p', { class: 'hint' }, about),
+        element('p', { class: 'hint' }, worded(about)),
         calls.map((call) => call.node),
     );
     return { name, calls, node, entry: element('li', {}, element('a', { href: `#${id}` }, name)) };
@@ -87,7 +87,7 @@ function show({ info }, description) {
                 'header',
                 {},
                 element('h1', {}, `${info.title} ${info.version}: the API`),
-                element('p', {}, info.description),
+                element('p', {}, worded(info.description)),
                 element('p', {}, element('a', { href: '/openapi.json' }, 'openapi.json'), ' is the same for programs.'),
             ),
             element(

@@ -104,8 +104,11 @@ fn the_page_of_the_description_is_for_everyone() {
     look(&tab, "docs");
     tab.evaluate("location.hash = 'send'", &[]);
     tab.wait_for("#send .try");
-    tab.click("#send .try summary");
     look(&tab, "docs-call");
+    tab.click("#send .try summary");
+    tab.evaluate("document.querySelector('#send .try').scrollIntoView()", &[]);
+    tab.shot("docs-try");
+    tab.axe();
     // By keyboard alone: from the filter to a call and into it.
     tab.evaluate("document.querySelector('#send').open = false; document.querySelector('#filter').focus()", &[]);
     tab.keys("about");
