@@ -102,7 +102,7 @@ export class Call {
     #parameters() {
         if (this.parameters.length === 0) return null;
         const fields = this.parameters.map(({ name, in: place, required, schema, description }) =>
-            this.#description.field(`${name} (${place})`, schema, required, 0, description),
+            this.#description.field(`${name} (${place})`, schema, { mark: required && 'required', about: description }),
         );
         return [element('h3', {}, 'Parameters'), element('ul', { class: 'fields' }, fields)];
     }
@@ -130,7 +130,7 @@ export class Call {
         const kinds = media.map(([kind]) => kind).join(', ');
         const [, json] = media.find(([kind]) => kind === 'application/json') ?? [];
         const events = this.#description.events(media.find(([kind]) => kind === 'text/event-stream')?.[1].schema);
-        const hasFields = Boolean(json?.schema && this.#description.fields(json.schema));
+        const fields = json?.schema ? this.#description.fields(json.schema, true) : null;
         return element(
             'div',
             { class: 'answer' },
@@ -143,16 +143,14 @@ export class Call {
                 kinds ? element('span', { class: 'type' }, ` ${kinds}`) : null,
                 headers.length > 0 ? element('span', { class: 'type' }, ` with ${headers.join(', ')}`) : null,
             ),
-            hasFields ? this.#description.fields(json.schema) : null,
-            hasFields
-                ? code(JSON.stringify(this.#description.example(json.schema), null, 2), `Example, ${status}`)
-                : null,
-            response['x-lines'] ? this.#description.fields(response['x-lines']) : null,
+            fields,
+            fields ? code(JSON.stringify(this.#description.example(json.schema), null, 2), `Example, ${status}`) : null,
+            response['x-lines'] ? this.#description.fields(response['x-lines'], true) : null,
             events.length > 0
                 ? element(
                       'ul',
                       { class: 'fields' },
-                      events.map(([name, schema]) => this.#description.field(name, schema)),
+                      events.map(([name, schema]) => this.#description.field(name, schema, { isAnswer: true })),
                   )
                 : null,
         );

@@ -90,24 +90,28 @@ export class Description {
     }
 
     /** The fields of a schema, one in another; nothing where it has none. */
-    fields(value, depth = 0) {
+    fields(value, isAnswer = false, depth = 0) {
         const schema = this.schema(value);
         const choices = schema.oneOf ?? (schema.properties ? [] : (schema.anyOf ?? []));
         if (depth > DEPTH_MAX) return null;
-        if (choices.length > 0) return this.#choices(choices, depth);
+        if (choices.length > 0) return this.#choices(choices, isAnswer, depth);
         const inner = schema.items ?? (schema.properties ? null : schema.additionalProperties);
-        if (inner) return this.fields(inner, depth);
+        if (inner) return this.fields(inner, isAnswer, depth);
         const parts = Object.entries(schema.properties ?? {});
         if (parts.length === 0) return null;
         return element(
             'ul',
             { class: 'fields' },
-            parts.map(([name, part]) => this.field(name, part, schema.required?.includes(name), depth)),
+            parts.map(([name, part]) => {
+                const isRequired = schema.required?.includes(name) === true;
+                const mark = isAnswer ? !isRequired && 'not always there' : isRequired && 'required';
+                return this.field(name, part, { mark, isAnswer, depth });
+            }),
         );
     }
 
-    #choices(choices, depth) {
-        const shown = choices.map((choice) => this.fields(choice, depth + 1)).filter(Boolean);
+    #choices(choices, isAnswer, depth) {
+        const shown = choices.map((choice) => this.fields(choice, isAnswer, depth + 1)).filter(Boolean);
         if (shown.length < 2) return shown[0] ?? null;
         return element(
             'ol',
@@ -116,8 +120,14 @@ export class Description {
         );
     }
 
-    /** One field, or one parameter: its name, its type and bounds, what it is, and what is in it. */
-    field(name, value, required, depth = 0, about = undefined) {
+    /**
+     * One field, or one parameter: its name, its type and bounds, what it is, and what is in it.
+     * @param {string} name
+     * @param {object} value Its schema.
+     * @param {{mark?: string | false, about?: string, isAnswer?: boolean, depth?: number}} options `mark` stands behind
+     *     the type, `about` in place of what the schema says of itself
+     */
+    field(name, value, { mark = false, about, isAnswer = false, depth = 0 } = {}) {
         const schema = this.schema(value);
         return element(
             'li',
@@ -125,9 +135,9 @@ export class Description {
             element('code', { class: 'name' }, name),
             ' ',
             element('span', { class: 'type' }, this.type(schema)),
-            required ? element('span', { class: 'must' }, ' required') : null,
+            mark ? element('span', { class: 'mark' }, ` ${mark}`) : null,
             element('p', {}, worded(about ?? schema.description ?? '')),
-            this.fields(schema, depth + 1),
+            this.fields(schema, isAnswer, depth + 1),
         );
     }
 
