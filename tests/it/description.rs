@@ -15,8 +15,10 @@ use crate::support::{Server, list};
 const PARTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/openapi");
 /// Statuses of a call whose body is read.
 const OF_BODIES: [&str; 5] = ["400", "408", "413", "415", "422"];
-/// Paths that begin so speak as OpenAI does: their errors have its shape.
+/// Paths that begin so speak as OpenAI does: their errors have its shape, and they take no cookie.
 const AS_OPENAI: &str = "/v1/";
+/// What only paths of OpenAI's kind are told; there it has no type.
+const KINDS_AS_OPENAI: [&str; 1] = ["request-refused"];
 
 fn description() -> Value {
     serde_json::from_slice(bondhu::web::description().plain.bytes).unwrap()
@@ -44,10 +46,15 @@ fn placeholders(path: &str) -> BTreeSet<&str> {
     path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect()
 }
 
+fn is_as_openai(route: &Route) -> bool {
+    route.path.starts_with(AS_OPENAI)
+}
+
 /// The security that a row wants: its alternatives, each with the roles of its schemes.
-fn wanted_security(access: Access) -> Value {
+fn wanted_security(route: &Route) -> Value {
     let schemes = |roles: &[&str]| ["bearer", "cookie", "secureCookie"].map(|scheme| json!({scheme: roles})).to_vec();
-    match access {
+    match route.access {
+        Access::User if is_as_openai(route) => json!([{"bearer": []}]),
         Access::Public => json!([]),
         Access::User => json!(schemes(&[])),
         Access::Admin => json!(schemes(&["admin"])),
@@ -62,9 +69,10 @@ fn wanted_statuses(route: &Route, operation: &Value) -> BTreeSet<&'static str> {
         wanted.extend(["400", "421"]);
     }
     if route.access != Access::Public {
-        wanted.extend(["401", "409", "500", "503", "504"]);
-        if !route.method.is_safe() {
-            wanted.insert("403");
+        wanted.extend(["401", "500", "503", "504"]);
+        if !is_as_openai(route) {
+            wanted.insert("409");
+            wanted.extend((!route.method.is_safe()).then_some("403"));
         }
     }
     if matches!(route.access, Access::Admin | Access::Local) {
@@ -74,7 +82,7 @@ fn wanted_statuses(route: &Route, operation: &Value) -> BTreeSet<&'static str> {
         wanted.insert("429");
     }
     if operation["requestBody"].is_object() {
-        wanted.extend(OF_BODIES);
+        wanted.extend(OF_BODIES.iter().filter(|status| !(is_as_openai(route) && **status == "422")));
     }
     wanted
 }
@@ -111,7 +119,7 @@ fn who_may_call_is_what_the_table_says() {
     for route in ROUTES {
         let (operation, _) = operation(&document, route);
         let security = operation.get("security").unwrap_or(&document["security"]);
-        assert_eq!(*security, wanted_security(route.access), "{} {}", route.method, route.path);
+        assert_eq!(*security, wanted_security(route), "{} {}", route.method, route.path);
     }
 }
 
@@ -130,7 +138,8 @@ fn every_parameter_of_a_path_is_described_and_no_other() {
         assert_eq!(path.len(), placeholders(route.path).len(), "{place} has a parameter twice");
         let has_answer = |status: &str| operation["responses"][status].is_object();
         assert_eq!(named("header").contains(&"If-None-Match"), has_answer("304"), "{place}: a tag is for a 304");
-        assert!(named("query").is_empty() || has_answer("422"), "{place}: its query can be wrong");
+        let wrong = if is_as_openai(route) { "400" } else { "422" };
+        assert!(named("query").is_empty() || has_answer(wrong), "{place}: its query can be wrong");
         for parameter in &parameters {
             assert!(parameter["schema"].is_object() && parameter["description"].is_string(), "{place}: {parameter}");
         }
@@ -162,7 +171,7 @@ fn every_operation_has_a_success_and_the_refusals_that_can_meet_it() {
 #[track_caller]
 fn is_refusal(route: &Route, status: &str, response: &Value) {
     let place = format!("{} {}, {status}", route.method, route.path);
-    let kind = if route.path.starts_with(AS_OPENAI) { "application/json" } else { "application/problem+json" };
+    let kind = if is_as_openai(route) { "application/json" } else { "application/problem+json" };
     let schema = &response["content"][kind]["schema"];
     assert!(schema.is_object(), "{place}: no {kind}");
     if kind == "application/problem+json" {
@@ -192,7 +201,8 @@ fn every_type_of_problem_is_described_with_its_status() {
         (rest.split_once('"').unwrap().0.to_owned(), status)
     });
     // Of paths and methods that are not there: these belong to no operation.
-    let kinds: BTreeMap<_, _> = kinds.filter(|(slug, _)| slug != "method-not-allowed").collect();
+    let is_elsewhere = |slug: &str| slug == "method-not-allowed" || KINDS_AS_OPENAI.contains(&slug);
+    let kinds: BTreeMap<_, _> = kinds.filter(|(slug, _)| !is_elsewhere(slug)).collect();
     assert!(kinds.len() > 20, "the kinds are read");
     assert_eq!(described.keys().collect::<Vec<_>>(), kinds.keys().collect::<Vec<_>>());
     let several: Vec<_> = described.iter().filter(|(_, statuses)| statuses.len() != 1).collect();
