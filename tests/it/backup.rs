@@ -339,3 +339,25 @@ fn backups_by_the_clock_share_what_is_the_same_and_the_oldest_go() {
     assert_eq!(all(), made[2..]);
     made[2..].iter().for_each(|backup| drop(check_passes(backup)));
 }
+
+#[test]
+fn p7_the_server_makes_its_backups_by_the_clock_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let backups = format!("backup.dir={}", dir.path().display());
+    let mut server = Server::start(&SMALL);
+    let world = World::new(&server, 2, 2);
+    let load = world.send(server.address, PACE, &mut Random::seeded("backup"));
+    assert!(world.wait_for_more(&load, 400));
+    load.stop();
+    let before = world.snapshot();
+    server.stop();
+    // The first one is due when there is none.
+    let server = server.restart(&[SMALL[0], &backups]);
+    let done = "bondhu_jobs_done_total{kind=\"backup\"}";
+    comes_true("a backup is made", || server.figures().count(done) == 1);
+    let made: Vec<PathBuf> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let backup = made.iter().find(|path| path.join("backup.json").is_file()).unwrap();
+    holds_all(&server, backup, &world, &before);
+    assert_eq!(server.figures().count("bondhu_job_failures_total{kind=\"backup\"}"), 0);
+    server.is_calm();
+}
