@@ -9,7 +9,6 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::{
     Client, Random, Server,
@@ -17,6 +16,7 @@ use crate::support::{
     disk::Disk,
     faults::Fault,
     load::{PATIENCE, Pace, Told, World, send, settled},
+    small_disk::SmallDisk,
     strace::{self, answers, parse},
 };
 
@@ -109,73 +109,9 @@ fn a_write_that_fails_once_leaves_nothing_behind_and_no_turn_without_an_outcome(
     }
 }
 
-/// A small file system of its own; nothing where this user may not mount one.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let options = format!("size={size},mode=700");
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(dir.path()).output().unwrap();
-        if !mounted.status.success() {
-            eprintln!("skipped: no file system can be mounted: {}", String::from_utf8_lossy(&mounted.stderr));
-            return None;
-        }
-        Some(Self(dir))
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.path().to_owned()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").args(["-l"]).arg(self.0.path()).status();
-    }
-}
-
-#[test]
-fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
-    let Some(disk) = SmallDisk::mount("128m") else { return };
-    let settings = ["data.min_free=32MiB", "data.segment=4MiB"];
-    let data = disk.path().join("data");
-    let mut server = Server::start_in(Arc::new(tempfile::tempdir().unwrap()), data.clone(), &settings);
-    let world = World::new(&server, 2, 2);
-    let load = world.send(server.address, PACE, &mut Random::seeded("faults"));
-    assert!(world.wait_for_more(&load, 50));
-    let filler = disk.path().join("filler");
-    let free = rustix::fs::statvfs(disk.path()).unwrap();
-    let fill = usize::try_from(free.f_bavail * free.f_frsize).unwrap() - (31 << 20);
-    std::fs::write(&filler, vec![1; fill]).unwrap();
-    let mut client = server.client();
-    wait_until(|| client.get("/ready").status == 503);
-    load.stop();
-    let ready = client.get("/ready");
-    assert_eq!(ready.json()["parts"]["store"], "disk full");
-    client.get("/health").expect(200);
-
-    let account = &world.accounts[0];
-    let mut client = Client::with_token(server.address, &account.token);
-    let path = format!("/api/v1/sessions/{}/messages", account.sessions[0]);
-    let refused = client.post(&path, &json!({"content": "too much"})).expect(503);
-    assert!(refused.header("retry-after").is_some());
-    client.get("/api/v1/auth/me").expect(200);
-    world.compare(server.address, &world.snapshot());
-    // What makes room is taken.
-    client.delete(&format!("/api/v1/sessions/{}", account.sessions[1])).expect(204);
-
-    std::fs::remove_file(filler).unwrap();
-    wait_until(|| client.post(&path, &json!({"content": "there is room"})).status == 201);
-    client.get("/ready").expect(200);
-    server.kill();
-    check_passes(&data);
-}
-
 #[test]
 fn a_read_only_directory_is_refused_by_its_name() {
-    let Some(disk) = SmallDisk::mount("64m") else { return };
+    let Some(disk) = SmallDisk::mount(64) else { return };
     let data = disk.path().join("data");
     let keep = Arc::new(tempfile::tempdir().unwrap());
     assert!(Server::start_in(Arc::clone(&keep), data.clone(), &[]).stop().success());
@@ -224,14 +160,4 @@ fn large_messages_never_go_to_files_that_sled_does_not_sync() {
     let index = server.data.join("index");
     assert!(index.join("db").metadata().unwrap().len() > 300 * (64 << 10));
     assert_eq!(files(&index.join("blobs")), Vec::<PathBuf>::new());
-}
-
-/// Waits until it is so, for a while.
-#[track_caller]
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE);
-        std::thread::yield_now();
-    }
 }

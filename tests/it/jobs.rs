@@ -25,7 +25,7 @@ fn admin(server: &Server) -> Client {
     login(server, "root", PASSWORD)
 }
 
-fn login(server: &Server, name: &str, password: &str) -> Client {
+pub(crate) fn login(server: &Server, name: &str, password: &str) -> Client {
     let mut client = server.client();
     let answer = client.post("/api/v1/auth/login", &json!({"username": name, "password": password})).expect(200).json();
     client.token = Some(text(&answer["token"]));
@@ -33,7 +33,7 @@ fn login(server: &Server, name: &str, password: &str) -> Client {
 }
 
 /// The jobs in a state, as an administrator sees them.
-fn jobs(root: &mut Client, state: &str) -> Vec<Value> {
+pub(crate) fn jobs(root: &mut Client, state: &str) -> Vec<Value> {
     root.get(&format!("/api/v1/admin/jobs?state={state}&limit=200")).expect(200).json()["jobs"]
         .as_array()
         .unwrap()
@@ -52,17 +52,24 @@ fn webhook(hooks: &Hooks, n: usize) -> Webhook {
     }
 }
 
-/// Enqueues messages to `hooks` in a directory that no server uses, all of them twice.
-pub(crate) fn enqueue(data: &Path, hooks: &Hooks, count: usize) {
+/// Opens the store of a directory that no server uses, for `work`.
+pub(crate) fn with_store(data: &Path, work: impl AsyncFnOnce(&Store)) {
     let config = DataConfig { dir: data.to_owned(), min_free: 1 << 20, ..DataConfig::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (store, _) = Store::open(&config, &CacheConfig::default(), Clock::System).unwrap();
+        work(&store).await;
+        store.close().await;
+    });
+}
+
+/// Enqueues messages to `hooks` in a directory that no server uses, all of them twice.
+pub(crate) fn enqueue(data: &Path, hooks: &Hooks, count: usize) {
+    with_store(data, async |store| {
         for n in (0..count).chain(0..count) {
             let job = webhook(hooks, n).job(format!("test {n}"), Clock::System.now()).unwrap();
             store.enqueue(job).await.unwrap();
         }
-        store.close().await;
     });
 }
 

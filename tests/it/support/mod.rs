@@ -18,6 +18,7 @@ pub(crate) mod random;
 pub(crate) mod raw;
 pub(crate) mod server;
 pub(crate) mod site;
+pub(crate) mod small_disk;
 pub(crate) mod strace;
 pub(crate) mod stub;
 pub(crate) mod tab;
