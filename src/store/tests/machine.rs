@@ -8,6 +8,8 @@ mod actual;
 mod command;
 mod decide;
 mod found;
+mod imports;
+mod jobs;
 mod life;
 mod look;
 mod step;

@@ -20,8 +20,11 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    id::{MessageId, Seq, SessionId, TokenId, UserId},
-    store::{Appended, Message, PageRange, Session, Store, StoreError, TokenDigest, User},
+    id::{JobId, MessageId, Seq, SessionId, TokenId, UserId},
+    store::{
+        Appended, Enqueued, Imported, Job, JobStateName, Message, PageRange, Session, Store, StoreError, TokenDigest,
+        User,
+    },
 };
 
 /// What the world's numbers are called in the store.
@@ -31,6 +34,8 @@ pub(super) struct Names {
     pub(super) sessions: Vec<SessionId>,
     pub(super) logins: Vec<(TokenId, TokenDigest)>,
     pub(super) messages: BTreeMap<(usize, u64), MessageId>,
+    /// Those that are known.
+    pub(super) jobs: Vec<Option<JobId>>,
 }
 
 /// A store, and what it must show.
@@ -58,6 +63,10 @@ pub(super) enum Got {
     Session(Session, bool),
     Message(Appended),
     Reply(Option<Message>),
+    Enqueued(Enqueued),
+    Job(Job),
+    /// And what the same was answered once more.
+    Imported(Imported, Option<Imported>),
 }
 
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Got, StoreError>>>>;
@@ -95,9 +104,15 @@ impl Actual {
                 Step::Do(commands) => self.give(commands).await,
                 Step::DropReads(polls) => self.drop_reads(*polls).await,
                 Step::Jump(by) => self.jump(*by),
-                Step::Restart { how, cache, resumes } => self = self.restart(*how, *cache, *resumes).await,
+                Step::Restart { how, cache, resumes, releases } => {
+                    self = self.restart(*how, *cache, *resumes).await;
+                    if *releases {
+                        self.release().await;
+                    }
+                }
                 Step::Copy { sends, goes_on } => self = self.copy(*sends, *goes_on).await,
                 Step::Compact => self.compact().await,
+                Step::Expire => self.expire().await,
             }
             self.learn().await;
             self.round += 1;
@@ -116,6 +131,7 @@ impl Actual {
     /// Gives commands one after another, waits for their answers at the end, and reads meanwhile.
     async fn give(&mut self, commands: &[(Op, Fate)]) {
         self.world.busy.clear();
+        self.world.alone = commands.len() == 1;
         let mut worlds = vec![self.world.clone()];
         let there: Vec<usize> =
             (0..self.world.sessions.len()).filter(|&session| !self.world.is_adrift(session)).collect();
@@ -199,6 +215,7 @@ impl Actual {
             | (Told::NoUser, Err(StoreError::NoUser))
             | (Told::NameTaken, Err(StoreError::NameTaken))
             | (Told::NoInvitation, Err(StoreError::NoInvitation))
+            | (Told::Wrong, Ok(Got::Imported(Imported::Wrong(_), _)))
             | (Told::KeyReused, Err(StoreError::KeyReused))
             | (Told::TurnGone, Err(StoreError::TurnGone))
             | (Told::Done | Told::User(_) | Told::Login(_), Ok(Got::Done))
@@ -221,12 +238,61 @@ impl Actual {
                 self.names.messages.entry((*number, *seq)).or_insert(reply.id);
                 assert_eq!(reply, Sight { world, names: &self.names }.message(*number, *seq), "{op:?}");
             }
+            (Told::JobRefused(wanted), Err(StoreError::Job(error))) => assert_eq!(*wanted, error, "{op:?}"),
+            (Told::Enqueued(number, new), Ok(Got::Enqueued(Enqueued { id, is_new }))) => {
+                let known = *self.job_name(*number).get_or_insert(id);
+                assert_eq!((id, is_new), (known, *new), "{op:?}");
+            }
+            (Told::Taken(number) | Told::Job(number), Ok(Got::Job(job))) => {
+                assert_eq!(job, Sight { world, names: &self.names }.job(*number), "{op:?}");
+            }
+            (Told::Imported(head, moved), Ok(Got::Imported(Imported::Stored(stored), again))) => {
+                assert_eq!(stored, Seq(*head), "{op:?}");
+                let wanted = if *moved { Imported::Moved(stored) } else { Imported::Stored(stored) };
+                assert_eq!(again.unwrap_or(wanted.clone()), wanted, "{op:?}");
+            }
             (told, got) => panic!("{op:?}: {} and not {told:?}", word(&got)),
+        }
+    }
+
+    /// What the job is called, once that is known.
+    fn job_name(&mut self, number: usize) -> &mut Option<JobId> {
+        if self.names.jobs.len() <= number {
+            self.names.jobs.resize(number + 1, None);
+        }
+        &mut self.names.jobs[number]
+    }
+
+    /// Finds the ids of jobs of which nobody has heard, or which the store has made by itself.
+    async fn learn_jobs(&mut self) {
+        let (now, all) = (self.world.now, self.world.queue.all.len());
+        if all > 0 {
+            self.job_name(all - 1);
+        }
+        for state in [JobStateName::Queued, JobStateName::Running, JobStateName::Parked] {
+            for job in self.store.jobs(state, None, 1000).await.unwrap() {
+                if self.names.jobs.contains(&Some(job.id)) {
+                    continue;
+                }
+                let sight = Sight { world: &self.world, names: &self.names };
+                let is_it = |number: &usize| {
+                    let work = &self.world.queue.all[*number];
+                    let (payload, state) = (sight.payload(work), work.state);
+                    let fits = payload == job.payload && (work.is_unsure(now) || state == job.state);
+                    self.names.jobs[*number].is_none() && fits && (work.is_there(now) || work.is_unsure(now))
+                };
+                let found = (0..all).find(is_it).unwrap_or_else(|| panic!("nobody has enqueued {job:?}"));
+                self.names.jobs[found] = Some(job.id);
+            }
+        }
+        for (work, name) in self.world.queue.all.iter_mut().zip(&self.names.jobs) {
+            work.known = name.is_some();
         }
     }
 
     /// Reads the ids of messages whose acknowledgement nobody has heard.
     pub(super) async fn learn(&mut self) {
+        self.learn_jobs().await;
         for number in 0..self.world.sessions.len() {
             let log = &self.world.sessions[number];
             if log.deleted || self.world.is_adrift(number) {
@@ -271,6 +337,9 @@ fn word(got: &Result<Got, StoreError>) -> String {
         Ok(Got::Session(session, new)) => format!("{session:?}, new: {new}"),
         Ok(Got::Message(appended)) => format!("{appended:?}"),
         Ok(Got::Reply(reply)) => format!("{reply:?}"),
+        Ok(Got::Enqueued(enqueued)) => format!("{enqueued:?}"),
+        Ok(Got::Job(job)) => format!("{job:?}"),
+        Ok(Got::Imported(first, again)) => format!("{first:?}, again {again:?}"),
         Err(error) => error.to_string(),
     }
 }

@@ -1,9 +1,11 @@
 //! The calls that give commands to the store.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     actual::{Actual, Answer, Got},
+    jobs::JobOp,
+    look::Sight,
     step::{Change, End, Op, Size},
     world::{Told, World, content},
 };
@@ -11,8 +13,8 @@ use crate::{
     clock::Timestamp,
     id::{Seq, TokenId, UserId},
     store::{
-        AccountEdit, Beside, Edit, Ending, NewMessage, OpenTurn, Role, SendKey, SessionEdit, Tier, Token, TokenDigest,
-        User, UserChange,
+        AccountEdit, Beside, Edit, Ending, JobEffect, NewJob, NewMessage, OpenTurn, Role, SendKey, SessionEdit, Taken,
+        Tier, Token, TokenDigest, User, UserChange,
     },
 };
 
@@ -77,6 +79,17 @@ impl Actual {
                 let (turn, ending) = (self.turn(before, turn), ending(end, text, size));
                 Box::pin(async move { store.retry(turn, ending).await.map(Got::Reply) })
             }
+            Op::Job(ref op) => self.of_queue(op, before),
+            Op::Import { user: pick, session: number, twice, .. } => {
+                let import = before.import_of(op, user(pick), session(number));
+                let twice = twice && before.alone;
+                Box::pin(async move {
+                    let again = twice.then(|| import.clone());
+                    let first = store.import(import).await?;
+                    let second = if let Some(again) = again { Some(store.import(again).await?) } else { None };
+                    Ok(Got::Imported(first, second))
+                })
+            }
         }
     }
 
@@ -124,7 +137,57 @@ impl Actual {
             | Op::Clear { .. }
             | Op::Append { .. }
             | Op::Conclude { .. }
-            | Op::Retry { .. } => panic!("{op:?} is not about accounts"),
+            | Op::Retry { .. }
+            | Op::Job(_)
+            | Op::Import { .. } => panic!("{op:?} is not about accounts"),
+        }
+    }
+
+    /// As [`Actual::command`], for what is about the queue.
+    fn of_queue(&self, op: &JobOp, before: &World) -> Answer {
+        let (store, now) = (Arc::clone(&self.store), before.now);
+        let user = |pick: u8| before.user(pick).map_or_else(UserId::new, |user| self.names.users[user]);
+        let id = before.job(op).and_then(|job| self.names.jobs[job]).unwrap_or_default();
+        let at = |from_now: i64| Timestamp(now + from_now);
+        let next = |next: Option<i64>| next.map(at);
+        let reason = format!("reason {}", before.texts() + 1);
+        let lasting = |micros: i64| Duration::from_micros(u64::try_from(micros).unwrap());
+        let taken = |late: bool| {
+            let number = before.job(op).unwrap();
+            let mut job = Sight { world: before, names: &self.names }.job(number);
+            job.attempts = job.attempts.wrapping_sub(u32::from(late));
+            Taken { job }
+        };
+        match *op {
+            JobOp::Enqueue { key, repeat, user: pick, due } => {
+                let (kind, key) = ("test".to_owned(), format!("key {key}"));
+                let payload = format!("payload {}", before.texts() + 1);
+                let job = NewJob { kind, key, user: pick.map(user), payload, due: at(due), repeat };
+                Box::pin(async move { store.enqueue(job).await.map(Got::Enqueued) })
+            }
+            JobOp::Take { lease, .. } => {
+                Box::pin(async move { store.take_job(id, lasting(lease)).await.map(|taken| Got::Job(taken.job)) })
+            }
+            JobOp::Finish { late, title, next: then, .. } => {
+                let (taken, then) = (taken(late), next(then));
+                let effect = title.map_or(JobEffect::Nothing, |(session, pick)| JobEffect::Title {
+                    session: self.names.sessions.get(before.session(session)).copied().unwrap_or_default(),
+                    owner: user(pick),
+                    title: format!("title {}", before.texts() + 1),
+                });
+                Box::pin(async move { store.finish_job(&taken, effect, then).await.map(|()| Got::Done) })
+            }
+            JobOp::Fail { late, again, next: then, .. } => {
+                let (taken, again, then) = (taken(late), at(again), next(then));
+                Box::pin(async move { store.fail_job(&taken, reason, again, then).await.map(Got::Flag) })
+            }
+            JobOp::GiveBack { late, .. } => {
+                let taken = taken(late);
+                Box::pin(async move { store.give_back_job(&taken).await.map(|()| Got::Done) })
+            }
+            JobOp::Park { .. } => Box::pin(async move { store.park_job(id, reason).await.map(|()| Got::Done) }),
+            JobOp::Retry { .. } => Box::pin(async move { store.retry_job(id).await.map(Got::Job) }),
+            JobOp::Remove { .. } => Box::pin(async move { store.remove_job(id).await.map(|()| Got::Done) }),
         }
     }
 

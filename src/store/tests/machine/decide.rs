@@ -45,6 +45,8 @@ impl World {
             Op::Append { .. } => self.append(op)?,
             Op::Conclude { turn, end, size } => self.conclude(turn, end, size)?,
             Op::Retry { turn, end, size } => self.retry(turn, end, size)?,
+            Op::Job(ref op) => self.decide_job(op)?,
+            Op::Import { .. } => self.import(op)?,
         })
     }
 
@@ -101,6 +103,7 @@ impl World {
             return Told::NoUser;
         }
         self.end_logins(user, None);
+        self.end_jobs_of(user);
         self.users[user].deleted = true;
         Told::Done
     }
@@ -165,7 +168,7 @@ impl World {
         Some(Told::Session(number, true))
     }
 
-    fn empty(&self, owner: usize, title: Option<String>) -> Log {
+    pub(super) fn empty(&self, owner: usize, title: Option<String>) -> Log {
         let (created_at, updated_at) = (self.now, self.now);
         Log { owner, title, prompt: None, created_at, updated_at, deleted: false, cleared: 0, messages: Vec::new() }
     }
@@ -272,7 +275,9 @@ impl World {
         if log.deleted || seq <= log.cleared || !matches!(log.line(seq).end, Ended::NotYet(_)) {
             return Some(Told::TurnGone);
         }
-        Some(self.end(number, seq, (end, size)))
+        let told = self.end(number, seq, (end, size));
+        self.title_later(number, seq);
+        Some(told)
     }
 
     fn turn_to_end(&mut self, pick: u8) -> Option<(usize, u64)> {
@@ -304,9 +309,14 @@ impl World {
         Told::Reply(reply)
     }
 
-    fn text(&mut self) -> usize {
-        self.texts += 1;
+    pub(super) fn text(&mut self) -> usize {
+        self.take_texts(1);
         self.texts
+    }
+
+    /// So many texts are used.
+    pub(super) fn take_texts(&mut self, count: usize) {
+        self.texts += count;
     }
 
     /// The number of the last text.

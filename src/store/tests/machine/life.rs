@@ -1,19 +1,26 @@
 //! What happens to a store between commands: it is restarted, copied, compacted, and left alone by its readers.
 
-use std::{collections::BTreeMap, fs::File, os::unix::fs::MetadataExt, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     actual::{Actual, once},
     command::send_key,
+    jobs::released_at,
     look::{Sight, look},
     step::{Fate, How, Op, Size},
     world::{RECENT, Told, World},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::{CacheConfig, DataConfig},
     id::Seq,
-    store::{ExportCursor, OpenTurn, PageRange, Passwords, Running, Store},
+    store::{ExpiryCursor, ExportCursor, OpenTurn, PageRange, Passwords, Running, Store},
 };
 
 /// Small, so that a run goes through several.
@@ -43,7 +50,30 @@ impl Actual {
     }
 
     pub(super) async fn compact(&mut self) {
-        // What is over may stay or go: it ends here, so that it is known which.
+        self.end_logins_that_are_over().await;
+        self.store.compact().await.unwrap();
+        self.world.compacted();
+    }
+
+    pub(super) async fn expire(&mut self) {
+        self.end_logins_that_are_over().await;
+        let mut cursor = Some(ExpiryCursor::default());
+        while let Some(at) = cursor {
+            cursor = self.store.remove_expired(at).await.unwrap().1;
+        }
+        self.world.compacted();
+    }
+
+    pub(super) async fn release(&mut self) {
+        let now = self.world.now;
+        let again = move |attempts| Timestamp(released_at(now, attempts));
+        let released = self.store.release_jobs(again).await.unwrap();
+        assert!(released >= self.world.release(), "some go on");
+        self.learn().await;
+    }
+
+    /// What is over may stay or go: it ends here, so that it is known which.
+    async fn end_logins_that_are_over(&mut self) {
         for login in 0..self.world.logins.len() {
             let (ended, user) = (&mut self.world.logins[login], self.names.logins[login].0);
             if !ended.ended && ended.expires_at <= self.world.now {
@@ -52,8 +82,6 @@ impl Actual {
                 assert!(self.store.end_token(owner, user).await.unwrap());
             }
         }
-        self.store.compact().await.unwrap();
-        self.world.compacted();
     }
 
     pub(super) async fn restart(mut self, how: How, cache: u64, resumes: Option<u32>) -> Self {
@@ -67,6 +95,7 @@ impl Actual {
             assert_eq!(inode(&self.data), built, "no reason to build the index anew");
         }
         (self.store, self.cache) = (store, cache);
+        self.world.forget_jobs();
         self.are_open(&open);
         if let Some(times_max) = resumes {
             let wanted = self.world.resume(times_max);
@@ -176,6 +205,7 @@ pub(super) fn open(data: &Path, cache: u64, clock: &Clock) -> (Arc<Store>, Vec<O
         ..DataConfig::default()
     };
     let (store, open) = Store::open(&config, &CacheConfig { capacity: cache }, clock.clone()).unwrap();
+    store.shared.jobs.titles.store(true, Ordering::Relaxed); // And nobody runs jobs but the test.
     (Arc::new(store), open)
 }
 

@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 
 use super::{
     actual::Names,
+    jobs::{Key, Work},
     world::{Ended, World},
 };
 use crate::{
     clock::Timestamp,
     id::{Seq, SessionId},
     store::{
-        Hit, Hits, Message, Outcome, PageRange, Passwords, Rendered, Session, Speaker, Status, Store, StoreError,
-        Token, User,
+        Hit, Hits, Job, JobState, JobStateName, Message, Outcome, PageRange, Passwords, Rendered, Repeat, Session,
+        Speaker, Status, Store, StoreError, Token, User,
     },
 };
 
@@ -93,6 +94,37 @@ impl Sight<'_> {
             reply_to: line.reply_to.map(Seq),
             status: log.status(seq),
             created_at: Timestamp(line.at),
+        }
+    }
+
+    /// A job as the store shows it, whose id is known.
+    pub(super) fn job(self, number: usize) -> Job {
+        let work = &self.world.queue.all[number];
+        let id = self.names.jobs[number].unwrap_or_default();
+        Job {
+            id,
+            kind: if matches!(work.key, Key::Title(_) | Key::OwnTitle) { "titles" } else { "test" }.to_owned(),
+            key: match work.key {
+                Key::Named(key) => format!("key {key}"),
+                Key::OwnNamed(key) => format!("key {key}/{id}"),
+                Key::Title(session) => format!("titles/{}", self.names.sessions[session]),
+                Key::OwnTitle => format!("titles/{id}"),
+            },
+            user: work.user.map(|user| self.names.users[user]),
+            payload: self.payload(work),
+            enqueued_at: Timestamp(work.enqueued_at),
+            due: Timestamp(work.due),
+            attempts: work.attempts,
+            last_error: work.last_error.clone(),
+            state: work.state,
+            recurring: work.repeat == Repeat::Recurring,
+        }
+    }
+
+    pub(super) fn payload(self, work: &Work) -> String {
+        match work.key {
+            Key::Title(_) | Key::OwnTitle => self.names.sessions[work.payload].to_string(),
+            Key::Named(_) | Key::OwnNamed(_) => format!("payload {}", work.payload),
         }
     }
 
@@ -260,10 +292,28 @@ pub(super) async fn look(store: &Store, sight: Sight<'_>, tags: &mut Tags, round
         (0..sight.world.users.len()).filter(|&n| !sight.world.users[n].deleted).map(|n| sight.user(n)).collect();
     users.sort_by_key(|user| user.id);
     assert!(store.users(None, 100).await.unwrap() == users, "the list of accounts");
+    look_at_jobs(store, sight).await;
     for (number, (_, digest)) in sight.names.logins.iter().enumerate() {
         let wanted = (!sight.world.logins[number].ended).then(|| sight.login(number));
         let token = store.token(*digest).await.unwrap();
         assert_eq!(token.as_deref(), wanted.as_ref(), "login {number}");
+    }
+}
+
+async fn look_at_jobs(store: &Store, sight: Sight<'_>) {
+    let (all, now) = (&sight.world.queue.all, sight.world.now);
+    let is_unsure = |id| (0..all.len()).any(|n| sight.names.jobs[n] == Some(id) && all[n].is_unsure(now));
+    for name in [JobStateName::Queued, JobStateName::Running, JobStateName::Parked] {
+        let mut listed = store.jobs(name, None, 1000).await.unwrap();
+        listed.retain(|job| !is_unsure(job.id));
+        let mut wanted: Vec<Job> = (0..all.len()).filter(|&n| all[n].is_there(now)).map(|n| sight.job(n)).collect();
+        wanted.retain(|job| job.cursor().state() == name);
+        wanted.sort_by_key(|job| match job.state {
+            JobState::Queued => (job.due, job.id),
+            JobState::Running { until } => (until, job.id),
+            JobState::Parked { at } => (at, job.id),
+        });
+        assert_eq!(listed, wanted, "jobs that are {name:?}");
     }
 }
 

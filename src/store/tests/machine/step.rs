@@ -2,9 +2,14 @@
 
 use proptest::{collection::vec, option, prelude::*};
 
+use super::{
+    imports::{Piece, import},
+    jobs::{JobOp, job_op},
+};
+
 /// Microseconds.
-const HOUR: i64 = 3_600_000_000;
-const DAY: i64 = 24 * HOUR;
+pub(super) const HOUR: i64 = 3_600_000_000;
+pub(super) const DAY: i64 = 24 * HOUR;
 
 /// One step of a run.
 #[derive(Debug, Clone)]
@@ -19,6 +24,8 @@ pub(super) enum Step {
         how: How,
         cache: u64,
         resumes: Option<u32>,
+        /// Jobs that ran are given back.
+        releases: bool,
     },
     /// The directory is copied while messages are being sent, which came or not; perhaps the copy is what goes on.
     Copy {
@@ -26,6 +33,8 @@ pub(super) enum Step {
         goes_on: bool,
     },
     Compact,
+    /// What is over is taken away.
+    Expire,
 }
 
 /// How the store ends, and what is done to it before the next start.
@@ -112,6 +121,17 @@ pub(super) enum Op {
         end: End,
         size: Size,
     },
+    Job(JobOp),
+    /// `stale`: it was made for a head that was so many messages before, which only shows where nothing else is under way;
+    /// `twice`: it is given once more.
+    Import {
+        user: u8,
+        session: u8,
+        make: bool,
+        pieces: Vec<Piece>,
+        stale: u64,
+        twice: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -145,9 +165,11 @@ pub(super) fn step() -> BoxedStrategy<Step> {
         30 => vec((op(), fate()), 2..9).prop_map(Step::Do),
         3 => (0..3_u8).prop_map(Step::DropReads),
         5 => jump.prop_map(Step::Jump),
-        7 => (how(), cache(), option::of(0..3_u32)).prop_map(|(how, cache, resumes)| Step::Restart { how, cache, resumes }),
+        7 => (how(), cache(), option::of(0..3_u32), any::<bool>())
+            .prop_map(|(how, cache, resumes, releases)| Step::Restart { how, cache, resumes, releases }),
         2 => (1..6_u8, any::<bool>()).prop_map(|(sends, goes_on)| Step::Copy { sends, goes_on }),
         3 => Just(Step::Compact),
+        1 => Just(Step::Expire),
     ]
     .boxed()
 }
@@ -188,6 +210,8 @@ fn op() -> impl Strategy<Value = Op> {
         }),
         16 => (any::<u8>(), end(), size()).prop_map(|(turn, end, size)| Op::Conclude { turn, end, size }),
         8 => (any::<u8>(), end(), size()).prop_map(|(turn, end, size)| Op::Retry { turn, end, size }),
+        28 => job_op().prop_map(Op::Job),
+        8 => import(),
     ]
 }
 
@@ -209,6 +233,6 @@ fn end() -> impl Strategy<Value = End> {
     ]
 }
 
-fn size() -> impl Strategy<Value = Size> {
+pub(super) fn size() -> impl Strategy<Value = Size> {
     prop_oneof![20 => Just(Size::Short), 3 => Just(Size::Long), 1 => Just(Size::Huge)]
 }

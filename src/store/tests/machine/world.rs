@@ -6,8 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use super::step::Size;
-use crate::store::{Role, Status, Tier};
+use super::{jobs::Queue, step::Size};
+use crate::store::{JobError, Role, Status, Tier};
 
 /// Sessions that there are at once at most, so that what is done meets what was done before.
 const SESSIONS_MAX: usize = 8;
@@ -27,6 +27,9 @@ pub(super) struct World {
     pub(super) invitations: Vec<(i64, bool)>,
     /// Turns that the commands under way begin or end: the chat does nothing more to a turn before it was answered.
     pub(super) busy: BTreeSet<(usize, u64)>,
+    /// The command that is given is the only one that is under way.
+    pub(super) alone: bool,
+    pub(super) queue: Queue,
     pub(super) texts: usize,
     pub(super) stamps: u64,
 }
@@ -113,6 +116,14 @@ pub(super) enum Told {
     Session(usize, bool),
     Message(usize, u64, bool),
     Reply(Option<(usize, u64)>),
+    /// The job, and whether it was made.
+    Enqueued(usize, bool),
+    Taken(usize),
+    Job(usize),
+    JobRefused(JobError),
+    /// The head then, and whether the same again is told that the log has moved.
+    Imported(u64, bool),
+    Wrong,
     NotOwner,
     NoUser,
     NameTaken,
@@ -189,6 +200,7 @@ impl World {
         for (expires_at, usable) in &mut self.invitations {
             *usable &= *expires_at > now;
         }
+        self.forget_jobs();
     }
 }
 
