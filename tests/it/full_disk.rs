@@ -82,7 +82,7 @@ fn p1_a_disk_that_fills_is_told_first_then_refuses_in_order_and_goes_on_by_itsel
     assert_eq!(standing(&mut root, "disk_free"), "ok");
 
     // It fills: that is told while everything is taken.
-    disk.leave((WARNED + FLOOR) / 2);
+    disk.leave(u64::midpoint(WARNED, FLOOR));
     hooks.wait_for(1);
     assert_eq!(told_of(&hooks, "disk_free"), ["alert.firing"]);
     assert_eq!(standing(&mut root, "disk_free"), "firing");
@@ -101,17 +101,7 @@ fn p1_a_disk_that_fills_is_told_first_then_refuses_in_order_and_goes_on_by_itsel
     let before = sizes(&data.join("journal"));
     let account = &world.accounts[0];
     let mut client = Client::with_token(server.address, &account.token);
-    for answer in refused(&server, &mut client, &account.sessions[0]) {
-        let problem = answer.json();
-        assert_eq!((answer.status, &problem["type"]), (503, &json!("urn:bondhu:problem:unavailable")), "{problem}");
-        assert!(text(&problem["detail"]).contains("short of disk space"), "{problem}");
-        assert!(answer.header("retry-after").is_some());
-    }
-    let file = dir.path().join("table.csv");
-    fs::write(&file, TABLE).unwrap();
-    let import = server.command(&["import", file.to_str().unwrap()], "");
-    assert!(import.code == 1 && import.out.contains("refused by the server"), "{}{}", import.out, import.err);
-    assert!(import.out.contains("less free space than data.min_free"), "{}", import.out);
+    all_refused(&server, &mut client, &account.sessions[0]);
     // A job that runs ends in the store, with the reason; it is not begun again for now.
     comes_true("the try has its end", || {
         let waiting = jobs(&mut root, "queued");
@@ -120,14 +110,8 @@ fn p1_a_disk_that_fills_is_told_first_then_refuses_in_order_and_goes_on_by_itsel
     assert_eq!(sizes(&data.join("journal")), before, "what is refused takes no room");
 
     // Reads go on, and so do backups, which look for room of their own.
-    root.get("/health").expect(200);
-    client.get("/api/v1/auth/me").expect(200);
-    client.get("/api/v1/chat/search?q=message").expect(200);
-    client.get("/api/v1/auth/export").expect(200);
+    reads_go_on(&server, &mut client);
     world.compare(server.address, &world.snapshot());
-    let elsewhere = dir.path().join("backup");
-    backup(&server, &elsewhere).ok();
-    check_passes(&elsewhere);
     // What makes room is taken.
     let gone = client.get(&format!("/api/v1/sessions/{}/messages", account.sessions[1])).expect(200);
     assert!(!list(&gone.json()["messages"]).is_empty());
@@ -162,6 +146,33 @@ fn p1_a_disk_that_fills_is_told_first_then_refuses_in_order_and_goes_on_by_itsel
 
 const TABLE: &str = "id,user_id,session_id,sender_type,message_text,timestamp,mood_detected\n\
                      1,amina,s,user,hello,2025-05-01T08:00:00Z,\n2,amina,s,ai,hi,2025-05-01T08:00:01Z,\n";
+
+/// Whatever would be stored is refused, with its reason and a time to come back.
+#[track_caller]
+fn all_refused(server: &Server, client: &mut Client, session: &str) {
+    for answer in refused(server, client, session) {
+        let problem = answer.json();
+        assert_eq!((answer.status, &problem["type"]), (503, &json!("urn:bondhu:problem:unavailable")), "{problem}");
+        assert!(text(&problem["detail"]).contains("short of disk space"), "{problem}");
+        assert!(answer.header("retry-after").is_some());
+    }
+    let file = server.dir().path().join("table.csv");
+    fs::write(&file, TABLE).unwrap();
+    let import = server.command(&["import", file.to_str().unwrap()], "");
+    assert!(import.code == 1 && import.out.contains("refused by the server"), "{}{}", import.out, import.err);
+    assert!(import.out.contains("less free space than data.min_free"), "{}", import.out);
+}
+
+#[track_caller]
+fn reads_go_on(server: &Server, client: &mut Client) {
+    client.get("/health").expect(200);
+    client.get("/api/v1/auth/me").expect(200);
+    client.get("/api/v1/chat/search?q=message").expect(200);
+    client.get("/api/v1/auth/export").expect(200);
+    let elsewhere = server.dir().path().join("backup");
+    backup(server, &elsewhere).ok();
+    check_passes(&elsewhere);
+}
 
 /// Everything that would store something.
 fn refused(server: &Server, client: &mut Client, session: &str) -> Vec<crate::support::Response> {

@@ -27,7 +27,7 @@ impl SmallDisk {
     /// A file system of `parts`; nothing where this user may not mount one.
     pub(crate) fn mount(parts: u64) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let options = format!("size={}m,mode=700", parts);
+        let options = format!("size={parts}m,mode=700");
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(dir.path()).output().unwrap();
         if !mounted.status.success() {

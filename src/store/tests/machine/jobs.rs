@@ -190,13 +190,12 @@ impl Work {
 impl Queue {
     fn has(&self, key: Key, now: i64) -> Has {
         match self.keys.get(&key) {
-            None => Has::Nobody,
             Some(Known { ended_until: Some(until), .. }) if *until <= now => Has::Nobody,
             Some(Known { ended_until: Some(_), forgotten: true, .. }) => Has::Unknown,
             Some(Known { ended_until: Some(_), job, .. }) => Has::Job(*job),
             Some(Known { job, .. }) if self.all[*job].is_unsure(now) => Has::Unknown,
             Some(Known { job, .. }) if self.all[*job].is_there(now) => Has::Job(*job),
-            Some(_) => Has::Nobody,
+            Some(_) | None => Has::Nobody,
         }
     }
 
