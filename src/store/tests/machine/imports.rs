@@ -170,6 +170,7 @@ impl World {
             reply_to: line.reply_to.map(|of| Seq(if of > plan.head { of - plan.head + plan.from } else { of })),
             stopped: line.odd && line.reply_to.is_some(),
             created_at: Timestamp(line.at),
+            noted: false,
             failure: (line.odd && line.reply_to.is_none())
                 .then(|| ImportFailure { detail: line.detail.clone(), too_slow: true }),
         };
