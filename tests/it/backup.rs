@@ -209,7 +209,7 @@ fn a_backup_that_is_killed_anywhere_leaves_the_old_one_or_the_new_one() {
     let load = world.send(server.address, PACE, &mut random);
     assert!(world.wait_for_more(&load, 1500));
     let (mut ended, mut begun, mut last) = (0, 0, 0);
-    for round in 0..40 {
+    for round in 0..16 {
         assert!(world.wait_for_more(&load, 40));
         let mut making = command(&server, &["backup"]);
         making.arg(&at);
@@ -223,7 +223,7 @@ fn a_backup_that_is_killed_anywhere_leaves_the_old_one_or_the_new_one() {
             last = frame;
             check_passes(&at);
         }
-        if round % 10 == 9 {
+        if round % 8 == 7 {
             let before = world.snapshot();
             back_up(&server, &at);
             assert!(!at.with_extension("partial").exists(), "what was begun is finished or gone");
@@ -235,7 +235,7 @@ fn a_backup_that_is_killed_anywhere_leaves_the_old_one_or_the_new_one() {
         }
     }
     load.stop();
-    eprintln!("backup: 40 killed, {ended} of them after the end, {begun} in the middle");
+    eprintln!("backup: 16 killed, {ended} of them after the end, {begun} in the middle");
     assert!(begun > 0, "no kill hit one in the middle");
     server.is_calm();
 }

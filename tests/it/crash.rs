@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// Kills in one run, where nothing else is said, and in one directory, which is then left for an empty one.
-const KILLS: usize = 50;
+const KILLS: usize = 25;
 const KILLS_OF_DIRECTORY: usize = 10;
 const PACE: Pace = Pace { senders: 64, padding: 50 };
 /// Small enough that kills also hit the change from one segment to the next.

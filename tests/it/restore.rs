@@ -168,7 +168,7 @@ fn a_restore_that_is_killed_anywhere_leaves_none_or_a_whole_one() {
     let fixture = Fixture::new(1500);
     let mut random = Random::seeded("restore");
     let (mut whole, mut begun) = (0, 0);
-    for _ in 0..40 {
+    for _ in 0..16 {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bondhu"));
         command.arg("restore").arg(&fixture.backup).arg("--into").arg(&fixture.new);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -184,7 +184,7 @@ fn a_restore_that_is_killed_anywhere_leaves_none_or_a_whole_one() {
             std::fs::remove_dir_all(&fixture.new).unwrap();
         }
     }
-    eprintln!("restore: 40 killed, {whole} of them after the end, {begun} in the middle");
+    eprintln!("restore: 16 killed, {whole} of them after the end, {begun} in the middle");
     assert!(begun > 0, "no kill hit one in the middle");
     fixture.restore(&fixture.backup).ok();
     assert!(!fixture.new.with_extension("partial").exists(), "what was begun is gone");
