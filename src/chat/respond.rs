@@ -254,7 +254,7 @@ impl Inner {
     }
 
     /// Waits until the turn has ended, or may have.
-    async fn wait_for_end(&self, turn: OpenTurn) -> Result<(), ChatError> {
+    pub(super) async fn wait_for_end(&self, turn: OpenTurn) -> Result<(), ChatError> {
         if !self.parts.store.health().writes() {
             return Err(ChatError::Store(StoreError::Unknown));
         }

@@ -1,5 +1,7 @@
 //! Calls whose future is dropped, at every one of its polls: whatever was taken goes on or is gone, and nothing leaks.
 
+mod responses;
+
 use std::{
     net::{IpAddr, Ipv4Addr},
     pin::pin,
@@ -42,7 +44,12 @@ impl World {
         auth.register(account).await.unwrap();
         let login = auth.login(IpAddr::V4(Ipv4Addr::LOCALHOST), "amina", password(), None).await.unwrap();
         let caller = auth.identify(&login.token).await.unwrap();
-        let parts = Parts {
+        let parts = Self::parts(&config, store, clock);
+        Self { chat: Chat::start(parts, open_turns), caller, _dir: dir }
+    }
+
+    fn parts(config: &Config, store: Arc<Store>, clock: Clock) -> Parts {
+        Parts {
             store,
             rates: Arc::new(Rates::new(config.limits.clone())),
             slots: Slots::new(&config.concurrency),
@@ -50,8 +57,7 @@ impl World {
             backend: Backend::new(&config.reply).unwrap(),
             clock,
             idempotency_window: config.chat.idempotency_window,
-        };
-        Self { chat: Chat::start(parts, open_turns), caller, _dir: dir }
+        }
     }
 
     async fn session(&self) -> OwnedSession {
