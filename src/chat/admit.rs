@@ -37,7 +37,7 @@ pub(super) async fn admitted<T>(
 }
 
 /// What a message costs its user, given back where it is not taken: that is not the user's excess.
-struct Charge<'r> {
+pub(super) struct Charge<'r> {
     rates: &'r Rates,
     user: UserId,
     tier: Tier,
@@ -45,13 +45,14 @@ struct Charge<'r> {
 }
 
 impl<'r> Charge<'r> {
-    fn new(rates: &'r Rates, caller: &Identity) -> Result<Self, ChatError> {
+    pub(super) fn new(rates: &'r Rates, caller: &Identity) -> Result<Self, ChatError> {
         let (user, tier) = (caller.id(), caller.user().tier);
         rates.charge_message(user, tier)?;
         Ok(Self { rates, user, tier, kept: false })
     }
 
-    fn keep(mut self) {
+    /// It is taken.
+    pub(super) fn keep(mut self) {
         self.kept = true;
     }
 }

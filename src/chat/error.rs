@@ -50,6 +50,16 @@ pub enum ChatError {
         /// True: too slow (504); false: 502.
         too_slow: bool,
     },
+    /// Nothing was to be stored, and no reply could be made.
+    #[error("no reply: {detail}")]
+    NoReply {
+        /// A sentence for the user.
+        detail: String,
+        /// True: too slow (504).
+        too_slow: bool,
+        /// True: what was asked is at fault (400).
+        refused: bool,
+    },
     /// The history was cleared, or the session deleted, while the reply was being made.
     #[error("the message was deleted while it was being answered")]
     DeletedMeanwhile,

@@ -4,6 +4,7 @@
 //! From the first commit on, a turn belongs to the server and not to the request that began it.
 
 mod admit;
+mod complete;
 mod context;
 mod error;
 mod figures;
@@ -29,6 +30,7 @@ use std::{
     time::Duration,
 };
 
+pub use complete::{Ask, Completed, Completing, Said, Step};
 pub use error::ChatError;
 pub use figures::ChatFigures;
 pub use follow::Follow;

@@ -1,6 +1,6 @@
 //! What is counted of single routes, and what an answer's latency is compared with.
 
-use super::routes::{AdminEndpoint, Endpoint, ROUTES};
+use super::routes::{AdminEndpoint, Endpoint, ROUTES, V1Endpoint};
 use crate::metrics::{Counter, Exposition, Kind, Wait, float};
 
 /// What stands for a path that the table does not have.
@@ -51,7 +51,7 @@ impl RouteCounts {
 pub(super) fn wait_of(endpoint: Endpoint) -> Option<Wait> {
     match endpoint {
         Endpoint::Health | Endpoint::Ready | Endpoint::ChatHealth | Endpoint::Metrics => None,
-        Endpoint::Send | Endpoint::Retry | Endpoint::ChatSend => Some(Wait::Reply),
+        Endpoint::Send | Endpoint::Retry | Endpoint::ChatSend | Endpoint::V1(V1Endpoint::Complete) => Some(Wait::Reply),
         Endpoint::Register
         | Endpoint::Login
         | Endpoint::Password
@@ -82,7 +82,8 @@ pub(super) fn wait_of(endpoint: Endpoint) -> Option<Wait> {
         | Endpoint::ChatSearch
         | Endpoint::Replies
         | Endpoint::Search
-        | Endpoint::Admin(_) => Some(Wait::Data),
+        | Endpoint::Admin(_)
+        | Endpoint::V1(_) => Some(Wait::Data),
     }
 }
 

@@ -47,7 +47,11 @@ fn two_identities() -> Problem {
     Problem::bad_request("The request shows two different logins; please send one token, once.")
 }
 
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+/// The token in `Authorization`.
+///
+/// # Errors
+/// 400 where there are two; 401 where it is no bearer token.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = all.next() else { return Ok(None) };
     if all.next().is_some() {

@@ -9,7 +9,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -38,6 +38,44 @@ const PROBE: Duration = Duration::from_secs(1);
 /// The parts of a stream, as they are made.
 pub(super) type Events = UnsyncBoxBody<Bytes, BrokenOff>;
 
+/// Whether a connection's client is still there, for who works for nobody else.
+///
+/// A client that has closed and one that has only said everything look the same until something is sent; here both count
+/// as gone. So only what asks for it looks.
+#[derive(Clone, Default)]
+pub(super) struct Presence(Arc<Watch>);
+
+#[derive(Default)]
+struct Watch {
+    /// True while somebody wants to know.
+    wanted: AtomicBool,
+    gone: CancellationToken,
+}
+
+impl Presence {
+    /// Does `work` for as long as the client is there; nothing where it went first.
+    pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.0.wanted.store(true, Ordering::Release);
+        let done = tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.0.gone.cancelled() => None,
+        };
+        self.0.wanted.store(false, Ordering::Release);
+        done
+    }
+
+    /// Notes that the client has gone.
+    pub(super) fn has_gone(&self) {
+        self.0.gone.cancel();
+    }
+
+    /// True where somebody wants to know.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.0.wanted.load(Ordering::Acquire)
+    }
+}
+
 /// Where a connection's stream waits until hyper has written its head.
 #[derive(Default)]
 pub(super) struct Handover {
@@ -45,6 +83,8 @@ pub(super) struct Handover {
     waiting: Mutex<Option<Events>>,
     /// True once everything that hyper had to write is written.
     flushed: AtomicBool,
+    /// Whether the client is there.
+    pub(super) presence: Presence,
 }
 
 /// A connection whose answer is an event stream, without hyper.

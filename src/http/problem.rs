@@ -1,18 +1,16 @@
-//! What clients are told when something can't be done: `application/problem+json` (RFC 9457).
+//! What clients are told when something can't be done: `application/problem+json` (RFC 9457), or OpenAI's error under
+//! `/v1`; the former is written in `answer.rs`, the latter in `openai.rs`.
 //!
 //! The only place that pairs the errors of the program with statuses and words. Every `detail` is a sentence for a
 //! person and says what to do. An answer of the 500s never shows its cause; the cause is logged once, by `service.rs`.
 
+mod answer;
+mod openai;
+
 use std::{borrow::Cow, error::Error, fmt, time::Duration};
 
-use bytes::Bytes;
-use hyper::{
-    Response, StatusCode,
-    header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
-};
-use serde::Serialize;
+use hyper::StatusCode;
 
-use super::response::{ApiResponse, Body};
 use crate::{
     admission::{
         rate::{Charged, OverLimit},
@@ -40,6 +38,7 @@ const fn kind(status: StatusCode, slug: &'static str, title: &'static str) -> Ki
 }
 
 static BAD_REQUEST: Kind = kind(StatusCode::BAD_REQUEST, "bad-request", "The request can't be read");
+static CLIENT_GONE: Kind = kind(StatusCode::BAD_REQUEST, "client-gone", "The client has gone");
 static NO_IDENTITY: Kind = kind(StatusCode::UNAUTHORIZED, "no-identity", "Not logged in");
 static DEAD_TOKEN: Kind = kind(StatusCode::UNAUTHORIZED, "invalid-token", "The login is not valid");
 static WRONG_CREDENTIALS: Kind = kind(StatusCode::UNAUTHORIZED, "wrong-credentials", "Wrong name or password");
@@ -67,6 +66,7 @@ static MANY_FAILURES: Kind = kind(StatusCode::TOO_MANY_REQUESTS, "too-many-failu
 static INTERNAL: Kind = kind(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server failed");
 static UNKNOWN: Kind = kind(StatusCode::INTERNAL_SERVER_ERROR, "outcome-unknown", "The outcome is unknown");
 static REPLY_FAILED: Kind = kind(StatusCode::BAD_GATEWAY, "reply-failed", "No reply could be made");
+static REFUSED: Kind = kind(StatusCode::BAD_REQUEST, "request-refused", "The model takes nothing like this");
 static UNAVAILABLE: Kind = kind(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now");
 static REPLY_SLOW: Kind = kind(StatusCode::GATEWAY_TIMEOUT, "reply-too-slow", "The reply took too long");
 static TIMED_OUT: Kind = kind(StatusCode::GATEWAY_TIMEOUT, "timed-out", "The answer took too long");
@@ -83,7 +83,9 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
     /// The turn that a failed reply leaves behind.
-    turn: Option<(SessionId, MessageId)>,
+    turn: Option<Box<(SessionId, MessageId)>>,
+    /// What is named under `/v1`; boxed, because every handler's result has room for it.
+    named: Option<Box<Named>>,
     /// The account that a failed login was for; not public.
     account: Option<UserId>,
     /// Why it was refused for now, where it was.
@@ -93,6 +95,15 @@ pub(crate) struct Problem {
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
+/// What a client of `/v1` is told besides.
+#[derive(Debug, Default)]
+struct Named {
+    /// The field that is at fault.
+    param: Option<String>,
+    /// A word for programs, where the kind's own says too little.
+    code: Option<&'static str>,
+}
+
 impl Problem {
     fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -100,6 +111,7 @@ impl Problem {
             detail: detail.into(),
             retry_after: None,
             turn: None,
+            named: None,
             account: None,
             refusal: None,
             close: false,
@@ -167,6 +179,12 @@ impl Problem {
         )
     }
 
+    /// 400 that nobody reads: the client went before there was an answer.
+    pub(super) fn client_gone() -> Self {
+        Self::new(&CLIENT_GONE, "The client closed the connection before the answer was ready, so it was given up.")
+            .and_close()
+    }
+
     /// 405; the caller adds `Allow`.
     pub(super) fn method_not_allowed() -> Self {
         Self::new(&NO_METHOD, "This path does not have this method; the Allow header lists those that it has.")
@@ -212,7 +230,24 @@ impl Problem {
 
     /// 422: `fault` continues a sentence that begins with the field's name.
     pub(super) fn field(name: &str, fault: impl fmt::Display) -> Self {
-        Self::new(&INVALID, format!("{name}: {fault}"))
+        Self::new(&INVALID, format!("{name}: {fault}")).of(name)
+    }
+
+    /// The same, with a word for programs that tell refusals of `/v1` apart.
+    pub(super) fn coded(mut self, code: &'static str) -> Self {
+        self.named.get_or_insert_default().code = Some(code);
+        self
+    }
+
+    fn of(mut self, param: &str) -> Self {
+        self.named.get_or_insert_default().param = Some(param.to_owned());
+        self
+    }
+
+    /// 404 for a model that makes no replies here.
+    pub(super) fn no_such_model(model: &str) -> Self {
+        let detail = format!("This server has no such model; it has \"{model}\".");
+        Self::new(&NOT_FOUND, detail).of("model").coded("model_not_found")
     }
 
     /// 429, with the time of the next try.
@@ -297,56 +332,6 @@ impl Problem {
     pub(super) fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.cause.as_deref()
     }
-
-    /// The answer; `request_id` is in its body too, so that a person can quote it.
-    pub(super) fn respond(&self, request_id: &str) -> ApiResponse {
-        let (session_id, message_id) = self.turn.unzip();
-        let members = Members {
-            kind: format!("urn:bondhu:problem:{}", self.kind.slug),
-            title: self.kind.title,
-            status: self.kind.status.as_u16(),
-            detail: &self.detail,
-            request_id,
-            session_id,
-            message_id,
-        };
-        let json = serde_json::to_vec(&members).expect("strings and numbers always become JSON");
-        let mut response = Response::new(Body::from(Bytes::from(json)));
-        *response.status_mut() = self.kind.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(wait) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
-        }
-        if self.kind.status == StatusCode::UNAUTHORIZED {
-            let challenge = if *self.kind == DEAD_TOKEN { "Bearer error=\"invalid_token\"" } else { "Bearer" };
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
-        if self.close {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
-    }
-}
-
-/// The members of the JSON.
-#[derive(Serialize)]
-struct Members<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    title: &'static str,
-    status: u16,
-    detail: &'a str,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session_id: Option<SessionId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message_id: Option<MessageId>,
-}
-
-/// At least one second, rounded up: who waits that long is not refused for coming too early.
-fn whole_seconds(wait: Duration) -> u64 {
-    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 impl From<AuthError> for Problem {
@@ -416,7 +401,11 @@ impl From<ChatError> for Problem {
             ChatError::KeyReused => key_reused(),
             ChatError::Failed { session, message, detail, too_slow } => {
                 let kind = if too_slow { &REPLY_SLOW } else { &REPLY_FAILED };
-                Self { turn: Some((session, message)), ..Self::new(kind, detail) }
+                Self { turn: Some(Box::new((session, message))), ..Self::new(kind, detail) }
+            }
+            ChatError::NoReply { detail, too_slow, refused } => {
+                let kind = if too_slow { &REPLY_SLOW } else { &REPLY_FAILED };
+                Self::new(if refused { &REFUSED } else { kind }, detail)
             }
             ChatError::DeletedMeanwhile => deleted_meanwhile(),
             ChatError::Store(error) => Self::from(error),

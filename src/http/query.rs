@@ -82,14 +82,31 @@ pub(super) fn items(limit: Option<u64>) -> Result<usize, Problem> {
 
 /// Decodes percent signs, and `+` as space; a percent sign without two hex digits stands for itself. `None`: not UTF-8.
 fn decode(raw: &str) -> Option<Cow<'_, str>> {
-    if !raw.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+    decoded(raw, Plus::IsSpace)
+}
+
+/// Decodes the percent signs of a path's segment, as [`decode`] does, but for `+`.
+pub(super) fn decode_segment(raw: &str) -> Option<Cow<'_, str>> {
+    decoded(raw, Plus::IsItself)
+}
+
+/// What a `+` stands for.
+#[derive(Clone, Copy, PartialEq)]
+enum Plus {
+    IsSpace,
+    IsItself,
+}
+
+fn decoded(raw: &str, plus: Plus) -> Option<Cow<'_, str>> {
+    let stands_for_other = |byte: u8| byte == b'%' || (byte == b'+' && plus == Plus::IsSpace);
+    if !raw.bytes().any(stands_for_other) {
         return Some(Cow::Borrowed(raw));
     }
     let mut decoded = Vec::with_capacity(raw.len());
     let mut rest = raw.as_bytes();
     while let [first, after @ ..] = rest {
         let (byte, next) = match (first, after) {
-            (b'+', _) => (b' ', after),
+            (b'+', _) if plus == Plus::IsSpace => (b' ', after),
             (b'%', [high, low, next @ ..]) => match (hex(*high), hex(*low)) {
                 (Some(high), Some(low)) => (high << 4 | low, next),
                 (None, _) | (_, None) => (b'%', after),
@@ -122,6 +139,12 @@ mod tests {
         assert_eq!(query(raw).text("flag").unwrap().unwrap(), "");
         assert_eq!(query(raw).text("limit").unwrap(), None);
         assert_eq!(query("").text("q").unwrap(), None);
+    }
+
+    #[test]
+    fn a_plus_in_a_path_is_no_space() {
+        assert_eq!(decode_segment("meta%2FLlama+3%").unwrap(), "meta/Llama+3%");
+        assert!(decode_segment("%ff").is_none());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     body::{self, Bounds},
+    handover::Presence,
     problem::Problem,
     query::Query,
     routes::Route,
@@ -98,6 +99,11 @@ impl ApiRequest {
                 "must come once and be 1 to 255 visible ASCII characters; please use a new UUID for each message",
             )),
         }
+    }
+
+    /// Whether the client is still there; only what is asked for under `/v1` can tell.
+    pub(super) fn presence(&self) -> Presence {
+        self.request.extensions().get().cloned().unwrap_or_default()
     }
 
     /// The body as JSON.

@@ -82,6 +82,19 @@ pub enum Endpoint {
     Search,
     /// What only administrators may ask; `api/admin/mod.rs` has the `match` on it.
     Admin(AdminEndpoint),
+    /// The API of OpenAI; `api/v1/mod.rs` has the `match` on it.
+    V1(V1Endpoint),
+}
+
+/// What clients of OpenAI's API ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum V1Endpoint {
+    /// The models.
+    Models,
+    /// One model.
+    Model,
+    /// A reply to what comes along.
+    Complete,
 }
 
 /// What administrators ask for.
@@ -216,6 +229,9 @@ pub static ROUTES: &[Route] = &[
     admin(Method::GET, "/api/v1/admin/jobs", AdminEndpoint::Jobs),
     admin(Method::POST, "/api/v1/admin/jobs/{id}/retry", AdminEndpoint::RetryJob),
     admin(Method::DELETE, "/api/v1/admin/jobs/{id}", AdminEndpoint::RemoveJob),
+    v1(Method::GET, "/v1/models", V1Endpoint::Models),
+    v1(Method::GET, "/v1/models/{model}", V1Endpoint::Model),
+    v1(Method::POST, "/v1/chat/completions", V1Endpoint::Complete),
 ];
 
 const fn public(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
@@ -233,6 +249,15 @@ const fn uncharged(method: Method, path: &'static str, endpoint: Endpoint) -> Ro
 /// Whoever watches a server asks it often: not charged.
 const fn admin(method: Method, path: &'static str, endpoint: AdminEndpoint) -> Route {
     Route { method, path, endpoint: Endpoint::Admin(endpoint), access: Access::Admin, charged: false }
+}
+
+const fn v1(method: Method, path: &'static str, endpoint: V1Endpoint) -> Route {
+    Route { method, path, endpoint: Endpoint::V1(endpoint), access: Access::User, charged: true }
+}
+
+/// True for what is asked for by OpenAI's API, whether or not the table has it.
+pub(super) fn is_v1(path: &str) -> bool {
+    path.strip_prefix("/v1").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Route {

@@ -28,9 +28,10 @@ use super::{
     handover::{Events, Handover, Stream},
     origin,
     response::ApiResponse,
+    routes,
     service::Front,
     tls::Tls,
-    wire::Wire,
+    wire::{Carrier, Wire},
 };
 use crate::{app::App, config::ServerConfig, metrics::RequestFigures};
 
@@ -222,13 +223,16 @@ impl Connection {
     /// Speaks HTTP on anything that carries bytes.
     async fn speak<T, A, F>(self, stream: T, peer: Peer, answer: A) -> Option<Stream<T>>
     where
-        T: AsyncRead + AsyncWrite + Unpin,
+        T: AsyncRead + AsyncWrite + Carrier + Unpin,
         A: Fn(Peer, Request<Incoming>) -> F,
         F: Future<Output = ApiResponse>,
     {
         let handover = Arc::new(Handover::default());
         let of_answers = Arc::clone(&handover);
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            if routes::is_v1(request.uri().path()) {
+                request.extensions_mut().insert(of_answers.presence.clone());
+            }
             let (method, version, handover) = (request.method().clone(), request.version(), Arc::clone(&of_answers));
             let answer = answer(peer, request);
             async move {

@@ -23,7 +23,7 @@ use hyper::{
 };
 
 use super::{
-    api::{about, admin, auth, chat, events, health, messages, metrics, pages, search, sessions},
+    api::{about, admin, auth, chat, events, health, messages, metrics, pages, search, sessions, v1},
     body::Bounds,
     counts::{self, RouteCounts},
     credentials,
@@ -31,7 +31,7 @@ use super::{
     problem::Problem,
     request::ApiRequest,
     response::{self, ApiResponse},
-    routes::{Access, Endpoint, Found, Methods, Route, Routes},
+    routes::{self, Access, Endpoint, Found, Methods, Route, Routes},
     server::Peer,
 };
 use crate::{
@@ -99,6 +99,8 @@ struct Record {
     peer: Peer,
     /// What its latency is compared with.
     wait: Option<Wait>,
+    /// True where refusals are worded as OpenAI's.
+    is_v1: bool,
 }
 
 impl Front {
@@ -127,14 +129,15 @@ impl Front {
         let client = rules.origins.client(peer, request.headers());
         let id = RequestId::new(self.last_id.fetch_add(1, Ordering::Relaxed));
         let wait = Some(Wait::Data);
-        let mut record = Record { id, path: counts::NO_ROUTE, user: None, address: client.address, peer, wait };
+        let is_v1 = routes::is_v1(request.uri().path());
+        let mut record = Record { id, path: counts::NO_ROUTE, user: None, address: client.address, peer, wait, is_v1 };
         let method = request.method().clone();
         let cors = rules.origins.listed(request.headers()).cloned();
         let mut response = match self.guarded(&rules, client, request, &mut record).await {
             Ok(response) => response,
             Err(problem) => {
                 self.report(&record, &problem);
-                problem.respond(record.id.as_str())
+                record.refuse(&problem)
             }
         };
         rules.origins.allow(cors.as_ref(), response.headers_mut());
@@ -206,7 +209,12 @@ impl Front {
         };
         let caller = match route.access {
             Access::User | Access::Admin => {
-                let token = token(&request, client, host)?;
+                let token = if matches!(route.endpoint, Endpoint::V1(_)) {
+                    // What a browser adds by itself is not taken here: apps show their key themselves.
+                    credentials::bearer(request.headers())?.ok_or_else(Problem::no_identity)?
+                } else {
+                    token(&request, client, host)?
+                };
                 Some(self.identify(token, request.headers(), route, record).await?)
             }
             Access::Local if origin::is_of_this_machine(record.peer, request.headers()) => None,
@@ -276,6 +284,7 @@ impl Front {
                 let caller = own()?.clone().administrator()?;
                 Box::pin(admin::serve(app, &caller, endpoint, request)).await
             }
+            Endpoint::V1(endpoint) => Box::pin(v1::serve(app, own()?, endpoint, request)).await,
         }
     }
 
@@ -330,7 +339,7 @@ fn other_method(rules: &Rules, request: &Request<Incoming>, has: &Methods, recor
         origin::allow_preflight(response.headers_mut());
         return response;
     }
-    let mut response = Problem::method_not_allowed().respond(record.id.as_str());
+    let mut response = record.refuse(&Problem::method_not_allowed());
     response.headers_mut().insert(ALLOW, has.allow.clone());
     response
 }
@@ -363,6 +372,11 @@ fn token<'r>(request: &'r Request<Incoming>, client: Peer, host: &str) -> Result
 }
 
 impl Record {
+    /// The answer that says why not.
+    fn refuse(&self, problem: &Problem) -> ApiResponse {
+        if self.is_v1 { problem.respond_openai() } else { problem.respond(self.id.as_str()) }
+    }
+
     /// Adds what every answer carries.
     fn finish(&self, headers: &mut HeaderMap) {
         headers.insert(REQUEST_ID, HeaderValue::from_bytes(&self.id.0).expect("hex digits are ASCII"));

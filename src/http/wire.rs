@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -15,9 +15,11 @@ use std::{
 use hyper::rt::ReadBufCursor;
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready},
+    net::TcpStream,
     time::{Sleep, sleep},
 };
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::handover::Handover;
@@ -39,6 +41,36 @@ pub(super) struct Wire<T> {
     stalled: Option<Pin<Box<Sleep>>>,
     /// Set while the client is waited for at the end: until when, and how many bytes may still be dropped.
     lingering: Option<(Pin<Box<Sleep>>, usize)>,
+}
+
+/// What bytes go over that may have a socket below.
+pub(super) trait Carrier {
+    /// The socket.
+    fn socket(&self) -> Option<&TcpStream>;
+}
+
+impl Carrier for TcpStream {
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+impl Carrier for TlsStream<TcpStream> {
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self.get_ref().0)
+    }
+}
+
+/// Looks whether the other end has closed; where it has not, the task is woken when it does, or sends something. Who sends
+/// ahead is not looked at any more until that is read.
+fn has_closed(socket: &TcpStream, cx: &mut Context<'_>) -> bool {
+    if socket.poll_read_ready(cx).is_pending() {
+        return false;
+    }
+    match pin!(socket.ready(Interest::READABLE)).poll(cx) {
+        Poll::Ready(ready) => ready.map_or(true, Ready::is_read_closed),
+        Poll::Pending => false,
+    }
 }
 
 impl<T> Wire<T> {
@@ -68,7 +100,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for Wire<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for Wire<T> {
+impl<T: AsyncRead + AsyncWrite + Carrier + Unpin> hyper::rt::Write for Wire<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.handover.writes();
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
@@ -76,6 +108,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for Wire<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let presence = &self.handover.presence;
+        // hyper comes here whenever the connection's task is woken, and does not read while an answer is made.
+        if presence.is_wanted()
+            && let Some(socket) = self.io.inner().socket()
+            && has_closed(socket, cx)
+        {
+            presence.has_gone();
+        }
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
         if flushed.is_ready() {
             self.handover.has_flushed(); // hyper flushes only what it has written whole.
@@ -139,6 +179,12 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+
+    impl Carrier for DuplexStream {
+        fn socket(&self) -> Option<&TcpStream> {
+            None
+        }
+    }
 
     async fn closed_by_now(connection: &mut Wire<DuplexStream>) -> bool {
         std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *connection).poll_shutdown(cx).is_ready())).await

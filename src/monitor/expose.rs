@@ -101,6 +101,14 @@ impl Monitor {
             "Time from a stored message to its whole, stored reply.",
         );
         text.histogram(&[], &REPLIES, &chat.reply.read());
+        let help = "Completions that ended and are not stored, by outcome.";
+        text.labelled("bondhu_completions_total", help, "outcome", &chat.completions);
+        let help = "Time from a completion's reply slot to the first of its text.";
+        text.family("bondhu_completion_first_text_seconds", Kind::Histogram, help);
+        text.histogram(&[], &REPLIES, &chat.completion_first.read());
+        let help = "Time from a completion's reply slot to all of its text.";
+        text.family("bondhu_completion_seconds", Kind::Histogram, help);
+        text.histogram(&[], &REPLIES, &chat.completion.read());
         text.gauge("bondhu_turns_running", "Turns without an outcome.", float(self.parts.chat.running() as u64));
         text.gauge("bondhu_reply_slots_held", "Reply slots that are taken.", float(slots.held as u64));
         text.gauge("bondhu_reply_slots_limit", "Reply slots that there are, just now.", float(slots.limit as u64));

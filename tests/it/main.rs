@@ -67,5 +67,6 @@ mod tidy;
 mod tls;
 mod upstream;
 mod upstream_failures;
+mod v1;
 mod wire;
 mod words;

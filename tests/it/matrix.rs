@@ -102,6 +102,9 @@ const WANTED: &[(&str, &str, &str, [u16; 5])] = &[
     ("GET", "/api/v1/admin/jobs", "", ADMIN),
     ("POST", "/api/v1/admin/jobs/{id}/retry", "", ADMIN_NONE),
     ("DELETE", "/api/v1/admin/jobs/{id}", "", ADMIN_NONE),
+    ("GET", "/v1/models", "", OWN),
+    ("GET", "/v1/models/{model}", "", OWN),
+    ("POST", "/v1/chat/completions", r#"{"model":"any","messages":[{"role":"user","content":"mine"}]}"#, OWN),
 ];
 
 /// An owner with a session, a message in it and a second login.
@@ -160,6 +163,7 @@ impl World {
             ("{user_id}", &self.user),
             ("{user}", &self.user),
             ("{name}", &self.name),
+            ("{model}", &"companion".to_owned()),
             ("{new}", &new.to_owned()),
             ("{password}", &PASSWORD.to_owned()),
         ];

@@ -75,7 +75,7 @@ const CRATES: [(&[&str], &[&str]); 5] = [
     ),
     (&["hyper_rustls", "rustls_native_certs", "tower_service"], &["src/client/"]),
     (&["rustls"], &["src/client/", "src/http/tls.rs", "tests/it/tls.rs"]),
-    (&["tokio_rustls"], &["src/http/tls.rs", "src/http/server.rs"]),
+    (&["tokio_rustls"], &["src/http/tls.rs", "src/http/server.rs", "src/http/wire.rs"]),
     (&["sled", "bincode"], &["src/store/", "benches/"]),
 ];
 

@@ -11,3 +11,4 @@ pub(super) mod metrics;
 pub(super) mod pages;
 pub(super) mod search;
 pub(super) mod sessions;
+pub(super) mod v1;

@@ -1,8 +1,15 @@
 use http_body_util::BodyExt;
+use hyper::{
+    Response,
+    header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
 use serde_json::Value;
 
 use super::*;
-use crate::admission::rate::Charged;
+use crate::{
+    admission::rate::Charged,
+    http::response::{ApiResponse, Body},
+};
 
 async fn json_of(problem: &Problem) -> (ApiResponse, Value) {
     let (parts, body) = problem.respond("00000000000000aa").into_parts();

@@ -55,6 +55,12 @@ impl Client {
         self.open(&self.request("POST", &format!("/api/v1/sessions/{session}/messages"), &all, Some(body.as_bytes())))
     }
 
+    /// Posts this and reads the stream that it is answered with.
+    pub(crate) fn post_events(&self, path: &str, body: &Value) -> Events {
+        let headers = [("content-type", "application/json")];
+        self.open(&self.request("POST", path, &headers, Some(body.to_string().as_bytes())))
+    }
+
     fn open(&self, request: &[u8]) -> Events {
         Events::over(connect(self.address).unwrap(), request).unwrap()
     }
@@ -155,10 +161,11 @@ impl Events {
     }
 }
 
-/// The event in a frame; a frame of comments has none.
+/// The event in a frame; a frame of comments has none. The word that ends a stream of completions is a string.
 fn event(frame: &str) -> Option<Event> {
     let field = |name: &str| frame.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
-    let name = field("event")?.to_owned();
-    let data = serde_json::from_str(field("data").unwrap()).unwrap();
+    let data = field("data")?;
+    let name = field("event").unwrap_or_default().to_owned();
+    let data = if data == "[DONE]" { Value::from(data) } else { serde_json::from_str(data).unwrap() };
     Some(Event { name, id: field("id").map(|id| id.parse().unwrap()), data })
 }

@@ -85,11 +85,14 @@ impl Client {
 
     /// Says something and reads no answer: who drops the connection is gone.
     pub(crate) fn say_and_leave(&self, session: &str, content: &str) -> TcpStream {
-        let body = json!({"content": content}).to_string();
+        self.post_and_leave(&format!("/api/v1/sessions/{session}/messages"), &json!({"content": content}))
+    }
+
+    /// Posts this and reads no answer: who drops the connection is gone.
+    pub(crate) fn post_and_leave(&self, path: &str, body: &Value) -> TcpStream {
         let headers = [("content-type", "application/json")];
-        let path = format!("/api/v1/sessions/{session}/messages");
         let mut connection = connect(self.address).unwrap();
-        connection.write_all(&self.request("POST", &path, &headers, Some(body.as_bytes()))).unwrap();
+        connection.write_all(&self.request("POST", path, &headers, Some(body.to_string().as_bytes()))).unwrap();
         connection
     }
 

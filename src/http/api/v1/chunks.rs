@@ -1,0 +1,139 @@
+//! The lines of a streamed completion. Each is put together in the buffer that is sent; what all have in common is worded
+//! once.
+
+use serde_json::to_writer;
+
+use crate::{
+    chat::Completed,
+    reply::{Finish, Usage},
+};
+
+/// What a reply that ended so is said to have ended for.
+pub(super) fn reason(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+        Finish::ContentFilter => "content_filter",
+    }
+}
+
+/// The counts of a completion.
+#[derive(serde::Serialize)]
+pub(super) struct Counts {
+    #[serde(rename = "prompt_tokens")]
+    input: u64,
+    #[serde(rename = "completion_tokens")]
+    output: u64,
+    #[serde(rename = "total_tokens")]
+    total: u64,
+}
+
+impl From<Usage> for Counts {
+    fn from(usage: Usage) -> Self {
+        let Usage { input, output } = usage;
+        Self { input, output, total: input.saturating_add(output) }
+    }
+}
+
+/// The lines of one completion.
+pub(super) struct Chunks {
+    /// Up to its choices.
+    head: Vec<u8>,
+    /// True where the last one says what it took.
+    usage: bool,
+}
+
+impl Chunks {
+    pub(super) fn new(id: &str, created: i64, model: &str, usage: bool) -> Self {
+        let model = serde_json::Value::from(model);
+        let head = format!(
+            "data: {{\"id\":\"{id}\",\"object\":\"chat.completion.chunk\",\"created\":{created},\"model\":{model},\"choices\":"
+        );
+        Self { head: head.into_bytes(), usage }
+    }
+
+    /// Who speaks.
+    pub(super) fn role(&self, out: &mut Vec<u8>) {
+        self.choice(out, |out| out.extend_from_slice(b"\"role\":\"assistant\",\"content\":\"\""), None);
+    }
+
+    /// Text.
+    pub(super) fn text(&self, text: &str, out: &mut Vec<u8>) {
+        let delta = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"\"content\":");
+            to_writer(out, text).expect("a text is always JSON, and memory takes it");
+        };
+        self.choice(out, delta, None);
+    }
+
+    /// The end.
+    pub(super) fn end(&self, completed: Completed, out: &mut Vec<u8>) {
+        self.choice(out, |_| {}, Some(completed.finish));
+        if self.usage {
+            out.extend_from_slice(&self.head);
+            out.extend_from_slice(b"[],\"usage\":");
+            to_writer(&mut *out, &Counts::from(completed.usage)).expect("numbers are always JSON, and memory takes it");
+            out.extend_from_slice(b"}\n\n");
+        }
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    fn choice(&self, out: &mut Vec<u8>, delta: impl FnOnce(&mut Vec<u8>), finish: Option<Finish>) {
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(b"[{\"index\":0,\"delta\":{");
+        delta(out);
+        out.extend_from_slice(b"},\"logprobs\":null,\"finish_reason\":");
+        match finish {
+            None => out.extend_from_slice(b"null"),
+            Some(finish) => {
+                out.push(b'"');
+                out.extend_from_slice(reason(finish).as_bytes());
+                out.push(b'"');
+            }
+        }
+        out.extend_from_slice(if self.usage { b"}],\"usage\":null}\n\n" } else { b"}]}\n\n" });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn each_line_is_what_the_api_has() {
+        let completed = Completed { finish: Finish::Length, usage: Usage { input: 3, output: 4 } };
+        for usage in [false, true] {
+            let chunks = Chunks::new("chatcmpl-1", 17, "a \"model\"", usage);
+            let mut out = Vec::new();
+            chunks.role(&mut out);
+            chunks.text("আমি \"\n", &mut out);
+            chunks.end(completed, &mut out);
+            let text = String::from_utf8(out).unwrap();
+            let mut lines: Vec<_> =
+                text.split_terminator("\n\n").map(|line| line.strip_prefix("data: ").unwrap()).collect();
+            assert_eq!(lines.pop(), Some("[DONE]"));
+            let read: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let chunk = |choices: Value, used: Value| {
+                let mut chunk = json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 17,
+                                       "model": "a \"model\"", "choices": choices});
+                if usage {
+                    chunk["usage"] = used;
+                }
+                chunk
+            };
+            let choice = |delta: Value, reason: Value| {
+                chunk(json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": reason}]), Value::Null)
+            };
+            let mut wanted = vec![
+                choice(json!({"role": "assistant", "content": ""}), Value::Null),
+                choice(json!({"content": "আমি \"\n"}), Value::Null),
+                choice(json!({}), json!("length")),
+            ];
+            let used = json!({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7});
+            wanted.extend(usage.then(|| chunk(json!([]), used)));
+            assert_eq!(read, wanted);
+        }
+    }
+}
