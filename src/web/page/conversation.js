@@ -196,7 +196,7 @@ export class Conversation {
         const all = new Map([...this.messages, ...messages.map((message) => [message.seq, message])]);
         this.messages = new Map([...all].sort(([a], [b]) => a - b));
         for (const message of messages) {
-            if (message.role === 'assistant') this.#replaces(message);
+            if (message.reply_to !== null) this.#replaces(message);
         }
     }
 
@@ -234,7 +234,7 @@ export class Conversation {
 
     #message(message) {
         this.head = Math.max(this.head, message.seq);
-        if (message.role === 'assistant') {
+        if (message.reply_to !== null) {
             this.running.delete(message.reply_to);
             this.#replaces(message);
         }
@@ -248,8 +248,9 @@ export class Conversation {
         } else if (this.atEnd && this.isLoaded && message.seq > last) {
             this.loadNewest().catch(() => {}); // The stream comes back and reads again where this fails.
         }
-        // Of a reply that was stopped the turn's end tells.
-        if (!isKnown && message.status !== 'stopped')
+        // Of a reply that was stopped the turn's end tells; what a program adds is no news but where it speaks to the user.
+        const isNews = message.status !== 'noted' || message.role === 'assistant';
+        if (!isKnown && message.status !== 'stopped' && isNews)
             this.#heard(message.role === 'user' ? 'stored' : 'answered', message);
         return true;
     }
@@ -301,7 +302,7 @@ export class Conversation {
     /** A reply stands in the place of an earlier one to the same message. */
     #replaces(reply) {
         for (const other of this.messages.values()) {
-            const isEarlier = other.role === 'assistant' && other.seq < reply.seq;
+            const isEarlier = other.reply_to !== null && other.seq < reply.seq;
             if (isEarlier && other.reply_to === reply.reply_to) this.#set(other.seq, { status: 'superseded' });
         }
     }

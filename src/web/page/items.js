@@ -16,14 +16,14 @@ export function itemsOf(conversation, entries) {
     let day = null;
     let above = null;
     const messages = [...conversation.messages.values()];
-    const lastTurn = messages.findLast((message) => message.role === 'user')?.seq;
+    const lastTurn = messages.findLast((message) => message.role === 'user' && message.status !== 'noted')?.seq;
     const isOpen = conversation.open !== undefined;
     for (const message of messages) {
         const today = dayOf(message.created_at);
         if (today !== day) items.push({ key: `day ${today}`, day: message.created_at });
         day = today;
         items.push(stored(conversation, message, above, message.reply_to === lastTurn && !isOpen));
-        above = message.role === 'user' ? message.seq : message.reply_to;
+        above = message.reply_to ?? message.seq;
     }
     for (const [seq, { text }] of conversation.atEnd ? conversation.running : []) {
         const quote = above === seq ? undefined : quoteOf(conversation, seq);
@@ -34,11 +34,13 @@ export function itemsOf(conversation, entries) {
 
 function stored(conversation, message, above, mayRepeat) {
     const { seq, role, content, created_at: at, reply_to: of } = message;
-    const state = conversation.stateOf(message);
-    const isReply = role === 'assistant';
-    const actions = state === 'superseded' ? ['unfold', 'copy'] : ['copy'];
+    const standing = conversation.stateOf(message);
+    // A reply that was stopped before its first word says nothing; everything else did before it was erased.
+    const state = content === '' && standing !== 'stopped' ? 'erased' : standing;
+    const isReply = of !== null;
+    const actions = state === 'superseded' ? ['unfold', 'copy'] : state === 'erased' ? [] : ['copy'];
     if (['failed', 'stopped', 'interrupted'].includes(state) && !isReply) actions.push('retry');
-    if (isReply && mayRepeat && state !== 'superseded') actions.push('again');
+    if (isReply && mayRepeat && !['superseded', 'erased'].includes(state)) actions.push('again');
     const detail = state === 'failed' ? conversation.details.get(seq) : undefined;
     const quote = isReply && above !== of ? quoteOf(conversation, of) : undefined;
     // A reply has the key of the one that was being made, so that its row stays where it is and nothing flickers.

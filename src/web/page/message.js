@@ -10,9 +10,9 @@ import { draw } from './markdown.js';
  * @typedef {object} Item what is to be shown in one place of the log
  * @property {string} key
  * @property {number} [seq]
- * @property {'user' | 'assistant'} role
+ * @property {'user' | 'assistant' | 'system' | 'developer'} role
  * @property {string} content
- * @property {string} state how it stands; see README, or the outbox: 'sending', 'unconfirmed', 'refused'
+ * @property {string} state how it stands; see README; 'erased'; or the outbox: 'sending', 'unconfirmed', 'refused'
  * @property {string | number} [at]
  * @property {string} [detail]
  * @property {string} [quote] the beginning of the message that it answers, where that is not right above it
@@ -48,7 +48,7 @@ export function update(node, item, act) {
     node.dataset.role = item.role;
     node.dataset.state = item.state;
     if (item.seq !== undefined) node.dataset.seq = item.seq;
-    const name = say(item.role === 'user' ? 'you' : 'bondhu');
+    const name = speaker(item.role);
     node.setAttribute('aria-label', item.at ? `${name}, ${timeOf(item.at)}` : name);
     head.replaceChildren(...who(item, name));
     keepFocus(foot, () => foot.replaceChildren(...state(item), actions(item, act)));
@@ -64,6 +64,12 @@ export function words(node, item) {
     node.classList.toggle('waiting', isWaiting);
 }
 
+/** Who speaks, in words. */
+export function speaker(role) {
+    const names = { user: 'you', assistant: 'bondhu' };
+    return say(names[role] ?? 'instructions_speaker');
+}
+
 function who(item, name) {
     const parts = [element('span', { class: 'name' }, name)];
     if (item.at) {
@@ -77,7 +83,8 @@ function who(item, name) {
 
 /** How it stands, in words; what went well stands there for those who listen, and shows as a tick. */
 function state({ role, state: standing, detail }) {
-    const key = `state_${role}_${standing}`;
+    const shared = ['noted', 'erased'].includes(standing);
+    const key = shared ? `state_${standing}` : `state_${role}_${standing}`;
     const text = say(key);
     if (text === key) return [];
     const isWell = role === 'user' && ['stored', 'answered', 'answering'].includes(standing);

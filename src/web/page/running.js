@@ -23,7 +23,7 @@ export class RunningReplies {
     /** Takes in an event of a session that is not open: of one that is, the conversation does. */
     event(name, { session_id: session, ...data }) {
         if (name === 'delta') grow(this.of(session), data);
-        else if (name === 'message' && data.role === 'assistant') this.#end(session, data.reply_to);
+        else if (name === 'message' && data.reply_to !== null) this.#end(session, data.reply_to);
         else if (name === 'done' || name === 'failed') this.#end(session, data.reply_to);
         else if (name === 'session' && data.change === 'deleted') this.#sessions.delete(session);
     }

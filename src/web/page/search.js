@@ -5,6 +5,7 @@ import { shortTime } from './dates.js';
 import { open } from './dialogs.js';
 import { element } from './element.js';
 import { say } from './language.js';
+import { speaker } from './message.js';
 
 /** The search begins when nothing was typed for so long, milliseconds. */
 const PAUSE_MS = 250;
@@ -91,11 +92,7 @@ function row(hit, text, go) {
             },
         },
         element('span', { class: 'title', dir: 'auto' }, hit.title ?? say('untitled')),
-        element(
-            'span',
-            { class: 'when' },
-            `${say(hit.role === 'user' ? 'you' : 'bondhu')} · ${shortTime(hit.created_at)}`,
-        ),
+        element('span', { class: 'when' }, `${speaker(hit.role)} · ${shortTime(hit.created_at)}`),
         element('span', { class: 'excerpt', dir: 'auto' }, marked(hit.excerpt ?? '', text)),
     );
     return element('li', {}, link);
