@@ -275,11 +275,12 @@ fn wait_until(is_so: impl Fn() -> bool) {
 /// A life with everything in it that changes files.
 pub(crate) fn script() -> Vec<Step> {
     use Deed::{
-        Clear, DeleteSession, DeleteUser, EndJob, EndToken, Fail, FailJob, Job, Rename, Reply, Retry, Role, Send,
-        Session, TakeJob, Token, User,
+        Clear, DeleteSession, DeleteUser, EndJob, EndToken, Erase, Fail, FailJob, Item, Job, Note, NotedReply, Piece,
+        Rename, Reply, Retry, Role, Send, Session, TakeJob, Token, User,
     };
     const LARGE: usize = 64 << 10;
-    let first = [User(1), User(2), Token(1, 1), Token(2, 2), Session(11, 1), Session(12, 1), Session(21, 2)];
+    let first =
+        [User(1), User(2), Token(1, 1), Token(2, 2), Session(11, 1), Session(12, 1), Session(13, 1), Session(21, 2)];
     let talk = [
         Send(11, 1, "one", 0, Some(1)),
         Job(1, 1),
@@ -300,8 +301,16 @@ pub(crate) fn script() -> Vec<Step> {
         Reply(12, 2, "reply behind another message"),
         Send(21, 2, "large too", LARGE, None),
         Send(21, 2, "and large", LARGE, None),
+        Item(13, 1, "be brief"),
+        Note(13, 1, 0, "about"),
+        Send(13, 1, "question", 0, None),
+        Piece(13, 2, 0, "be"),
+        Piece(13, 2, 2, "gun"),
     ];
     let deletions = [
+        NotedReply(13, 2, "begun and ended", "ended"),
+        Item(21, 2, "a secret"),
+        Erase(21, 2, 4),
         EndJob(1, 11, 1, "a title"),
         Clear(1),
         Send(11, 1, "after clearing", 0, None),
@@ -323,6 +332,8 @@ pub(crate) fn script() -> Vec<Step> {
         Send(31, 3, "last words", 100, None),
         EndJob(3, 31, 3, "last title"),
         Reply(31, 1, "last reply"),
+        Note(31, 3, 1, "last note"),
+        Erase(31, 3, 2),
     ];
     let deeds = |deeds: &[Deed]| deeds.iter().cloned().map(Step::Do).collect::<Vec<_>>();
     let mut steps = deeds(&first);

@@ -1,5 +1,6 @@
 //! What the store should hold: a few maps, and the deeds that change them.
 
+mod items;
 mod queue;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,15 @@ pub(crate) enum Deed {
     Retry(u8, u64, &'static str),
     Clear(u8),
     DeleteSession(u8, u8),
+    /// A message that belongs to no turn.
+    Item(u8, u8, &'static str),
+    /// An annotation of a place.
+    Note(u8, u8, u64, &'static str),
+    /// A piece of a running reply, from this byte on.
+    Piece(u8, u64, u32, &'static str),
+    /// A reply, and the annotation of what it answers.
+    NotedReply(u8, u64, &'static str, &'static str),
+    Erase(u8, u8, u64),
     /// A job about a user, by its key.
     Job(u8, u8),
     TakeJob(u8),
@@ -63,6 +73,7 @@ struct Log {
     owner: u8,
     title: Option<String>,
     head: u64,
+    note: Option<String>,
     entries: BTreeMap<u64, Entry>,
 }
 
@@ -71,6 +82,8 @@ struct Entry {
     text: String,
     reply_to: Option<u64>,
     status: String,
+    note: Option<String>,
+    pieces: Vec<String>,
 }
 
 pub(crate) fn user_id(user: u8) -> UserId {
@@ -141,6 +154,9 @@ impl Deed {
             Self::Clear(user) => store.clear_sessions(user_id(user)).await.map(|()| None),
             Self::DeleteSession(session, user) => {
                 store.delete_session(user_id(user), session_id(session)).await.map(|()| None)
+            }
+            Self::Item(..) | Self::Note(..) | Self::Piece(..) | Self::NotedReply(..) | Self::Erase(..) => {
+                self.ask_beside_turns(store).await
             }
             Self::Job(..) | Self::TakeJob(_) | Self::FailJob(_) | Self::EndJob(..) => {
                 self.ask_of_queue(store).await.map(|()| None)
@@ -258,6 +274,9 @@ impl World {
                 self.remove(id);
                 Some(0)
             }
+            Deed::Item(..) | Deed::Note(..) | Deed::Piece(..) | Deed::NotedReply(..) | Deed::Erase(..) => {
+                self.follow_beside_turns(deed)
+            }
             Deed::Job(..) | Deed::TakeJob(_) | Deed::FailJob(_) | Deed::EndJob(..) => self.follow_in_queue(deed),
         }
     }
@@ -316,6 +335,7 @@ impl World {
             for session in store.sessions(user.id, None, 100).await.unwrap() {
                 let mut log = Log { owner: letter, title: session.title, head: session.head.0, ..Log::default() };
                 log.read(store, session.id).await;
+                log.read_beside(store, session.id).await;
                 world.sessions.insert(session.id.bytes()[0], log);
             }
         }
@@ -343,7 +363,8 @@ impl World {
 impl Log {
     fn push(&mut self, text: String, reply_to: Option<u64>, status: &str) -> u64 {
         self.head += 1;
-        self.entries.insert(self.head, Entry { text, reply_to, status: status.to_owned() });
+        let (status, note, pieces) = (status.to_owned(), None, Vec::new());
+        self.entries.insert(self.head, Entry { text, reply_to, status, note, pieces });
         self.head
     }
 
@@ -360,7 +381,8 @@ impl Log {
                 let text = json["content"].as_str().unwrap().to_owned();
                 let status = json["status"].as_str().unwrap().to_owned();
                 let reply_to = message.reply_to.map(|seq| seq.0);
-                self.entries.insert(message.seq.0, Entry { text, reply_to, status });
+                let (note, pieces) = (None, Vec::new());
+                self.entries.insert(message.seq.0, Entry { text, reply_to, status, note, pieces });
             }
         }
     }
