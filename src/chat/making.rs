@@ -69,7 +69,11 @@ pub(super) async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply
         lines.push(Line { role: Role::Assistant, text: &begun_with });
         lines.push(Line { role: Role::User, text: GO_ON });
     }
-    let instructions = context.system.as_deref().map_or(Instructions::Usual, Instructions::Own);
+    let instructions = match context.system.as_deref() {
+        None => Instructions::Usual,
+        Some("") => Instructions::None, // A program that brings all of them along says that there are no others.
+        Some(own) => Instructions::Own(own),
+    };
     let sampling = asked.map_or(Sampling::USUAL, |asked| &asked.sampling);
     let mut hearer = Measured {
         reply,

@@ -51,7 +51,10 @@ impl RouteCounts {
 pub(super) fn wait_of(endpoint: Endpoint) -> Option<Wait> {
     match endpoint {
         Endpoint::Health | Endpoint::Ready | Endpoint::ChatHealth | Endpoint::Metrics => None,
-        Endpoint::Send | Endpoint::Retry | Endpoint::ChatSend | Endpoint::V1(V1Endpoint::Complete) => Some(Wait::Reply),
+        Endpoint::Send
+        | Endpoint::Retry
+        | Endpoint::ChatSend
+        | Endpoint::V1(V1Endpoint::Complete | V1Endpoint::Respond) => Some(Wait::Reply),
         Endpoint::Register
         | Endpoint::Login
         | Endpoint::Password

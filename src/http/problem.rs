@@ -239,9 +239,16 @@ impl Problem {
         self
     }
 
-    fn of(mut self, param: &str) -> Self {
+    /// The same, of the field `param`.
+    pub(super) fn of(mut self, param: &str) -> Self {
         self.named.get_or_insert_default().param = Some(param.to_owned());
         self
+    }
+
+    /// 403, and 404 under `/v1`: as [`Problem::not_owner`], for a thing that is called `what`.
+    pub(super) fn no_such(what: &str) -> Self {
+        let detail = format!("There is no such {what} in your account; please check its id, or list what is there.");
+        Self::new(&NOT_OWNER, detail)
     }
 
     /// 404 for a model that makes no replies here.

@@ -40,6 +40,17 @@ impl<'r> Query<'r> {
         }
     }
 
+    /// The parameters `name[key]`, each with its value.
+    pub(super) fn members(self, name: &str) -> Vec<(String, Cow<'r, str>)> {
+        let member = |pair: &'r str| {
+            let (key, value) = pair.split_once('=')?;
+            let key = decode(key)?;
+            let key = key.strip_prefix(name)?.strip_prefix('[')?.strip_suffix(']')?.to_owned();
+            Some((key, decode(value)?))
+        };
+        self.0.split('&').filter_map(member).collect()
+    }
+
     /// `limit`, or `default` where it is not given.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use hyper::{HeaderMap, Request, body::Incoming, header::HeaderName};
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 use super::{
     body::{self, Bounds},
@@ -113,6 +114,17 @@ impl ApiRequest {
     pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T, Problem> {
         let bytes = self.bytes().await?;
         body::decode(&bytes)
+    }
+
+    /// The body as JSON, and a digest of what is asked: method, path and body, byte for byte.
+    ///
+    /// # Errors
+    /// As [`ApiRequest::json`].
+    pub(super) async fn json_with_digest<T: DeserializeOwned>(self) -> Result<(T, [u8; 32]), Problem> {
+        let head = format!("{} {}\0", self.request.method(), self.request.uri().path());
+        let bytes = self.bytes().await?;
+        let digest = Sha256::new().chain_update(head).chain_update(&bytes).finalize().into();
+        Ok((body::decode(&bytes)?, digest))
     }
 
     /// The body as JSON; no body counts as `{}`.

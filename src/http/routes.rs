@@ -95,6 +95,44 @@ pub enum V1Endpoint {
     Model,
     /// A reply to what comes along.
     Complete,
+    /// The stored completions.
+    Completions,
+    /// One of them.
+    Completion,
+    /// Change what is kept with it.
+    EditCompletion,
+    /// Delete it.
+    DeleteCompletion,
+    /// What it was made from.
+    CompletionMessages,
+    /// Make a conversation.
+    CreateConversation,
+    /// The conversations.
+    Conversations,
+    /// One of them.
+    Conversation,
+    /// Change what is kept with it.
+    EditConversation,
+    /// Delete it.
+    DeleteConversation,
+    /// Add items to it.
+    AddItems,
+    /// Its items.
+    Items,
+    /// One of them.
+    Item,
+    /// Take it out.
+    DeleteItem,
+    /// A reply in a conversation.
+    Respond,
+    /// One that is stored.
+    Response,
+    /// Take it away.
+    DeleteResponse,
+    /// End it.
+    Cancel,
+    /// What it was made from.
+    InputItems,
 }
 
 /// What administrators ask for.
@@ -232,6 +270,26 @@ pub static ROUTES: &[Route] = &[
     v1(Method::GET, "/v1/models", V1Endpoint::Models),
     v1(Method::GET, "/v1/models/{model}", V1Endpoint::Model),
     v1(Method::POST, "/v1/chat/completions", V1Endpoint::Complete),
+    v1(Method::GET, "/v1/chat/completions", V1Endpoint::Completions),
+    v1(Method::GET, "/v1/chat/completions/{id}", V1Endpoint::Completion),
+    v1(Method::POST, "/v1/chat/completions/{id}", V1Endpoint::EditCompletion),
+    v1(Method::DELETE, "/v1/chat/completions/{id}", V1Endpoint::DeleteCompletion),
+    v1(Method::GET, "/v1/chat/completions/{id}/messages", V1Endpoint::CompletionMessages),
+    v1(Method::POST, "/v1/conversations", V1Endpoint::CreateConversation),
+    v1(Method::GET, "/v1/conversations", V1Endpoint::Conversations),
+    v1(Method::GET, "/v1/conversations/{id}", V1Endpoint::Conversation),
+    v1(Method::POST, "/v1/conversations/{id}", V1Endpoint::EditConversation),
+    v1(Method::DELETE, "/v1/conversations/{id}", V1Endpoint::DeleteConversation),
+    v1(Method::POST, "/v1/conversations/{id}/items", V1Endpoint::AddItems),
+    v1(Method::GET, "/v1/conversations/{id}/items", V1Endpoint::Items),
+    v1(Method::GET, "/v1/conversations/{id}/items/{item_id}", V1Endpoint::Item),
+    v1(Method::DELETE, "/v1/conversations/{id}/items/{item_id}", V1Endpoint::DeleteItem),
+    v1(Method::POST, "/v1/responses", V1Endpoint::Respond),
+    v1(Method::GET, "/v1/responses/{id}", V1Endpoint::Response),
+    v1(Method::DELETE, "/v1/responses/{id}", V1Endpoint::DeleteResponse),
+    // Whoever is over the limit may still stop what costs.
+    uncharged(Method::POST, "/v1/responses/{id}/cancel", Endpoint::V1(V1Endpoint::Cancel)),
+    v1(Method::GET, "/v1/responses/{id}/input_items", V1Endpoint::InputItems),
 ];
 
 const fn public(method: Method, path: &'static str, endpoint: Endpoint) -> Route {

@@ -30,6 +30,7 @@ const ADMIN_MADE: [u16; 5] = [403, 403, 401, 401, 201];
 const ADMIN_GONE: [u16; 5] = [403, 403, 401, 401, 204];
 const ADMIN_NONE: [u16; 5] = [403, 403, 401, 401, 404];
 const OWNER: [u16; 5] = [200, 403, 401, 401, 403];
+const V1_OWNER: [u16; 5] = [200, 404, 401, 401, 404];
 const OWNER_MADE: [u16; 5] = [201, 403, 401, 401, 403];
 const OWNER_GONE: [u16; 5] = [204, 403, 401, 401, 403];
 
@@ -105,6 +106,29 @@ const WANTED: &[(&str, &str, &str, [u16; 5])] = &[
     ("GET", "/v1/models", "", OWN),
     ("GET", "/v1/models/{model}", "", OWN),
     ("POST", "/v1/chat/completions", r#"{"model":"any","messages":[{"role":"user","content":"mine"}]}"#, OWN),
+    ("GET", "/v1/chat/completions", "", OWN),
+    ("GET", "/v1/chat/completions/{id}", "", V1_OWNER),
+    ("POST", "/v1/chat/completions/{id}", r#"{"metadata":{"a":"b"}}"#, V1_OWNER),
+    ("DELETE", "/v1/chat/completions/{id}", "", V1_OWNER),
+    ("GET", "/v1/chat/completions/{id}/messages", "", V1_OWNER),
+    ("POST", "/v1/conversations", "{}", OWN),
+    ("GET", "/v1/conversations", "", OWN),
+    ("GET", "/v1/conversations/{id}", "", V1_OWNER),
+    ("POST", "/v1/conversations/{id}", r#"{"metadata":{"a":"b"}}"#, V1_OWNER),
+    ("DELETE", "/v1/conversations/{id}", "", V1_OWNER),
+    ("POST", "/v1/conversations/{id}/items", r#"{"items":[{"role":"user","content":"x"}]}"#, V1_OWNER),
+    ("GET", "/v1/conversations/{id}/items", "", V1_OWNER),
+    ("GET", "/v1/conversations/{id}/items/{item_id}", "", V1_OWNER),
+    ("DELETE", "/v1/conversations/{id}/items/{item_id}", "", V1_OWNER),
+    ("POST", "/v1/responses", r#"{"input":"mine"}"#, OWN),
+    ("POST", "/v1/responses", r#"{"input":"mine","conversation":"{conversation}"}"#, V1_OWNER),
+    ("POST", "/v1/responses", r#"{"input":"mine","previous_response_id":"{response}"}"#, V1_OWNER),
+    ("POST", "/v1/responses", r#"{"input":"mine","previous_response_id":"{response}","store":false}"#, V1_OWNER),
+    ("GET", "/v1/responses/{id}", "", V1_OWNER),
+    ("GET", "/v1/responses/{id}?stream=true", "", V1_OWNER),
+    ("DELETE", "/v1/responses/{id}", "", V1_OWNER),
+    ("POST", "/v1/responses/{id}/cancel", "", V1_OWNER),
+    ("GET", "/v1/responses/{id}/input_items", "", V1_OWNER),
 ];
 
 /// An owner with a session, a message in it and a second login.
@@ -114,6 +138,10 @@ struct World {
     user: String,
     session: String,
     login: String,
+    /// The same session, as programs call it.
+    conversation: String,
+    response: String,
+    completion: String,
 }
 
 impl World {
@@ -125,7 +153,19 @@ impl World {
         let mut phone = server.client();
         phone.token = Some(text(&phone.post("/api/v1/auth/login", &credentials).expect(200).json()["token"]));
         let tokens = owner.get("/api/v1/auth/tokens").expect(200).json();
-        Self { owner, name: name.to_owned(), user, session, login: text(&tokens["tokens"][1]["id"]) }
+        let response = owner.post("/v1/responses", &json!({"input": "hello"})).expect(200).json();
+        let asked = json!({"messages": [{"role": "user", "content": "hello"}], "store": true});
+        let completion = owner.post("/v1/chat/completions", &asked).expect(200).json();
+        Self {
+            owner,
+            name: name.to_owned(),
+            user,
+            conversation: format!("conv_{}", session.replace('-', "")),
+            session,
+            login: text(&tokens["tokens"][1]["id"]),
+            response: text(&response["id"]),
+            completion: text(&completion["id"]),
+        }
     }
 
     fn caller(&self, server: &Server, who: Caller, name: &str) -> Client {
@@ -153,6 +193,9 @@ impl World {
     fn fill(&self, template: &str, new: &str) -> String {
         let id = match template {
             template if template.contains("/tokens/") => &self.login,
+            template if template.contains("/v1/conversations/") => &self.conversation,
+            template if template.contains("/v1/responses/") => &self.response,
+            template if template.contains("/v1/chat/completions/") => &self.completion,
             template if template.contains("/admin/users/") => &self.user,
             _ => &self.session,
         };
@@ -164,6 +207,9 @@ impl World {
             ("{user}", &self.user),
             ("{name}", &self.name),
             ("{model}", &"companion".to_owned()),
+            ("{item_id}", &format!("msg_{}00000001", self.session.replace('-', ""))),
+            ("{conversation}", &self.conversation),
+            ("{response}", &self.response),
             ("{new}", &new.to_owned()),
             ("{password}", &PASSWORD.to_owned()),
         ];

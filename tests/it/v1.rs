@@ -1,7 +1,11 @@
 //! The API of OpenAI under `/v1`, as its official clients speak it.
 
 mod completions;
+mod conversations;
 mod errors;
+mod responses;
+mod stored;
+mod survival;
 
 use serde_json::{Value, json};
 

@@ -42,7 +42,9 @@ impl Problem {
             let ms = u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
             headers.insert(RETRY_AFTER_MS, HeaderValue::from(ms));
         }
-        if *self.kind != BEING_ANSWERED && self.kind.status == StatusCode::CONFLICT {
+        // A stored turn keeps its failure: who repeats the request is told the same.
+        let keeps = self.turn.is_some() && self.kind.status.is_server_error();
+        if keeps || (*self.kind != BEING_ANSWERED && self.kind.status == StatusCode::CONFLICT) {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         response
@@ -140,6 +142,7 @@ mod tests {
             ),
             (Problem::field("n", "must be 1"), 400, request, Value::Null, vec![]),
             (Problem::field("n", "x").coded("unsupported_value"), 400, request, json!("unsupported_value"), vec![]),
+            (Problem::no_such("response"), 404, request, json!("not_found"), vec![]),
             (Problem::not_owner(), 404, request, json!("not_found"), vec![]),
             (Problem::no_such_model("m"), 404, request, json!("model_not_found"), vec![]),
             (Problem::no_such_path(), 404, request, json!("no_such_path"), vec![]),

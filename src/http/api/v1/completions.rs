@@ -1,4 +1,4 @@
-//! Chat completions: `/v1/chat/completions`.
+//! Chat completions: `/v1/chat/completions`. Those that are stored are in `stored.rs`.
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::{
     chunks::{Chunks, Counts, reason},
     ids::Passing,
-    seconds,
+    keys::Repetition,
+    seconds, stored,
     wire::NewCompletion,
 };
 use crate::{
@@ -54,8 +55,12 @@ struct Message<'a> {
 /// 200 or an event stream, which begins with the first text: what fails before has a status of its own. 400 names the field;
 /// 429 or 503 before the model is asked; 502 and 504 are the model's. A client that goes away ends it.
 pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) -> Result<ApiResponse, Problem> {
-    let presence = request.presence();
-    let asked = NewCompletion::read(request.json().await?)?;
+    let (repetition, presence) = (Repetition::of(&request)?, request.presence());
+    let (body, digest) = request.json_with_digest().await?;
+    let asked = NewCompletion::read(body)?;
+    if asked.store {
+        return stored::create(app, caller, asked, repetition.key(digest)).await;
+    }
     presence.during(answer(app, caller, asked)).await.unwrap_or_else(|| Err(Problem::client_gone()))
 }
 

@@ -5,8 +5,16 @@
 
 mod chunks;
 mod completions;
+mod conversations;
+mod events;
 mod ids;
+mod keys;
 mod models;
+mod paging;
+mod passing;
+mod responses;
+mod shape;
+mod stored;
 mod wire;
 
 use std::sync::Arc;
@@ -29,6 +37,25 @@ pub(in crate::http) async fn serve(
         V1Endpoint::Models => Ok(models::list(app)),
         V1Endpoint::Model => models::get(app, &request),
         V1Endpoint::Complete => completions::create(app, caller, request).await,
+        V1Endpoint::Completions => stored::list(app, caller, request).await,
+        V1Endpoint::Completion => stored::get(app, caller, request).await,
+        V1Endpoint::EditCompletion => stored::update(app, caller, request).await,
+        V1Endpoint::DeleteCompletion => stored::delete(app, caller, request).await,
+        V1Endpoint::CompletionMessages => stored::messages(app, caller, request).await,
+        V1Endpoint::CreateConversation => conversations::create(app, caller, request).await,
+        V1Endpoint::Conversations => conversations::list(app, caller, request).await,
+        V1Endpoint::Conversation => conversations::get(app, caller, request).await,
+        V1Endpoint::EditConversation => conversations::update(app, caller, request).await,
+        V1Endpoint::DeleteConversation => conversations::delete(app, caller, request).await,
+        V1Endpoint::AddItems => conversations::add_items(app, caller, request).await,
+        V1Endpoint::Items => conversations::items(app, caller, request).await,
+        V1Endpoint::Item => conversations::item(app, caller, request).await,
+        V1Endpoint::DeleteItem => conversations::delete_item(app, caller, request).await,
+        V1Endpoint::Respond => responses::create(app, caller, request).await,
+        V1Endpoint::Response => responses::get(app, caller, request).await,
+        V1Endpoint::DeleteResponse => responses::delete(app, caller, request).await,
+        V1Endpoint::Cancel => responses::cancel(app, caller, request).await,
+        V1Endpoint::InputItems => responses::input_items(app, caller, request).await,
     }
 }
 

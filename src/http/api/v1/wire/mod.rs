@@ -2,8 +2,16 @@
 
 mod completion;
 mod content;
+mod conversation;
 mod fields;
+mod items;
 mod metadata;
+mod response;
 mod sampling;
 
-pub(super) use completion::NewCompletion;
+pub(super) use self::{
+    completion::NewCompletion,
+    conversation::{NewConversation, new_items, new_metadata},
+    items::Question,
+    response::{Echo, NewResponse},
+};

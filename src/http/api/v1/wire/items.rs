@@ -1,0 +1,94 @@
+//! Items: what is said in a conversation, as a list or as one text of the user.
+
+use serde_json::Value;
+
+use super::{
+    content::{content, role},
+    fields::{Fields, unsupported_value},
+};
+use crate::{
+    chat::Said,
+    completions::Role,
+    http::problem::Problem,
+    reply::REPLY_BYTES_MAX,
+    store::{NewItem, Speaker},
+    text::MessageText,
+};
+
+/// The names of a part that is text.
+const TEXT: &[&str] = &["input_text", "output_text", "text"];
+
+/// The items in `fields`: a text of the user's, or a list.
+///
+/// # Errors
+/// Where they are missing, none, or have anything but text in them.
+pub(super) fn input(fields: &mut Fields) -> Result<Vec<Said>, Problem> {
+    match fields.take("input") {
+        None => Err(fields.refuse("input", "missing; please add it")),
+        Some(Value::String(text)) => Ok(vec![Said { role: Role::User, text }]),
+        Some(Value::Array(list)) if list.is_empty() => Err(fields.refuse("input", "must have at least one item")),
+        Some(Value::Array(list)) => items(list, "input"),
+        Some(_) => Err(fields.refuse("input", "must be a string, or a list of items")),
+    }
+}
+
+/// The items of a list that stands at `path`.
+///
+/// # Errors
+/// For the first that is no message, or has anything but text in it.
+pub(super) fn items(list: Vec<Value>, path: &str) -> Result<Vec<Said>, Problem> {
+    let item = |(n, value)| {
+        let mut fields = Fields::of(value, format!("{path}[{n}]"))?;
+        let kind = fields.text("type")?;
+        if kind.is_some_and(|kind| kind != "message") {
+            let fault = "must be \"message\": this server keeps no other items";
+            return Err(unsupported_value(&fields.path("type"), fault));
+        }
+        let role = role(&mut fields)?;
+        let text = content(&mut fields, TEXT)?;
+        Ok(Said { role, text })
+    };
+    list.into_iter().enumerate().map(item).collect()
+}
+
+/// What is asked to be answered: the user's last message, and the items before it.
+pub(in crate::http::api::v1) struct Question {
+    /// Before it.
+    pub(in crate::http::api::v1) before: Vec<NewItem>,
+    /// It.
+    pub(in crate::http::api::v1) content: MessageText,
+}
+
+impl Question {
+    /// Of items that stand at `path`; `chars_max` bounds the message.
+    ///
+    /// # Errors
+    /// Where the last one is not the user's, or one of them can't be stored.
+    pub(in crate::http::api::v1) fn of(mut items: Vec<Said>, path: &str, chars_max: usize) -> Result<Self, Problem> {
+        let last = items.pop().filter(|last| last.role == Role::User);
+        let last = last.ok_or_else(|| Problem::field(path, "must end with a message of the user"))?;
+        let content = MessageText::new(last.text, chars_max).map_err(|fault| Problem::field(path, fault))?;
+        Ok(Self { before: stored(items, path)?, content })
+    }
+}
+
+/// Items as they are stored.
+///
+/// # Errors
+/// For the first that is empty or too long.
+pub(in crate::http::api::v1) fn stored(items: Vec<Said>, path: &str) -> Result<Vec<NewItem>, Problem> {
+    let item = |(n, said): (usize, Said)| {
+        if said.text.trim().is_empty() || said.text.len() > REPLY_BYTES_MAX {
+            let fault = format!("must have 1 to {REPLY_BYTES_MAX} bytes, and not only white space, to be stored");
+            return Err(Problem::field(&format!("{path}[{n}].content"), fault));
+        }
+        let role = match said.role {
+            Role::User => Speaker::User,
+            Role::Assistant => Speaker::Assistant,
+            Role::System => Speaker::System,
+            Role::Developer => Speaker::Developer,
+        };
+        Ok(NewItem { role, content: said.text })
+    };
+    items.into_iter().enumerate().map(item).collect()
+}

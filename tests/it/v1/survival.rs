@@ -1,0 +1,118 @@
+//! What survives: a server that is killed in the middle of a stream, and requests that are repeated.
+
+use serde_json::{Value, json};
+
+use super::{
+    refused,
+    responses::{dense, pieces},
+};
+use crate::support::{Event, list, model::asking, stub::Stub, text};
+
+const PATH: &str = "/v1/responses";
+
+#[test]
+fn a_stream_that_a_kill_cut_goes_on_behind_the_last_event_that_was_seen() {
+    let stub = Stub::start();
+    let mut server = asking(&stub, &[]);
+    let (amina, _) = server.user("amina");
+    let settings = ["reply.backend=openai".to_owned(), format!("reply.openai.base_url={}", stub.base_url())];
+    let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+    for steps in 0..4 {
+        let client = amina.another_tab(&server);
+        let gate = format!("gate-{steps}");
+        let input = format!("[[gate {gate}]] one two three four");
+        let mut events = client.post_events(PATH, &json!({"input": input, "stream": true}));
+        let mut seen: Vec<Event> = vec![events.next().unwrap(), events.next().unwrap()];
+        for _ in 0..steps {
+            stub.step(&gate);
+            loop {
+                seen.push(events.next().unwrap());
+                if seen.last().unwrap().name.ends_with("delta") {
+                    break;
+                }
+            }
+        }
+        server.kill();
+        stub.release(&gate);
+        server = server.restart(&settings);
+        let client = amina.another_tab(&server);
+        let id = text(&seen[0].data["response"]["id"]);
+        let last = seen.last().unwrap().data["sequence_number"].as_u64().unwrap();
+        seen.extend(dense(client.events(&format!("{PATH}/{id}?stream=true&starting_after={last}")), Some(last)));
+        let numbers: Vec<_> = seen.iter().map(|event| event.data["sequence_number"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, (0..seen.len() as u64).collect::<Vec<_>>());
+        let end = &seen.last().unwrap().data["response"];
+        assert_eq!(end["status"], "completed", "{end}");
+        assert_eq!(pieces(&seen), end["output"][0]["content"][0]["text"], "the text is what was shown");
+        assert!(pieces(&seen).starts_with(&["one ", "two ", "three ", "four"][..steps].concat()));
+        let again = dense(client.events(&format!("{PATH}/{id}?stream=true")), None);
+        assert_eq!(pieces(&again), pieces(&seen));
+        assert_eq!(again.len(), seen.len());
+    }
+}
+
+#[test]
+fn the_same_key_and_body_is_the_same_response_and_another_body_is_refused() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let headers = [("idempotency-key", "k-1")];
+    let body = json!({"input": "hello"});
+    let first = amina.json("POST", PATH, &headers, &body).expect(200).json();
+    assert_eq!(amina.json("POST", PATH, &headers, &body).expect(200).json(), first);
+    let other = amina.json("POST", PATH, &headers, &json!({"input": "hello!"}));
+    assert_eq!(refused(&other, 422).2, "key_reused");
+    let bad = amina.json("POST", PATH, &[("idempotency-key", "two words")], &body);
+    assert_eq!(refused(&bad, 400).1, "Idempotency-Key");
+    assert_eq!(stub.seen().len(), 1);
+    // A stream is told again as well, and a stored completion.
+    let stream = json!({"input": "hello", "stream": true}).to_string();
+    let all: Vec<Value> = (0..2)
+        .map(|_| {
+            let answer = amina.send(
+                "POST",
+                PATH,
+                &[("content-type", "application/json"), ("idempotency-key", "k-2")],
+                Some(stream.as_bytes()),
+            );
+            assert_eq!(answer.unwrap().status, 200);
+            server.is_idle();
+            amina.get("/v1/conversations").expect(200).json()
+        })
+        .collect();
+    assert_eq!(all[0], all[1]);
+    let body = json!({"messages": [{"role": "user", "content": "hello"}], "store": true});
+    let keyed = |client: &mut crate::support::Client| {
+        client.json("POST", "/v1/chat/completions", &[("idempotency-key", "k-3")], &body).expect(200).json()
+    };
+    assert_eq!(keyed(&mut amina), keyed(&mut amina));
+    assert_eq!(stub.seen().len(), 3);
+}
+
+#[test]
+fn a_library_that_asks_again_by_itself_gets_the_response_of_the_first_time() {
+    let stub = Stub::start();
+    let mut server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let body = json!({"input": "[[gate again]] hello"});
+    let retry = |client: &mut crate::support::Client, count: &str| {
+        client.json("POST", PATH, &[("x-stainless-retry-count", count)], &body).expect(200).json()
+    };
+    // The first answer never comes: its client has gone while the reply is made.
+    drop(amina.post_and_leave(PATH, &body));
+    stub.wait_until(|stub| stub.seen().len() == 1);
+    stub.release("again");
+    let first = retry(&mut amina, "1");
+    assert_eq!(retry(&mut amina, "2"), first);
+    server.kill();
+    let settings = ["reply.backend=openai".to_owned(), format!("reply.openai.base_url={}", stub.base_url())];
+    server = server.restart(&settings.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut amina = amina.another_tab(&server);
+    assert_eq!(retry(&mut amina, "1"), first, "also after a crash");
+    assert_eq!(stub.seen().len(), 1);
+    assert_ne!(retry(&mut amina, "0")["id"], first["id"], "people do repeat themselves");
+    assert_ne!(amina.post(PATH, &body).expect(200).json()["id"], first["id"]);
+    assert_eq!(stub.seen().len(), 3);
+    let conversations = amina.get("/v1/conversations").expect(200).json();
+    assert_eq!(list(&conversations["data"]).len(), 3);
+}
