@@ -278,6 +278,12 @@ Examples:
     /// Open an account again that was shut
     #[command(after_help = "Example:\n  bondhu user enable mallory")]
     Enable(UserName),
+    /// Delete an account and everything in it, for good; asks for the name once more
+    #[command(after_help = "\
+Examples:
+  bondhu user delete mallory
+  bondhu user delete load-000001 --yes")]
+    Delete(UserDelete),
     /// Make an invitation code for one registration (auth.registration = "invite")
     #[command(after_help = "Example:\n  bondhu user invite")]
     Invite(Settings),
@@ -347,6 +353,19 @@ pub struct UserTier {
 pub struct UserName {
     /// The account
     pub name: String,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// `user delete`
+#[derive(Debug, Args)]
+pub struct UserDelete {
+    /// The account
+    pub name: String,
+    /// Don't ask
+    #[arg(long)]
+    pub yes: bool,
     /// Settings after the subcommand.
     #[command(flatten)]
     pub settings: Settings,

@@ -94,6 +94,11 @@ pub enum ControlRequest {
         /// The account.
         username: String,
     },
+    /// Deletes an account with everything in it.
+    UserDelete {
+        /// The account.
+        username: String,
+    },
     /// A code for one registration.
     UserInvite {},
     /// Rewrites the data to what is alive.
@@ -378,6 +383,10 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
         ControlRequest::UserTier { username, tier } => auth.set_tier(&username, tier).await,
         ControlRequest::UserDisable { username } => auth.set_disabled(&username, true).await,
         ControlRequest::UserEnable { username } => auth.set_disabled(&username, false).await,
+        ControlRequest::UserDelete { username } => {
+            auth.remove_user(&username).await.map_err(refused)?;
+            return Ok(ControlAnswer::Done {});
+        }
     };
     let user = Account::from(user.map_err(refused)?.as_ref());
     Ok(ControlAnswer::User { user })

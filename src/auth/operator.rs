@@ -139,6 +139,16 @@ impl Auth {
         Ok(())
     }
 
+    /// Deletes an account with everything in it, as an operator, and gives it as it was.
+    ///
+    /// # Errors
+    /// `NotFound`, or the store's.
+    pub async fn remove_user(&self, username: &str) -> Result<Arc<User>, AuthError> {
+        let user = self.named(username).await?;
+        self.store.delete_user(user.id).await?;
+        Ok(user)
+    }
+
     /// The account with this id, as an operator sees it.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! `bondhu user`: accounts, as an operator.
 
+use std::io::IsTerminal;
+
 use super::{Failure, load, operator::Operator, password};
 use crate::{
     cli::{Settings, User, UserCommand},
@@ -29,6 +31,7 @@ fn last_settings(command: &UserCommand) -> &Settings {
         UserCommand::Role(role) => &role.settings,
         UserCommand::Tier(tier) => &tier.settings,
         UserCommand::Disable(user) | UserCommand::Enable(user) => &user.settings,
+        UserCommand::Delete(user) => &user.settings,
     }
 }
 
@@ -50,6 +53,27 @@ fn request(command: UserCommand) -> Result<Option<ControlRequest>, Failure> {
         UserCommand::Tier(it) => ControlRequest::UserTier { username: it.name, tier: it.tier.into() },
         UserCommand::Disable(it) => ControlRequest::UserDisable { username: it.name },
         UserCommand::Enable(it) => ControlRequest::UserEnable { username: it.name },
+        UserCommand::Delete(it) => {
+            if !it.yes {
+                confirm(&it.name)?;
+            }
+            ControlRequest::UserDelete { username: it.name }
+        }
         UserCommand::Invite(_) => ControlRequest::UserInvite {},
     }))
+}
+
+/// Has a person type the name once more: what is deleted does not come back.
+fn confirm(name: &str) -> Result<(), Failure> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Failure::Misused("nobody is there to be asked: add --yes to delete the account".to_owned()));
+    }
+    eprint!("This deletes the account {name:?}, its sessions and messages for good. Its name once more: ");
+    let mut typed = String::new();
+    stdin.read_line(&mut typed).map_err(|error| Failure::Failed(format!("the terminal can't be read: {error}")))?;
+    if typed.trim() == name {
+        return Ok(());
+    }
+    Err(Failure::Failed("that is another name, so nothing was deleted".to_owned()))
 }

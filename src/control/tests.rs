@@ -24,7 +24,8 @@ fn requests() -> Vec<ControlRequest> {
         ControlRequest::UserRole { username: username.clone(), role: Role::User },
         ControlRequest::UserTier { username: username.clone(), tier: Tier::Unlimited },
         ControlRequest::UserDisable { username: username.clone() },
-        ControlRequest::UserEnable { username },
+        ControlRequest::UserEnable { username: username.clone() },
+        ControlRequest::UserDelete { username },
         ControlRequest::UserInvite {},
         ControlRequest::Compact {},
     ]

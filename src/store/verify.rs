@@ -5,6 +5,7 @@
 //! message, owners, tombstones), once against the index.
 
 mod jobs;
+mod session;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,13 +13,12 @@ use std::{
 };
 
 use jobs::Queue;
+use session::{ENDED_BEFORE, NOT_BEHIND, SessionModel};
 
 use super::{
     OpenError,
     checkpoint::Checkpoint,
-    codec::{
-        Change, MessageRecord, OutcomeRecord, SessionMeta, SessionRecord, SpeakerCode, TokenRecord, UserRecord, decode,
-    },
+    codec::{Change, MessageRecord, SessionRecord, TokenRecord, UserRecord, decode},
     disk::Dir,
     index::{Index, IndexError, guarded},
     journal,
@@ -35,10 +35,6 @@ pub const FORMAT: u32 = journal::FORMAT;
 
 /// Findings that are listed; the rest are counted.
 const LISTED_MAX: usize = 50;
-
-/// What can be wrong with a reply that compaction makes look so where its turn was cleared.
-const ENDED_BEFORE: &str = "answers a message that has an outcome";
-const NOT_BEHIND: &str = "is no outcome, for it is not behind its message";
 
 /// Something that is wrong, in a sentence that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,25 +185,6 @@ struct Model {
     last_message_at: Option<Timestamp>,
 }
 
-#[derive(Default)]
-struct SessionModel {
-    meta: Option<SessionMeta>,
-    deleted: bool,
-    head: Seq,
-    turns: u64,
-    /// Sequences that are missing: compaction has removed what was cleared.
-    gaps: Vec<(Seq, Seq)>,
-    open: HashSet<Seq>,
-    /// The last message that an idempotency key names. Keys come before their messages, and outlive them.
-    keyed: Seq,
-    /// The turn that the next reply ends anew, by an outcome in the same frame.
-    announced: Option<(Seq, Seq)>,
-    /// What is wrong with these messages, unless they are cleared in the end: compaction may have taken what explains it.
-    suspects: Vec<(Seq, String)>,
-    /// Messages whose text was taken out.
-    erased: HashSet<Seq>,
-}
-
 impl Model {
     /// Of an empty journal, read at this time.
     fn at(now: Timestamp) -> Self {
@@ -339,70 +316,6 @@ impl Model {
         let session = self.sessions.get(&session).filter(|session| !session.deleted);
         let meta = session.and_then(|session| session.meta.as_ref());
         meta.is_some_and(|meta| seq > meta.cleared_through)
-    }
-}
-
-impl SessionModel {
-    /// Follows one message; says what is wrong with it.
-    fn message(&mut self, seq: Seq, record: &MessageRecord) -> Option<&'static str> {
-        let expected = self.head.next();
-        let announced = self.announced.take();
-        if self.deleted {
-            return Some("comes after the session's deletion");
-        }
-        if seq < expected {
-            return Some("uses a sequence again");
-        }
-        let gap = seq > expected;
-        if gap {
-            self.gaps.push((expected, Seq(seq.0 - 1)));
-        }
-        self.head = seq;
-        let turns = std::mem::replace(&mut self.turns, record.turn);
-        match (record.speaker, record.reply_to) {
-            (SpeakerCode::User, None) => {
-                self.open.insert(seq);
-                (!gap && record.turn != turns + 1).then_some("counts its turn wrongly")
-            }
-            (SpeakerCode::User, Some(_)) => Some("is a user's and answers something"),
-            (SpeakerCode::Noted(_), Some(_)) => Some("belongs to no turn and answers something"),
-            (SpeakerCode::Noted(_), None) => (!gap && record.turn != turns).then_some("counts its turn wrongly"),
-            (SpeakerCode::Assistant, None) => Some("is a reply to nothing"),
-            (SpeakerCode::Assistant, Some(of)) => {
-                let ends_anew = announced == Some((of, seq));
-                let ends = self.open.remove(&of);
-                if of >= seq {
-                    Some("answers a later message")
-                } else if !ends && !ends_anew {
-                    Some(ENDED_BEFORE)
-                } else if ends && seq != of.next() && !ends_anew {
-                    Some(NOT_BEHIND)
-                } else {
-                    None
-                }
-            }
-        }
-    }
-}
-
-impl SessionModel {
-    /// Follows one outcome; says what seems wrong with it.
-    fn outcome(&mut self, seq: Seq, record: &OutcomeRecord) -> Option<&'static str> {
-        match record {
-            OutcomeRecord::Reply { seq: reply } | OutcomeRecord::Retried { seq: reply, .. } => {
-                self.announced = Some((seq, *reply));
-                None
-            }
-            // What it ended before may be compacted away, so the turn may look open.
-            OutcomeRecord::RetryFailed { .. } => {
-                self.open.remove(&seq);
-                None
-            }
-            OutcomeRecord::Resumed { .. } => (!self.open.contains(&seq)).then_some("is resumed after its end"),
-            OutcomeRecord::Failed { .. } | OutcomeRecord::Interrupted { .. } => {
-                (!self.open.remove(&seq)).then_some("ends twice")
-            }
-        }
     }
 }
 

@@ -122,6 +122,26 @@ fn accounts_are_changed_and_shut_with_and_without_a_running_server() {
 }
 
 #[test]
+fn an_account_is_deleted_for_good_and_not_by_a_slip() {
+    for running in [true, false] {
+        let mut desk = Desk::new(running);
+        desk.run(&ALICE, PASSWORD).ok();
+        desk.run(&["user", "add", "bob", "--password-file", "-"], PASSWORD).ok();
+        let asked = desk.run(&["user", "delete", "bob"], "bob\n");
+        assert_eq!(asked.code, 2, "nobody is there to be asked");
+        assert!(asked.err.contains("--yes"), "{}", asked.err);
+        assert_eq!(desk.run(&["user", "delete", "nobody", "--yes"], "").code, 1);
+        desk.run(&["user", "delete", "Bob", "--yes"], "").ok();
+        assert_eq!(desk.run(&["user", "delete", "bob", "--yes"], "").code, 1, "it is gone");
+        assert_eq!(desk.run(&["user", "list"], "").ok().lines().count(), 1);
+        let mut client = desk.client();
+        assert_eq!(login(&mut client, "bob", PASSWORD), 401);
+        assert_eq!(login(&mut client, "alice", PASSWORD), 200);
+        desk.run(&["user", "add", "bob", "--password-file", "-"], PASSWORD).ok();
+    }
+}
+
+#[test]
 fn a_password_comes_from_a_file_or_a_terminal_and_never_from_an_argument() {
     let server = Server::start(&[]);
     let file = server.dir().path().join("password");

@@ -66,8 +66,8 @@ export function words(node, item) {
 
 /** Who speaks, in words. */
 export function speaker(role) {
-    const names = { user: 'you', assistant: 'bondhu' };
-    return say(names[role] ?? 'instructions_speaker');
+    if (role === 'user') return say('you');
+    return role === 'assistant' ? say('bondhu') : say('instructions_speaker');
 }
 
 function who(item, name) {
@@ -83,8 +83,9 @@ function who(item, name) {
 
 /** How it stands, in words; what went well stands there for those who listen, and shows as a tick. */
 function state({ role, state: standing, detail }) {
-    const shared = ['noted', 'erased'].includes(standing);
-    const key = shared ? `state_${standing}` : `state_${role}_${standing}`;
+    if (standing === 'noted') return [element('span', { class: 'state' }, say('state_noted'))];
+    if (standing === 'erased') return [element('span', { class: 'state' }, say('state_erased'))];
+    const key = `state_${role}_${standing}`;
     const text = say(key);
     if (text === key) return [];
     const isWell = role === 'user' && ['stored', 'answered', 'answering'].includes(standing);
