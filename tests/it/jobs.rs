@@ -330,5 +330,5 @@ fn a_directory_of_the_format_before_opens_and_goes_on() {
     server.stop();
     check_passes(&server.data);
     let segments = crate::support::data::segments(&server.data);
-    assert_eq!(segments.iter().map(|path| fs::read(path).unwrap()[8]).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(segments.iter().map(|path| fs::read(path).unwrap()[8]).collect::<Vec<_>>(), [2, 4]);
 }
