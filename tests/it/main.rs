@@ -53,6 +53,7 @@ mod resume;
 mod retention;
 mod retries;
 mod safety;
+mod sdk;
 mod search;
 mod secrets;
 mod service;

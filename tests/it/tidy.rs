@@ -341,6 +341,7 @@ fn files() -> Vec<String> {
                             | "tests/fuzz/target"
                             | "tests/fuzz/artifacts"
                             | "tests/it/page/node_modules"
+                            | "tests/it/sdk/node_modules"
                             | "tests/it/sdk/venv"
                     ))
                     .then_some(path),
