@@ -61,6 +61,15 @@ fn python(file: &str) {
     });
 }
 
+/// Has node run the tests of a file.
+#[track_caller]
+fn node(file: &str) {
+    installed("node_modules/openai");
+    passes(|command| {
+        command.args(["node", "--test", "--test-reporter=tap", file]);
+    });
+}
+
 #[test]
 fn the_python_client_lists_models_and_has_its_errors() {
     python("test_errors.py");
@@ -69,4 +78,54 @@ fn the_python_client_lists_models_and_has_its_errors() {
 #[test]
 fn the_python_client_completes_chats() {
     python("test_completions.py");
+}
+
+#[test]
+fn the_python_client_keeps_completions() {
+    python("test_stored_completions.py");
+}
+
+#[test]
+fn the_python_client_holds_conversations() {
+    python("test_conversations.py");
+}
+
+#[test]
+fn the_python_client_has_responses() {
+    python("test_responses.py");
+}
+
+#[test]
+fn the_python_client_goes_on_with_a_stream_after_a_kill() {
+    python("test_streams.py");
+}
+
+#[test]
+fn the_python_client_never_says_anything_twice() {
+    python("test_repeats.py");
+}
+
+#[test]
+fn the_javascript_client_drives_every_call() {
+    node("client.test.mjs");
+}
+
+#[test]
+fn langchain_has_conversations_with_a_base_url_and_a_key() {
+    python("test_langchain.py");
+}
+
+#[test]
+fn the_llm_command_has_conversations_with_a_base_url_and_a_key() {
+    python("test_llm.py");
+}
+
+#[test]
+fn the_ai_sdk_has_conversations_with_a_base_url_and_a_key() {
+    node("ai.test.mjs");
+}
+
+#[test]
+fn the_cases_of_open_responses_pass() {
+    python("test_open_responses.py");
 }

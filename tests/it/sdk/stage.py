@@ -38,6 +38,10 @@ class Stage:
         """A gate that no other test has."""
         return Gate(self, f"gate-{os.getpid()}-{next(self._gates)}", once)
 
+    def behave(self, directive):
+        """How messages are answered that do not say it themselves; at first `say`."""
+        self.ask("behave", directive=directive)
+
     def seen(self):
         """What the model was asked with, request by request."""
         return self.ask("seen")["bodies"]

@@ -2,7 +2,8 @@
 //!
 //! `{"do": "server", "settings": […], "rough": true}` starts a server in front of the stub and gives its `id`, its `base_url`
 //! and the `keys` of two users; `kill` ends it by SIGKILL and starts it again; `release` and `step` are those of the stub's
-//! gates; `seen` gives the bodies that the model was asked with, and `gone` waits until nobody hears the model any more.
+//! gates, `behave` is its default; `seen` gives the bodies that the model was asked with, and `gone` waits until nobody hears the
+//! model any more.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -88,6 +89,10 @@ impl Stage {
                 self.stub.step(&text(&asked["gate"]));
                 json!({})
             }
+            Some("behave") => {
+                self.stub.behave(&text(&asked["directive"]));
+                json!({})
+            }
             Some("seen") => {
                 let bodies: Vec<Value> = self.stub.seen().iter().map(|seen| (*seen.body).clone()).collect();
                 json!({ "bodies": bodies })
@@ -114,6 +119,7 @@ impl Stage {
         let id = usize::try_from(asked["server"].as_u64().unwrap()).unwrap();
         let mut running = self.servers.lock().unwrap()[id].take().unwrap();
         running.server.kill();
+        self.stub.wait_until(|stub| stub.replying() == 0); // Nothing of before waits at a gate.
         let base = format!("reply.openai.base_url={}", self.stub.base_url());
         let mut settings = vec!["reply.backend=openai", &base];
         settings.extend(borrowed(&running.settings));
