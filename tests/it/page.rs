@@ -16,6 +16,7 @@ mod markdown;
 mod mishaps;
 mod person;
 mod pictures;
+mod programs;
 mod replies;
 mod sessions;
 mod visits;
