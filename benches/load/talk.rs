@@ -6,7 +6,7 @@ use bondhu::{
     clock::{Clock, Timestamp},
     config::{CacheConfig, DataConfig},
     id::{SessionId, UserId},
-    store::{Ending, NewMessage, OpenTurn, Role, Store, Tier, User},
+    store::{Beside, Ending, NewMessage, OpenTurn, Role, Store, Tier, User},
 };
 
 /// Opens the store in `dir`, with a cache of so many bytes.
@@ -41,11 +41,11 @@ pub(crate) async fn say(store: &Store, user: UserId, contents: Vec<String>) -> S
 pub(crate) async fn say_in(store: &Store, user: UserId, session: SessionId, contents: Vec<String>) {
     let mut contents = contents.into_iter();
     while let Some(content) = contents.next() {
-        let message = NewMessage { user, session, create: true, content, key: None };
+        let message = NewMessage { user, session, create: true, content, key: None, beside: Beside::default() };
         let appended = store.append(message).expect("there is room").await.expect("a message is stored");
         let turn = OpenTurn { session, seq: appended.message.seq };
         if let Some(content) = contents.next() {
-            store.conclude(turn, Ending::Reply { content, stopped: false }).await.expect("a reply is stored");
+            store.conclude(turn, Ending::Reply { content, stopped: false }, None).await.expect("a reply is stored");
         }
     }
 }
