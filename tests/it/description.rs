@@ -18,7 +18,7 @@ const OF_BODIES: [&str; 5] = ["400", "408", "413", "415", "422"];
 /// Paths that begin so speak as OpenAI does: their errors have its shape, and they take no cookie.
 const AS_OPENAI: &str = "/v1/";
 /// What only paths of OpenAI's kind are told; there it has no type.
-const KINDS_AS_OPENAI: [&str; 1] = ["request-refused"];
+const KINDS_AS_OPENAI: [&str; 2] = ["client-gone", "request-refused"];
 
 fn description() -> Value {
     serde_json::from_slice(bondhu::web::description().plain.bytes).unwrap()
