@@ -35,7 +35,7 @@ impl Teller {
 
     /// The number of the first piece that is told.
     pub(super) fn first_piece(seen: Option<u64>) -> usize {
-        let first = seen.map_or(0, |seen| (seen + 1).saturating_sub(PIECES));
+        let first = seen.map_or(0, |seen| seen.saturating_add(1).saturating_sub(PIECES));
         usize::try_from(first).unwrap_or(usize::MAX)
     }
 
@@ -194,6 +194,7 @@ mod tests {
                 let rest = frames.iter().skip(usize::try_from(seen).unwrap() + 1).cloned().collect::<Vec<_>>();
                 assert_eq!(told(pieces, &how, Some(seen)).1, rest, "behind {seen}");
             }
+            assert!(told(pieces, &how, Some(u64::MAX)).1.is_empty(), "nothing is behind the last number there can be");
         }
     }
 }
