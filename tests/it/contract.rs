@@ -21,7 +21,7 @@ const SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/sdk/schema
 const PATIENCE: &str = "1800";
 
 /// Calls that would take from the others what they need: they are asked with fixed ids, in a run of their own.
-const ENDING: [&str; 7] = [
+const ENDING: [&str; 11] = [
     "DELETE /api/v1/auth/tokens/{id}",
     "DELETE /api/v1/admin/users/{id}/tokens",
     "POST /api/v1/admin/users/{id}/password",
@@ -29,6 +29,10 @@ const ENDING: [&str; 7] = [
     "DELETE /api/v1/chat/history/{user_id}",
     "DELETE /api/v1/sessions/{id}",
     "PUT /api/v1/admin/log",
+    "DELETE /v1/chat/completions/{id}",
+    "DELETE /v1/conversations/{id}",
+    "DELETE /v1/conversations/{id}/items/{item_id}",
+    "DELETE /v1/responses/{id}",
 ];
 /// Takes nothing that could be made up, and ends the login that all requests show.
 const LOGOUT: &str = "POST /api/v1/auth/logout";
@@ -40,6 +44,39 @@ struct World {
     admin_id: String,
     user_id: String,
     sessions: Vec<String>,
+    openai: AsOpenAi,
+}
+
+/// Ids of what there is under `/v1`.
+struct AsOpenAi {
+    conversation: Value,
+    item: Value,
+    response: Value,
+    completion: Value,
+}
+
+impl AsOpenAi {
+    /// A session as a conversation, with a response; and a completion that is kept.
+    fn new(client: &mut Client, session: &str) -> Self {
+        let conversation = format!("conv_{}", session.replace('-', ""));
+        let asked = json!({"input": "It was new", "conversation": conversation});
+        let response = client.post("/v1/responses", &asked).expect(200).json();
+        let messages = json!([{"role": "user", "content": "It rains"}]);
+        let completion = client.post("/v1/chat/completions", &json!({"store": true, "messages": messages}));
+        let completion = completion.expect(200).json()["id"].clone();
+        let item = response["output"][0]["id"].clone();
+        Self { conversation: json!(conversation), item, response: response["id"].clone(), completion }
+    }
+
+    /// The parameters of paths that name one of them.
+    fn parameters(&self) -> [(&'static str, &Value); 4] {
+        [
+            ("ConversationId", &self.conversation),
+            ("ItemId", &self.item),
+            ("ResponseId", &self.response),
+            ("CompletionId", &self.completion),
+        ]
+    }
 }
 
 impl World {
@@ -58,7 +95,8 @@ impl World {
                 admin.say(session, words);
             }
         }
-        Self { server, admin, admin_id: text(&login["user"]["id"]), user_id, sessions }
+        let openai = AsOpenAi::new(&mut admin, &sessions[1]);
+        Self { server, admin, admin_id: text(&login["user"]["id"]), user_id, sessions, openai }
     }
 
     /// The description that the server gives, with ids that there are, and closed: a field that it does not name is one
@@ -70,6 +108,9 @@ impl World {
         parameters["SessionId"]["schema"]["examples"] = json!(self.sessions);
         parameters["AccountId"]["schema"]["examples"] = json!([self.user_id]);
         parameters["ForUser"]["schema"] = json!({"type": "string", "enum": [self.admin_id]});
+        for (name, id) in self.openai.parameters() {
+            parameters[name]["schema"]["examples"] = json!([id]);
+        }
         document
     }
 
@@ -157,6 +198,9 @@ fn calls_that_end_something_keep_to_the_description_too() {
     parameters["TokenId"]["schema"] = fixed(&tokens["tokens"][1]["id"]);
     parameters["AccountId"]["schema"] = fixed(&json!(world.user_id));
     parameters["SessionId"]["schema"] = fixed(&json!(world.sessions[0]));
+    for (name, id) in world.openai.parameters() {
+        parameters[name]["schema"] = fixed(id);
+    }
     let mut chosen: Vec<&str> = ENDING.iter().flat_map(|call| ["--include-name", call]).collect();
     chosen.extend(["--phases", "examples,coverage,fuzzing"]); // They lead nowhere.
     let cases = cases(world.judge(&document, &chosen));
