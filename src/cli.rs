@@ -14,7 +14,10 @@ pub use self::{
     load::{Api, Load, Scenario},
     moving::{Backup, Export, FormatName, Import, Restore},
 };
-use crate::store::{Role, Tier};
+use crate::{
+    id::TokenId,
+    store::{Role, Tier},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -284,6 +287,12 @@ Examples:
   bondhu user delete mallory
   bondhu user delete load-000001 --yes")]
     Delete(UserDelete),
+    /// List the API keys of an account, oldest first: id, when made, when it ends, last use, scopes, name
+    #[command(after_help = "Example:\n  bondhu user keys alice")]
+    Keys(UserName),
+    /// End an API key of an account; `bondhu user keys` shows its id
+    #[command(after_help = "Example:\n  bondhu user revoke alice 0197b1c2-7a3e-7c4d-9b1a-2f3e4d5c6b7a")]
+    Revoke(UserRevoke),
     /// Make an invitation code for one registration (auth.registration = "invite")
     #[command(after_help = "Example:\n  bondhu user invite")]
     Invite(Settings),
@@ -348,7 +357,19 @@ pub struct UserTier {
     pub settings: Settings,
 }
 
-/// `user disable` and `user enable`
+/// `user revoke`
+#[derive(Debug, Args)]
+pub struct UserRevoke {
+    /// The account
+    pub name: String,
+    /// The key's id, which is not its secret
+    pub id: TokenId,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// `user disable`, `user enable` and `user keys`
 #[derive(Debug, Args)]
 pub struct UserName {
     /// The account

@@ -5,6 +5,7 @@
 
 mod client;
 mod jobs;
+mod keys;
 mod moving;
 mod server;
 
@@ -19,13 +20,14 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     client::ask,
     jobs::JobRow,
+    keys::KeyRow,
     server::{bind, remove, serve},
 };
 use crate::{
     auth::{Auth, AuthError, NewAccount, Password},
     clock::Timestamp,
     config::SOCKET,
-    id::{JobId, Seq, SessionId, UserId},
+    id::{JobId, Seq, SessionId, TokenId, UserId},
     store::{ExportCursor, Import, Imported, JobStateName, Look, Passwords, Role, Sealed, Store, Tier, User},
     text::{DisplayName, Username},
 };
@@ -98,6 +100,18 @@ pub enum ControlRequest {
     UserDelete {
         /// The account.
         username: String,
+    },
+    /// The API keys of an account.
+    UserKeys {
+        /// The account.
+        username: String,
+    },
+    /// Ends an API key.
+    UserRevoke {
+        /// The account.
+        username: String,
+        /// The key.
+        id: TokenId,
     },
     /// A code for one registration.
     UserInvite {},
@@ -179,6 +193,11 @@ pub enum ControlAnswer {
     Users {
         /// They; fewer than [`USERS_MAX`] are the last page.
         users: Vec<Account>,
+    },
+    /// The API keys of an account, oldest first.
+    Keys {
+        /// They.
+        keys: Vec<KeyRow>,
     },
     /// An invitation code.
     Invitation {
@@ -339,6 +358,14 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
         ControlRequest::UserList { after } => {
             let users = auth.users(after, USERS_MAX).await.map_err(refused)?;
             return Ok(ControlAnswer::Users { users: users.iter().map(Account::from).collect() });
+        }
+        ControlRequest::UserKeys { username } => {
+            let keys = auth.keys_of_user(&username).await.map_err(refused)?;
+            return Ok(ControlAnswer::Keys { keys: keys.into_iter().map(KeyRow::from).collect() });
+        }
+        ControlRequest::UserRevoke { username, id } => {
+            auth.revoke_key(&username, id).await.map_err(refused)?;
+            return Ok(ControlAnswer::Done {});
         }
         ControlRequest::UserInvite {} => {
             let code = Secret(auth.invite().await.map_err(refused)?);

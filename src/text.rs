@@ -31,6 +31,10 @@ pub struct SystemPrompt(String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisplayName(String);
 
+/// What an API key is for: 1 to 100 characters, not only white space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyName(String);
+
 /// The name of an account: 1 to 64 letters, marks, digits and `. _ - @ +`, in Unicode's NFC form.
 ///
 /// Two names that differ only in case, or in how their characters are composed, are the same name: see [`folded`].
@@ -110,6 +114,26 @@ impl DisplayName {
     pub const CHARS_MAX: usize = 100;
 
     /// Accepts a display name.
+    ///
+    /// # Errors
+    /// Too long, empty, or nothing but white space.
+    pub fn new(text: String) -> Result<Self, TextFault> {
+        bounded(&text, Self::CHARS_MAX)?;
+        Ok(Self(text))
+    }
+
+    /// Gives the text away.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl KeyName {
+    /// The most characters that it may have.
+    pub const CHARS_MAX: usize = 100;
+
+    /// Accepts a name.
     ///
     /// # Errors
     /// Too long, empty, or nothing but white space.

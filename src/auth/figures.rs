@@ -37,6 +37,8 @@ impl AuthFigures {
                 | AuthError::WeakPassword(_)
                 | AuthError::NoIdentity
                 | AuthError::NotAdministrator
+                | AuthError::OutOfScope { .. }
+                | AuthError::TooManyKeys { .. }
                 | AuthError::NotFound
                 | AuthError::Store(_),
             ) => "error",

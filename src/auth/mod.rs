@@ -5,9 +5,11 @@
 //! was the reason: the same words, after the same work.
 
 mod figures;
+mod keys;
 mod operator;
 mod password;
 mod policy;
+mod scope;
 mod throttle;
 mod token;
 
@@ -18,8 +20,10 @@ use std::{
 };
 
 pub use figures::AuthFigures;
+pub use keys::{ApiKey, KEYS_PER_USER_MAX, KeyLifetime, MadeKey, NewKey};
 pub use operator::ImportedAccount;
 pub use password::Password;
+pub use scope::{Scope, Scopes};
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -39,6 +43,7 @@ pub struct Identity {
     token: TokenId,
     digest: TokenDigest,
     until: Timestamp,
+    scopes: Option<Scopes>,
 }
 
 impl Identity {
@@ -80,8 +85,9 @@ impl Identity {
     /// The proof of this right, where the account has it now.
     ///
     /// # Errors
-    /// `NotAdministrator`.
+    /// `NotAdministrator`; `OutOfScope` where a key of one asks.
     pub fn administrator(self) -> Result<Administrator, AuthError> {
+        self.person()?;
         match self.user.role {
             Role::Admin => Ok(Administrator(self)),
             Role::User => Err(AuthError::NotAdministrator),
@@ -161,6 +167,18 @@ pub enum AuthError {
     /// The account is not an administrator's.
     #[error("not an administrator")]
     NotAdministrator,
+    /// The API key does not allow it.
+    #[error("the API key does not allow it")]
+    OutOfScope {
+        /// What would; nothing where no key may do it.
+        needs: Option<Scope>,
+    },
+    /// The user has as many API keys as one may have.
+    #[error("there are {max} API keys already")]
+    TooManyKeys {
+        /// How many that is.
+        max: usize,
+    },
     /// There is no such account or login.
     #[error("there is no such account or login")]
     NotFound,
@@ -292,8 +310,11 @@ impl Auth {
     /// # Errors
     /// `NoIdentity`, or the store's.
     pub async fn identify(&self, token: &str) -> Result<Identity, AuthError> {
-        let digest = token::parse(Kind::Login, token).ok_or(AuthError::NoIdentity)?;
+        let (digest, kind) = keys::shown(token).ok_or(AuthError::NoIdentity)?;
         let token = self.store.token(digest).await?.ok_or(AuthError::NoIdentity)?;
+        if token.scopes.is_some() != (kind == Kind::Key) {
+            return Err(AuthError::NoIdentity); // A key without its bounds is nobody's.
+        }
         let now = self.clock.now();
         if !token::is_live(&token, self.config.get().token_idle, now) {
             return Err(AuthError::NoIdentity);
@@ -305,8 +326,9 @@ impl Auth {
         if token::is_use_news(&token, now) {
             self.store.touch_token(digest, now);
         }
-        let until = token.expires_at.min(now.after(self.config.get().token_idle));
-        Ok(Identity { user, token: token.id, digest, until })
+        let until = token::ends_at(&token, self.config.get().token_idle, now);
+        let scopes = token.scopes.map(Scopes::from_bits);
+        Ok(Identity { user, token: token.id, digest, until, scopes })
     }
 
     /// Ends the login that asks. Dropping the future leaves it unsaid whether it ended.
@@ -318,7 +340,7 @@ impl Auth {
         Ok(())
     }
 
-    /// Changes the caller's password and ends every other login. Dropping the future leaves it unsaid whether it did.
+    /// Changes the caller's password and ends every other login, and every key. Dropping the future leaves it unsaid whether it did.
     ///
     /// # Errors
     /// `WeakPassword`, `WrongCredentials`, `TooManyFailures`, `Busy`, or the store's.
@@ -336,14 +358,14 @@ impl Auth {
         self.store.change_user(caller.id(), change).await.map(drop).map_err(of_caller)
     }
 
-    /// The caller's logins, oldest first, without those that have expired.
+    /// The caller's logins, oldest first, without those that have expired, and without keys.
     ///
     /// # Errors
     /// The store's.
     pub async fn tokens(&self, caller: &Identity) -> Result<Vec<Token>, AuthError> {
         let now = self.clock.now();
         let mut tokens = self.store.tokens(caller.id()).await?;
-        tokens.retain(|token| token::is_live(token, self.config.get().token_idle, now));
+        tokens.retain(|token| token.scopes.is_none() && token::is_live(token, self.config.get().token_idle, now));
         Ok(tokens)
     }
 
@@ -352,7 +374,9 @@ impl Auth {
     /// # Errors
     /// `NotFound`, or the store's.
     pub async fn end_token(&self, caller: &Identity, id: TokenId) -> Result<(), AuthError> {
-        if self.store.end_token(caller.id(), id).await? { Ok(()) } else { Err(AuthError::NotFound) }
+        let tokens = self.store.tokens(caller.id()).await?;
+        let is_login = tokens.iter().any(|token| token.id == id && token.scopes.is_none());
+        if is_login && self.store.end_token(caller.id(), id).await? { Ok(()) } else { Err(AuthError::NotFound) }
     }
 
     /// Deletes the caller's account and everything in it. Dropping the future leaves it unsaid whether it did.

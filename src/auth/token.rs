@@ -1,6 +1,7 @@
-//! Secrets that the server gives out: login tokens and invitation codes.
+//! Secrets that the server gives out: login tokens, API keys and invitation codes.
 //!
-//! A secret is 256 random bits behind a prefix that says what it is, so that a scanner for leaked secrets can find it.
+//! A secret is 256 random bits behind a prefix that says what it is, so that a scanner for leaked secrets can find it. An API
+//! key, which people copy into files, has a check behind it: a scanner knows one from what only looks like it.
 //! Only its SHA-256 is kept: it is as good for looking it up, and useless to who reads the data directory. With 256
 //! random bits neither a salt nor a slow hash would add anything.
 
@@ -22,6 +23,9 @@ const BYTES: usize = 32;
 /// Characters of [`BYTES`] in base64 without padding.
 const CHARS: usize = (BYTES * 8).div_ceil(6);
 
+/// Characters of the check of a key.
+const CHECK_CHARS: usize = 6;
+
 /// The alphabet of base64url (RFC 4648, section 5).
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -30,6 +34,8 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub(super) enum Kind {
     /// Proves a login.
     Login,
+    /// Lets a program act for who made it.
+    Key,
     /// Allows one registration.
     Invitation,
 }
@@ -38,7 +44,20 @@ impl Kind {
     fn prefix(self) -> &'static str {
         match self {
             Self::Login => "bondhu_",
+            Self::Key => "bondhu_key_",
             Self::Invitation => "bondhu_invite_",
+        }
+    }
+
+    /// What follows the random part: of a key the first 36 bits of the SHA-256 of all before it.
+    fn check(self, before: &str) -> String {
+        match self {
+            Self::Login | Self::Invitation => String::new(),
+            Self::Key => {
+                let mut check = base64url(&digest(before).0);
+                check.truncate(CHECK_CHARS);
+                check
+            }
         }
     }
 }
@@ -47,7 +66,8 @@ impl Kind {
 pub(super) fn mint(kind: Kind) -> (String, TokenDigest) {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes).expect("the system has random bytes from its boot on");
-    let text = format!("{}{}", kind.prefix(), base64url(&bytes));
+    let mut text = format!("{}{}", kind.prefix(), base64url(&bytes));
+    text.push_str(&kind.check(&text));
     let digest = digest(&text);
     (text, digest)
 }
@@ -56,20 +76,30 @@ pub(super) fn mint(kind: Kind) -> (String, TokenDigest) {
 pub(super) fn parse(kind: Kind, text: &str) -> Option<TokenDigest> {
     let random = text.strip_prefix(kind.prefix())?;
     let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    let well_formed = random.len() == CHARS && random.bytes().all(in_alphabet);
-    well_formed.then(|| digest(text))
+    let random = random.get(..CHARS).filter(|random| random.bytes().all(in_alphabet))?;
+    let (before, check) = text.split_at(kind.prefix().len() + random.len());
+    (check == kind.check(before)).then(|| digest(text))
 }
 
-/// True until a login's end, or until nobody used it for `idle`.
+/// True until a login's end, or until nobody used it for `idle`; a program's may rest.
 pub(super) fn is_live(token: &Token, idle: Duration, now: Timestamp) -> bool {
+    if token.scopes.is_some() {
+        return now < token.expires_at;
+    }
     // It may have been used later than the store knows.
     let idle_end = token.last_used_at.after(idle.saturating_add(LAST_USED_EXACT_TO));
     now < token.expires_at && now < idle_end
 }
 
-/// True where the store should hear that a login is used now.
+/// When a login ends that is used now and not again.
+pub(super) fn ends_at(token: &Token, idle: Duration, now: Timestamp) -> Timestamp {
+    if token.scopes.is_some() { token.expires_at } else { token.expires_at.min(now.after(idle)) }
+}
+
+/// True where the store should hear that a login is used now. A key is made before it is used: its first use is news, too.
 pub(super) fn is_use_news(token: &Token, now: Timestamp) -> bool {
-    now.since(token.last_used_at) > LAST_USED_EXACT_TO
+    let is_first = token.scopes.is_some() && token.last_used_at == token.created_at && now > token.created_at;
+    is_first || now.since(token.last_used_at) > LAST_USED_EXACT_TO
 }
 
 fn digest(text: &str) -> TokenDigest {
@@ -117,6 +147,16 @@ mod tests {
         assert!(live(&long, just_before(idle_end)) && !live(&long, idle_end));
         assert!(is_live(&long, Duration::MAX, just_before(long.expires_at)));
         assert!(live(&long, Timestamp(0)), "a clock that was set back ends no login");
+        let key = Token { scopes: Some(1), ..token(500 * HOUR) };
+        assert!(
+            live(&key, just_before(key.expires_at)) && !live(&key, key.expires_at),
+            "a key rests as long as it holds"
+        );
+        assert_eq!(ends_at(&key, HOUR, made), key.expires_at);
+        let soon = made.after(Duration::from_secs(1));
+        assert!(is_use_news(&key, soon) && !is_use_news(&key, made) && !is_use_news(&long, soon));
+        assert!(!is_use_news(&Token { last_used_at: soon, ..key }, soon.after(HOUR)));
+        assert_eq!(ends_at(&long, HOUR, made), made.after(HOUR));
         assert!(
             !is_use_news(&long, made.after(HOUR)) && is_use_news(&long, made.after(HOUR + Duration::from_micros(1)))
         );
@@ -144,6 +184,30 @@ mod tests {
         let hex =
             parse(Kind::Login, &known).unwrap().0.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         assert_eq!(hex, "4adc1bfcb3a881518686d8921038ee4eb2cf691df18cd6969ceb6c0458da086a");
+    }
+
+    #[test]
+    fn a_key_ends_with_a_check_that_any_other_character_breaks() {
+        let (key, digest) = mint(Kind::Key);
+        assert_eq!(key.strip_prefix("bondhu_key_").unwrap().len(), 43 + 6);
+        assert_eq!(parse(Kind::Key, &key), Some(digest));
+        assert_eq!((parse(Kind::Login, &key), parse(Kind::Invitation, &key)), (None, None));
+        for at in 11..key.len() {
+            let other = if key.as_bytes()[at] == b'x' { "y" } else { "x" };
+            let mut broken = key.clone();
+            broken.replace_range(at..=at, other);
+            assert_eq!(parse(Kind::Key, &broken), None, "{at}");
+        }
+        for bad in [
+            &key[..key.len() - 1],
+            &format!("{key}A"),
+            &key.replace("_key", ""),
+            &format!("bondhu_key_{}", "A".repeat(43)),
+        ] {
+            assert_eq!(parse(Kind::Key, bad), None, "{bad}");
+        }
+        let known = format!("bondhu_key_{}", "A".repeat(43));
+        assert_eq!(Kind::Key.check(&known), "yeXx97");
     }
 
     #[test]

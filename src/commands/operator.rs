@@ -14,7 +14,7 @@ use crate::{
     auth::Auth,
     clock::Clock,
     config::Loaded,
-    control::{self, Account, ControlAnswer, ControlError, ControlRequest, JobRow, USERS_MAX},
+    control::{self, Account, ControlAnswer, ControlError, ControlRequest, JobRow, KeyRow, USERS_MAX},
     store::{FORMAT, JobStateName, OpenError, Role, Store, Tier, newest_format},
 };
 
@@ -203,6 +203,7 @@ fn text(answer: &ControlAnswer) -> String {
         ControlAnswer::Done {} => "done\n".to_owned(),
         ControlAnswer::User { user } | ControlAnswer::ImportedUser { user, .. } => line(user),
         ControlAnswer::Users { users } => users.iter().map(line).collect(),
+        ControlAnswer::Keys { keys } => keys.iter().map(key_line).collect(),
         ControlAnswer::Invitation { code } => format!("{}\n", code.0),
         ControlAnswer::Compacted { bytes_saved } => {
             format!("compacted: {bytes_saved} bytes saved; the next start rebuilds the index\n")
@@ -242,6 +243,14 @@ fn job_line(job: &JobRow) -> String {
     let why = job.last_error.as_deref().unwrap_or_default().escape_debug();
     let line = format!("{id} {state:<7} {at} {kind:<12} {attempts} {key} {why}");
     format!("{}\n", line.trim_end())
+}
+
+/// An API key as one line, in columns.
+fn key_line(key: &KeyRow) -> String {
+    let KeyRow { id, name, scopes, created_at, expires_at, last_used_at } = key;
+    let used = last_used_at.map_or_else(|| format!("{:<27}", "never"), |at| at.to_string());
+    let scopes = scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(",");
+    format!("{id} {created_at} {expires_at} {used} {scopes} {}\n", name.escape_debug())
 }
 
 /// An account as one line, in columns.

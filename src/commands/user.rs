@@ -30,8 +30,9 @@ fn last_settings(command: &UserCommand) -> &Settings {
         UserCommand::Passwd(passwd) => &passwd.settings,
         UserCommand::Role(role) => &role.settings,
         UserCommand::Tier(tier) => &tier.settings,
-        UserCommand::Disable(user) | UserCommand::Enable(user) => &user.settings,
         UserCommand::Delete(user) => &user.settings,
+        UserCommand::Disable(user) | UserCommand::Enable(user) | UserCommand::Keys(user) => &user.settings,
+        UserCommand::Revoke(revoke) => &revoke.settings,
     }
 }
 
@@ -59,6 +60,8 @@ fn request(command: UserCommand) -> Result<Option<ControlRequest>, Failure> {
             }
             ControlRequest::UserDelete { username: it.name }
         }
+        UserCommand::Keys(it) => ControlRequest::UserKeys { username: it.name },
+        UserCommand::Revoke(it) => ControlRequest::UserRevoke { username: it.name, id: it.id },
         UserCommand::Invite(_) => ControlRequest::UserInvite {},
     }))
 }

@@ -25,7 +25,9 @@ fn requests() -> Vec<ControlRequest> {
         ControlRequest::UserTier { username: username.clone(), tier: Tier::Unlimited },
         ControlRequest::UserDisable { username: username.clone() },
         ControlRequest::UserEnable { username: username.clone() },
-        ControlRequest::UserDelete { username },
+        ControlRequest::UserDelete { username: username.clone() },
+        ControlRequest::UserKeys { username: username.clone() },
+        ControlRequest::UserRevoke { username, id: TokenId::new() },
         ControlRequest::UserInvite {},
         ControlRequest::Compact {},
     ]

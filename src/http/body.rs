@@ -123,7 +123,7 @@ fn wording(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     match (message.split_once(' '), quoted) {
         (Some(("missing", _)), Some(name)) => Problem::field(&name, "missing; please add it"),
         (Some(("duplicate", _)), Some(name)) => Problem::field(&name, "is given twice; please give it once"),
-        (Some(("unknown", _)), Some(name)) => {
+        (Some(("unknown", rest)), Some(name)) if rest.starts_with("field") => {
             let name = name.escape_debug().to_string();
             Problem::field(&name, "is not a field of this call; please leave it out")
         }

@@ -70,6 +70,9 @@ pub(super) fn wait_of(endpoint: Endpoint) -> Option<Wait> {
         | Endpoint::Me
         | Endpoint::Tokens
         | Endpoint::EndToken
+        | Endpoint::MakeKey
+        | Endpoint::Keys
+        | Endpoint::EndKey
         | Endpoint::Export
         | Endpoint::CreateSession
         | Endpoint::Sessions

@@ -5,6 +5,7 @@
 //! person and says what to do. An answer of the 500s never shows its cause; the cause is logged once, by `service.rs`.
 
 mod answer;
+mod keys;
 mod openai;
 
 use std::{borrow::Cow, error::Error, fmt, time::Duration};
@@ -44,6 +45,7 @@ static DEAD_TOKEN: Kind = kind(StatusCode::UNAUTHORIZED, "invalid-token", "The l
 static WRONG_CREDENTIALS: Kind = kind(StatusCode::UNAUTHORIZED, "wrong-credentials", "Wrong name or password");
 static NOT_OWNER: Kind = kind(StatusCode::FORBIDDEN, "not-owner", "Not yours");
 static NOT_ADMIN: Kind = kind(StatusCode::FORBIDDEN, "not-admin", "For administrators");
+static OUT_OF_SCOPE: Kind = kind(StatusCode::FORBIDDEN, "out-of-scope", "The key may not do this");
 static CROSS_SITE: Kind = kind(StatusCode::FORBIDDEN, "cross-site", "From another site");
 static REGISTRATION: Kind = kind(StatusCode::FORBIDDEN, "registration-closed", "Registration is not open");
 static NO_PATH: Kind = kind(StatusCode::NOT_FOUND, "no-such-path", "No such path");
@@ -56,6 +58,7 @@ static OTHER_LOGIN: Kind = kind(StatusCode::CONFLICT, "other-login", "Another ac
 static OWN_ACCOUNT: Kind = kind(StatusCode::CONFLICT, "own-account", "Your own account");
 static DELETED: Kind = kind(StatusCode::CONFLICT, "deleted-meanwhile", "Deleted meanwhile");
 static JOB_STATE: Kind = kind(StatusCode::CONFLICT, "job-state", "Not as the job stands");
+static MANY_KEYS: Kind = kind(StatusCode::CONFLICT, "too-many-keys", "Too many API keys");
 static TOO_LARGE: Kind = kind(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large");
 static NOT_JSON: Kind = kind(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON");
 static WRONG_HOST: Kind = kind(StatusCode::MISDIRECTED_REQUEST, "wrong-host", "Not this server's name");
@@ -319,6 +322,7 @@ impl Problem {
         match self.kind {
             kind if *kind == NOT_OWNER => Some("ownership"),
             kind if *kind == NOT_ADMIN => Some("admin"),
+            kind if *kind == OUT_OF_SCOPE => Some("scope"),
             kind if *kind == WRONG_CREDENTIALS => Some("login_failed"),
             kind if kind.status == StatusCode::TOO_MANY_REQUESTS => Some("rate_limited"),
             _ => None,
@@ -375,6 +379,8 @@ impl From<AuthError> for Problem {
                 retry_after,
             ),
             AuthError::NotAdministrator => Self::not_admin(),
+            AuthError::OutOfScope { needs } => Self::out_of_scope(needs),
+            AuthError::TooManyKeys { max } => Self::too_many_keys(max),
             AuthError::NotFound => Self::not_found(),
             AuthError::Store(error) => Self::from(error),
         }

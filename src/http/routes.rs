@@ -5,6 +5,8 @@
 
 use hyper::{Method, header::HeaderValue};
 
+use crate::auth::Scope::{self, Completions, Conversations, Models, Read};
+
 /// What a request asks for; `service.rs` has the one `match` on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
@@ -40,6 +42,12 @@ pub enum Endpoint {
     Tokens,
     /// End one login.
     EndToken,
+    /// Make an API key.
+    MakeKey,
+    /// The caller's API keys.
+    Keys,
+    /// End an API key.
+    EndKey,
     /// All of the caller's data.
     Export,
     /// Make a session.
@@ -202,13 +210,15 @@ pub struct Route {
     pub access: Access,
     /// True where the call counts against the user's requests per minute.
     pub charged: bool,
+    /// The scope of an API key that is enough to call it; nothing where people only may.
+    pub scope: Option<Scope>,
 }
 
 /// Every call of the API.
 pub static ROUTES: &[Route] = &[
     public(Method::GET, "/health", Endpoint::Health),
     public(Method::GET, "/ready", Endpoint::Ready),
-    Route { method: Method::GET, path: "/metrics", endpoint: Endpoint::Metrics, access: Access::Local, charged: false },
+    local(Method::GET, "/metrics", Endpoint::Metrics),
     public(Method::GET, "/", Endpoint::ChatPage),
     public(Method::GET, "/s/{id}", Endpoint::ChatPage),
     public(Method::GET, "/settings", Endpoint::ChatPage),
@@ -225,30 +235,33 @@ pub static ROUTES: &[Route] = &[
     user(Method::POST, "/api/v1/auth/password", Endpoint::Password),
     user(Method::GET, "/api/v1/auth/tokens", Endpoint::Tokens),
     user(Method::DELETE, "/api/v1/auth/tokens/{id}", Endpoint::EndToken),
+    user(Method::POST, "/api/v1/auth/keys", Endpoint::MakeKey),
+    user(Method::GET, "/api/v1/auth/keys", Endpoint::Keys),
+    user(Method::DELETE, "/api/v1/auth/keys/{id}", Endpoint::EndKey),
     user(Method::GET, "/api/v1/auth/export", Endpoint::Export),
-    user(Method::POST, "/api/v1/sessions", Endpoint::CreateSession),
-    user(Method::GET, "/api/v1/sessions", Endpoint::Sessions),
-    user(Method::GET, "/api/v1/sessions/{id}", Endpoint::Session),
-    user(Method::PATCH, "/api/v1/sessions/{id}", Endpoint::EditSession),
-    user(Method::DELETE, "/api/v1/sessions/{id}", Endpoint::DeleteSession),
-    user(Method::POST, "/api/v1/sessions/{id}/messages", Endpoint::Send),
-    user(Method::GET, "/api/v1/sessions/{id}/messages", Endpoint::Page),
-    user(Method::POST, "/api/v1/sessions/{id}/messages/{seq}/retry", Endpoint::Retry),
+    user(Method::POST, "/api/v1/sessions", Endpoint::CreateSession).by_key(Conversations),
+    user(Method::GET, "/api/v1/sessions", Endpoint::Sessions).by_key(Read),
+    user(Method::GET, "/api/v1/sessions/{id}", Endpoint::Session).by_key(Read),
+    user(Method::PATCH, "/api/v1/sessions/{id}", Endpoint::EditSession).by_key(Conversations),
+    user(Method::DELETE, "/api/v1/sessions/{id}", Endpoint::DeleteSession).by_key(Conversations),
+    user(Method::POST, "/api/v1/sessions/{id}/messages", Endpoint::Send).by_key(Conversations),
+    user(Method::GET, "/api/v1/sessions/{id}/messages", Endpoint::Page).by_key(Read),
+    user(Method::POST, "/api/v1/sessions/{id}/messages/{seq}/retry", Endpoint::Retry).by_key(Conversations),
     // Whoever is over the limit may still stop what costs.
-    uncharged(Method::POST, "/api/v1/sessions/{id}/messages/{seq}/stop", Endpoint::Stop),
-    user(Method::GET, "/api/v1/sessions/{id}/events", Endpoint::SessionEvents),
-    user(Method::GET, "/api/v1/events", Endpoint::Events),
-    user(Method::POST, "/api/v1/chat/send", Endpoint::ChatSend),
-    user(Method::GET, "/api/v1/chat/history", Endpoint::ChatHistory),
-    user(Method::GET, "/api/v1/chat/history/{user_id}", Endpoint::ChatHistory),
-    user(Method::DELETE, "/api/v1/chat/history", Endpoint::ChatClear),
-    user(Method::DELETE, "/api/v1/chat/history/{user_id}", Endpoint::ChatClear),
-    user(Method::GET, "/api/v1/chat/search", Endpoint::ChatSearch),
-    user(Method::GET, "/api/v1/chat/search/{user_id}", Endpoint::ChatSearch),
+    uncharged(Method::POST, "/api/v1/sessions/{id}/messages/{seq}/stop", Endpoint::Stop).by_key(Conversations),
+    user(Method::GET, "/api/v1/sessions/{id}/events", Endpoint::SessionEvents).by_key(Read),
+    user(Method::GET, "/api/v1/events", Endpoint::Events).by_key(Read),
+    user(Method::POST, "/api/v1/chat/send", Endpoint::ChatSend).by_key(Conversations),
+    user(Method::GET, "/api/v1/chat/history", Endpoint::ChatHistory).by_key(Read),
+    user(Method::GET, "/api/v1/chat/history/{user_id}", Endpoint::ChatHistory).by_key(Read),
+    user(Method::DELETE, "/api/v1/chat/history", Endpoint::ChatClear).by_key(Conversations),
+    user(Method::DELETE, "/api/v1/chat/history/{user_id}", Endpoint::ChatClear).by_key(Conversations),
+    user(Method::GET, "/api/v1/chat/search", Endpoint::ChatSearch).by_key(Read),
+    user(Method::GET, "/api/v1/chat/search/{user_id}", Endpoint::ChatSearch).by_key(Read),
     public(Method::GET, "/api/v1/chat/health", Endpoint::ChatHealth),
     public(Method::GET, "/api/v1/about", Endpoint::About),
-    user(Method::GET, "/api/v1/replies", Endpoint::Replies),
-    user(Method::POST, "/api/v1/search", Endpoint::Search),
+    user(Method::GET, "/api/v1/replies", Endpoint::Replies).by_key(Read),
+    user(Method::POST, "/api/v1/search", Endpoint::Search).by_key(Read),
     admin(Method::GET, "/api/v1/admin/users", AdminEndpoint::Users),
     admin(Method::GET, "/api/v1/admin/users/{id}", AdminEndpoint::User),
     admin(Method::PATCH, "/api/v1/admin/users/{id}", AdminEndpoint::EditUser),
@@ -267,50 +280,55 @@ pub static ROUTES: &[Route] = &[
     admin(Method::GET, "/api/v1/admin/jobs", AdminEndpoint::Jobs),
     admin(Method::POST, "/api/v1/admin/jobs/{id}/retry", AdminEndpoint::RetryJob),
     admin(Method::DELETE, "/api/v1/admin/jobs/{id}", AdminEndpoint::RemoveJob),
-    v1(Method::GET, "/v1/models", V1Endpoint::Models),
-    v1(Method::GET, "/v1/models/{model}", V1Endpoint::Model),
-    v1(Method::POST, "/v1/chat/completions", V1Endpoint::Complete),
-    v1(Method::GET, "/v1/chat/completions", V1Endpoint::Completions),
-    v1(Method::GET, "/v1/chat/completions/{id}", V1Endpoint::Completion),
-    v1(Method::POST, "/v1/chat/completions/{id}", V1Endpoint::EditCompletion),
-    v1(Method::DELETE, "/v1/chat/completions/{id}", V1Endpoint::DeleteCompletion),
-    v1(Method::GET, "/v1/chat/completions/{id}/messages", V1Endpoint::CompletionMessages),
-    v1(Method::POST, "/v1/conversations", V1Endpoint::CreateConversation),
-    v1(Method::GET, "/v1/conversations", V1Endpoint::Conversations),
-    v1(Method::GET, "/v1/conversations/{id}", V1Endpoint::Conversation),
-    v1(Method::POST, "/v1/conversations/{id}", V1Endpoint::EditConversation),
-    v1(Method::DELETE, "/v1/conversations/{id}", V1Endpoint::DeleteConversation),
-    v1(Method::POST, "/v1/conversations/{id}/items", V1Endpoint::AddItems),
-    v1(Method::GET, "/v1/conversations/{id}/items", V1Endpoint::Items),
-    v1(Method::GET, "/v1/conversations/{id}/items/{item_id}", V1Endpoint::Item),
-    v1(Method::DELETE, "/v1/conversations/{id}/items/{item_id}", V1Endpoint::DeleteItem),
-    v1(Method::POST, "/v1/responses", V1Endpoint::Respond),
-    v1(Method::GET, "/v1/responses/{id}", V1Endpoint::Response),
-    v1(Method::DELETE, "/v1/responses/{id}", V1Endpoint::DeleteResponse),
+    v1(Method::GET, "/v1/models", V1Endpoint::Models).by_key(Models),
+    v1(Method::GET, "/v1/models/{model}", V1Endpoint::Model).by_key(Models),
+    v1(Method::POST, "/v1/chat/completions", V1Endpoint::Complete).by_key(Completions),
+    v1(Method::GET, "/v1/chat/completions", V1Endpoint::Completions).by_key(Read),
+    v1(Method::GET, "/v1/chat/completions/{id}", V1Endpoint::Completion).by_key(Read),
+    v1(Method::POST, "/v1/chat/completions/{id}", V1Endpoint::EditCompletion).by_key(Conversations),
+    v1(Method::DELETE, "/v1/chat/completions/{id}", V1Endpoint::DeleteCompletion).by_key(Conversations),
+    v1(Method::GET, "/v1/chat/completions/{id}/messages", V1Endpoint::CompletionMessages).by_key(Read),
+    v1(Method::POST, "/v1/conversations", V1Endpoint::CreateConversation).by_key(Conversations),
+    v1(Method::GET, "/v1/conversations", V1Endpoint::Conversations).by_key(Read),
+    v1(Method::GET, "/v1/conversations/{id}", V1Endpoint::Conversation).by_key(Read),
+    v1(Method::POST, "/v1/conversations/{id}", V1Endpoint::EditConversation).by_key(Conversations),
+    v1(Method::DELETE, "/v1/conversations/{id}", V1Endpoint::DeleteConversation).by_key(Conversations),
+    v1(Method::POST, "/v1/conversations/{id}/items", V1Endpoint::AddItems).by_key(Conversations),
+    v1(Method::GET, "/v1/conversations/{id}/items", V1Endpoint::Items).by_key(Read),
+    v1(Method::GET, "/v1/conversations/{id}/items/{item_id}", V1Endpoint::Item).by_key(Read),
+    v1(Method::DELETE, "/v1/conversations/{id}/items/{item_id}", V1Endpoint::DeleteItem).by_key(Conversations),
+    v1(Method::POST, "/v1/responses", V1Endpoint::Respond).by_key(Conversations),
+    v1(Method::GET, "/v1/responses/{id}", V1Endpoint::Response).by_key(Read),
+    v1(Method::DELETE, "/v1/responses/{id}", V1Endpoint::DeleteResponse).by_key(Conversations),
     // Whoever is over the limit may still stop what costs.
-    uncharged(Method::POST, "/v1/responses/{id}/cancel", Endpoint::V1(V1Endpoint::Cancel)),
-    v1(Method::GET, "/v1/responses/{id}/input_items", V1Endpoint::InputItems),
+    uncharged(Method::POST, "/v1/responses/{id}/cancel", Endpoint::V1(V1Endpoint::Cancel)).by_key(Conversations),
+    v1(Method::GET, "/v1/responses/{id}/input_items", V1Endpoint::InputItems).by_key(Read),
 ];
 
 const fn public(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
-    Route { method, path, endpoint, access: Access::Public, charged: false }
+    Route { method, path, endpoint, access: Access::Public, charged: false, scope: None }
 }
 
+const fn local(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
+    Route { method, path, endpoint, access: Access::Local, charged: false, scope: None }
+}
+
+/// For people only, unless the row goes on with [`Route::by_key`].
 const fn user(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
-    Route { method, path, endpoint, access: Access::User, charged: true }
+    Route { method, path, endpoint, access: Access::User, charged: true, scope: None }
 }
 
 const fn uncharged(method: Method, path: &'static str, endpoint: Endpoint) -> Route {
-    Route { method, path, endpoint, access: Access::User, charged: false }
+    Route { method, path, endpoint, access: Access::User, charged: false, scope: None }
 }
 
 /// Whoever watches a server asks it often: not charged.
 const fn admin(method: Method, path: &'static str, endpoint: AdminEndpoint) -> Route {
-    Route { method, path, endpoint: Endpoint::Admin(endpoint), access: Access::Admin, charged: false }
+    Route { method, path, endpoint: Endpoint::Admin(endpoint), access: Access::Admin, charged: false, scope: None }
 }
 
 const fn v1(method: Method, path: &'static str, endpoint: V1Endpoint) -> Route {
-    Route { method, path, endpoint: Endpoint::V1(endpoint), access: Access::User, charged: true }
+    Route { method, path, endpoint: Endpoint::V1(endpoint), access: Access::User, charged: true, scope: None }
 }
 
 /// True for what is asked for by OpenAI's API, whether or not the table has it.
@@ -319,6 +337,12 @@ pub(super) fn is_v1(path: &str) -> bool {
 }
 
 impl Route {
+    /// A row that API keys with this scope may call, too.
+    const fn by_key(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
     /// The segment of `path` that stands where the table has `{name}`; nothing where the table has no such name.
     pub(super) fn segment<'p>(&self, path: &'p str, name: &str) -> Option<&'p str> {
         let is_it = |template: &str| template.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) == Some(name);

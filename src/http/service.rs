@@ -23,10 +23,10 @@ use hyper::{
 };
 
 use super::{
-    api::{about, admin, auth, chat, events, health, messages, metrics, pages, search, sessions, v1},
+    api::{about, admin, auth, chat, events, health, keys, messages, metrics, pages, search, sessions, v1},
     body::Bounds,
     counts::{self, RouteCounts},
-    credentials,
+    credentials::{self, Shown},
     origin::{self, Origins, Site},
     problem::Problem,
     request::ApiRequest,
@@ -209,18 +209,19 @@ impl Front {
         };
         let caller = match route.access {
             Access::User | Access::Admin => {
-                let token = if matches!(route.endpoint, Endpoint::V1(_)) {
+                let shown = if matches!(route.endpoint, Endpoint::V1(_)) {
                     // What a browser adds by itself is not taken here: apps show their key themselves.
-                    credentials::bearer(request.headers())?.ok_or_else(Problem::no_identity)?
+                    let token = credentials::bearer(request.headers())?.ok_or_else(Problem::no_identity)?;
+                    Shown { token, by_cookie: false }
                 } else {
-                    token(&request, client, host)?
+                    shown(&request, client, host)?
                 };
-                Some(self.identify(token, request.headers(), route, record).await?)
+                Some(self.identify(shown, request.headers(), route, record).await?)
             }
             Access::Local if origin::is_of_this_machine(record.peer, request.headers()) => None,
             Access::Local => {
-                let token = token(&request, client, host)?;
-                let caller = self.identify(token, request.headers(), route, record).await?;
+                let shown = shown(&request, client, host)?;
+                let caller = self.identify(shown, request.headers(), route, record).await?;
                 caller.clone().administrator()?;
                 Some(caller)
             }
@@ -262,6 +263,9 @@ impl Front {
             Endpoint::Password => Box::pin(auth::password(app, own()?, request)).await,
             Endpoint::Tokens => Box::pin(auth::tokens(app, own()?)).await,
             Endpoint::EndToken => Box::pin(auth::end_token(app, own()?, request)).await,
+            Endpoint::MakeKey => Box::pin(keys::make(app, own()?, request)).await,
+            Endpoint::Keys => Box::pin(keys::list(app, own()?)).await,
+            Endpoint::EndKey => Box::pin(keys::end(app, own()?, request)).await,
             Endpoint::Export => Box::pin(auth::export(app, own()?)).await,
             Endpoint::CreateSession => Box::pin(sessions::create(app, own()?, request)).await,
             Endpoint::Sessions => Box::pin(sessions::list(app, own()?, request)).await,
@@ -288,20 +292,25 @@ impl Front {
         }
     }
 
-    /// Proves whose token it is, and charges the user's bucket unless the client means another user.
+    /// Proves whose token it is, and charges the user's bucket unless the client means another user. The one place where an
+    /// API key is held against the scope that the row wants.
     async fn identify(
         &self,
-        token: &str,
+        shown: Shown<'_>,
         headers: &HeaderMap,
         route: &Route,
         record: &mut Record,
     ) -> Result<Identity, Problem> {
-        let caller = self.app.auth.identify(token).await?;
+        let caller = self.app.auth.identify(shown.token).await?;
+        if shown.by_cookie && caller.is_key() {
+            return Err(Problem::dead_token()); // Cookies are of people; a program that set one has it sent by every page.
+        }
         record.user = Some(caller.id());
         credentials::check_meant(headers, caller.id())?;
         if route.charged {
             self.app.rates.charge_request(caller.id(), caller.user().tier).map_err(Problem::over_limit)?;
         }
+        caller.may(route.scope)?;
         Ok(caller)
     }
 
@@ -361,14 +370,14 @@ fn name_of(method: &Method) -> &str {
 }
 
 /// The token that the request shows, unless another site's page may have sent it.
-fn token<'r>(request: &'r Request<Incoming>, client: Peer, host: &str) -> Result<&'r str, Problem> {
+fn shown<'r>(request: &'r Request<Incoming>, client: Peer, host: &str) -> Result<Shown<'r>, Problem> {
     let headers = request.headers();
     let shown = credentials::shown(headers, client.secure)?.ok_or_else(Problem::no_identity)?;
     // A browser adds the cookie to what any page sends; only a page of ours may change something with it.
     if shown.by_cookie && !request.method().is_safe() && origin::site(headers, host) != Site::Same {
         return Err(Problem::cross_site());
     }
-    Ok(shown.token)
+    Ok(shown)
 }
 
 impl Record {

@@ -22,7 +22,7 @@ pub const REFUSALS: [&str; 10] = [
 const USERS: usize = 4;
 
 /// Kinds of security events: the words of `kind`.
-pub const SECURITY: [&str; 5] = ["ownership", "login_failed", "rate_limited", "admin", "other"];
+pub const SECURITY: [&str; 6] = ["ownership", "login_failed", "rate_limited", "admin", "scope", "other"];
 
 /// Why a request was refused that may succeed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

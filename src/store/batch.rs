@@ -71,6 +71,8 @@ pub(crate) struct Decided {
     pub(crate) stamps: u64,
     names: HashMap<String, UserId>,
     tokens: HashMap<[u8; 32], Option<TokenRecord>>,
+    /// Those of them that programs hold.
+    of_programs: HashSet<[u8; 32]>,
     invitations: HashSet<[u8; 32]>,
     pub(crate) keys: HashMap<(UserId, [u8; 16]), SendKeyRecord>,
     pub(crate) messages: HashMap<(SessionId, Seq), MessageRecord>,
@@ -139,6 +141,10 @@ impl<'a> Batch<'a> {
             }
             Command::CreateToken(digest, token, max, reply) => {
                 let decided = self.create_token(digest, &token, max);
+                self.settle(reply, decided);
+            }
+            Command::CreateKey(digest, token, by, max, reply) => {
+                let decided = self.create_key(digest, &token, by, max);
                 self.settle(reply, decided);
             }
             Command::EndToken(user, id, reply) => {

@@ -29,6 +29,8 @@ pub(crate) enum Command {
     DeleteUser(UserId, Reply<()>),
     CreateInvitation(TokenDigest, Timestamp, Reply<()>),
     CreateToken(TokenDigest, Token, usize, Reply<()>),
+    /// A login for a program, which that login asks for; false where the user has as many as the number says.
+    CreateKey(TokenDigest, Token, TokenDigest, usize, Reply<bool>),
     EndToken(UserId, TokenId, Reply<bool>),
     TouchToken(TokenDigest, Timestamp),
     CreateSession(UserId, SessionId, SessionEdit, Reply<(Session, bool)>),
@@ -65,6 +67,7 @@ impl Command {
             | Self::ChangeUser(..)
             | Self::CreateInvitation(..)
             | Self::CreateToken(..)
+            | Self::CreateKey(..)
             | Self::TouchToken(..)
             | Self::CreateSession(..)
             | Self::EditSession(..)
@@ -86,6 +89,7 @@ impl Command {
             | Self::DeleteUser(..)
             | Self::CreateInvitation(..)
             | Self::CreateToken(..)
+            | Self::CreateKey(..)
             | Self::EndToken(..)
             | Self::TouchToken(..)
             | Self::CreateSession(..)
@@ -107,7 +111,7 @@ impl Command {
             Self::Conclude(.., reply) | Self::Retry(.., reply) => drop(reply.send(Err(error))),
             Self::Resume(_, _, reply) => drop(reply.send(Err(error))),
             Self::ChangeUser(_, _, reply) => drop(reply.send(Err(error))),
-            Self::EndToken(_, _, reply) => drop(reply.send(Err(error))),
+            Self::EndToken(_, _, reply) | Self::CreateKey(.., reply) => drop(reply.send(Err(error))),
             Self::CreateSession(_, _, _, reply) => drop(reply.send(Err(error))),
             Self::Import(_, reply) => drop(reply.send(Err(error))),
             Self::EditSession(_, _, _, reply) => drop(reply.send(Err(error))),

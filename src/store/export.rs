@@ -54,6 +54,8 @@ enum Line<'a> {
         expires_at: Timestamp,
         #[serde(serialize_with = "rfc3339")]
         last_used_at: Timestamp,
+        #[serde(skip_serializing_if = "is_false")]
+        program: bool,
     },
     Session(&'a Session),
     Message {
@@ -148,9 +150,11 @@ fn account(index: &Index, user: UserId, passwords: Passwords, out: &mut Vec<u8>)
             out,
         );
     }
-    for (_, record) in index.token_records(user)? {
-        let Token { id, label, created_at, expires_at, last_used_at, .. } = token_of(&record, None);
-        line(&Line::Login { id, label: label.as_deref(), created_at, expires_at, last_used_at }, out);
+    for (digest, record) in index.token_records(user)? {
+        let token = token_of(&record, index.scopes(&digest)?);
+        let Token { id, label, created_at, expires_at, last_used_at, scopes, .. } = token;
+        let (label, program) = (label.as_deref(), scopes.is_some());
+        line(&Line::Login { id, label, created_at, expires_at, last_used_at, program }, out);
     }
     Ok(())
 }

@@ -30,6 +30,7 @@ mod jobs;
 mod journal;
 mod key;
 mod log;
+mod logins;
 mod maintain;
 mod memory;
 mod news;
@@ -84,7 +85,7 @@ pub use verify::{FORMAT, Finding, Verdict, newest_format, verify, verify_locked}
 use crate::{
     clock::{Clock, Timestamp},
     config::{CacheConfig, DataConfig},
-    id::{SessionId, TokenId, UserId},
+    id::{SessionId, UserId},
     pool::Pool,
 };
 use apply::Applier;
@@ -310,29 +311,6 @@ impl Store {
     /// `NoUser`, and those of every write.
     pub async fn delete_user(&self, id: UserId) -> Result<(), StoreError> {
         self.write(|reply| Command::DeleteUser(id, reply)).await
-    }
-
-    /// Stores a login. The user's oldest ends where there would be more than `max`.
-    ///
-    /// # Errors
-    /// `NoUser` where the account is not there or shut, and those of every write.
-    pub async fn create_token(&self, digest: TokenDigest, token: Token, max: usize) -> Result<(), StoreError> {
-        self.write(|reply| Command::CreateToken(digest, token, max, reply)).await
-    }
-
-    /// Ends a login; false where the user has none with this id.
-    ///
-    /// # Errors
-    /// Those of every write.
-    pub async fn end_token(&self, user: UserId, id: TokenId) -> Result<bool, StoreError> {
-        self.write(|reply| Command::EndToken(user, id, reply)).await
-    }
-
-    /// Notes that a login was used; nobody waits for it, and a full queue drops it.
-    pub fn touch_token(&self, digest: TokenDigest, at: Timestamp) {
-        if self.shared.health() == Health::Ready {
-            let _ = self.commands.try_send(Command::TouchToken(digest, at)); // The next use says it again.
-        }
     }
 
     /// Makes a session, or finds the user's own with that id: then the flag is false, and nothing of it changes.

@@ -9,7 +9,7 @@ use super::{
     Appended, Logged, Message, Outcome, PageRange, Rendered, SendKey, Session, Standing, Status, Store, StoreError,
     Token, TokenDigest, User,
     batch::{State, message_of, session_of, token_of, user_of},
-    codec::SpeakerCode,
+    codec::{SpeakerCode, TokenRecord},
     fragment::{self, Fragment},
     history,
     index::{Index, IndexError, guarded},
@@ -121,10 +121,7 @@ impl Store {
         }
         let load = self.loader(move |index| {
             let Some(record) = index.token_record(digest.0)? else { return Ok(None) };
-            let scopes = index.scopes(&digest.0)?;
-            // Bounds are written before the login and removed behind it: one without them is what it seems if it is still there.
-            let is_there = scopes.is_some() || index.token_record(digest.0)?.is_some();
-            Ok(is_there.then(|| token_of(&record, scopes)))
+            bounded(index, digest.0, &record)
         });
         Box::pin(self.shared.tokens.get_or_load(digest, &self.reads, load)).await
     }
@@ -136,7 +133,8 @@ impl Store {
     pub async fn tokens(&self, user: UserId) -> Result<Vec<Token>, StoreError> {
         self.read(move |index| {
             let records = index.token_records(user)?;
-            records.iter().map(|(digest, record)| Ok(token_of(record, index.scopes(digest)?))).collect()
+            let tokens = records.iter().filter_map(|(digest, record)| bounded(index, *digest, record).transpose());
+            Ok(tokens.collect::<Result<_, IndexError>>()?)
         })
         .await
     }
@@ -416,6 +414,14 @@ fn first_bytes(messages: impl Iterator<Item = Logged>) -> Vec<Logged> {
         }
     }
     first
+}
+
+/// A login with its bounds. They are written before the login and removed behind it: one without them is what it seems, a
+/// person's, if it is still there.
+fn bounded(index: &Index, digest: [u8; 32], record: &TokenRecord) -> Result<Option<Token>, IndexError> {
+    let scopes = index.scopes(&digest)?;
+    let is_there = scopes.is_some() || index.token_record(digest)?.is_some();
+    Ok(is_there.then(|| token_of(record, scopes)))
 }
 
 /// The message at `seq` and how its turn had ended when the log ended at `head`.

@@ -21,7 +21,9 @@ pub struct RosterEntry {
 pub struct Holdings {
     /// Its logins, those that ran out but are not removed yet included.
     pub logins: usize,
-    /// When one of them was last used, exact to the hour.
+    /// Its API keys, likewise.
+    pub keys: usize,
+    /// When one of either was last used, exact to the hour.
     #[serde(serialize_with = "crate::clock::rfc3339_or_null")]
     pub last_used_at: Option<Timestamp>,
     /// Its sessions, up to 10,000.
@@ -58,10 +60,15 @@ impl Store {
 
 fn entry(index: &Index, id: UserId) -> Result<Option<RosterEntry>, StoreError> {
     let Some(record) = index.user_record(id)? else { return Ok(None) };
-    let logins = index.token_records(id)?;
+    let tokens = index.token_records(id)?;
+    let mut keys = 0;
+    for (digest, _) in &tokens {
+        keys += usize::from(index.scopes(digest)?.is_some());
+    }
     let holdings = Holdings {
-        logins: logins.len(),
-        last_used_at: logins.iter().map(|(_, login)| login.last_used_at).max(),
+        logins: tokens.len() - keys,
+        keys,
+        last_used_at: tokens.iter().map(|(_, login)| login.last_used_at).max(),
         sessions: index.sessions_of(id, COUNTED_MAX)?.len(),
     };
     Ok(Some(RosterEntry { user: user_of(id, &record), holdings }))

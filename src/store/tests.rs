@@ -4,6 +4,7 @@ mod faults;
 mod imports;
 mod items;
 mod jobs;
+mod keys;
 mod life;
 mod machine;
 mod model;

@@ -38,7 +38,10 @@ impl Index {
                     Worth::Deleted
                 }
             }
-            Change::Scopes { digest, .. } => live_or_stale(self.token_record(*digest)?.is_some()),
+            // They go with their login, which is stale once it is over.
+            Change::Scopes { digest, .. } => {
+                live_or_stale(self.token_record(*digest)?.is_some_and(|login| login.expires_at > now))
+            }
             // A reply stays when another replaces it, and so does what says that it was once its turn's outcome.
             Change::Outcome { session, seq, record: OutcomeRecord::Reply { .. } | OutcomeRecord::Retried { .. } } => {
                 live_or_stale(self.is_shown(*session, *seq)?)

@@ -74,9 +74,11 @@ fn a_change_of_an_account_holds_from_the_next_request_on() {
     amina.get("/api/v1/auth/me").expect(401);
     edit(&mut root, json!({"disabled": false})).expect(200);
     login(&server, "amina", PASSWORD).get("/api/v1/auth/me").expect(200);
-    for (body, field) in
-        [(json!({}), "role"), (json!({"role": "owner"}), "owner"), (json!({"username": "x"}), "username")]
-    {
+    for (body, field) in [
+        (json!({}), "role"),
+        (json!({"role": "owner"}), "role: must be `user` or `admin`"),
+        (json!({"username": "x"}), "username"),
+    ] {
         let refused = edit(&mut root, body).expect(422).json();
         assert!(text(&refused["detail"]).starts_with(field), "{refused}");
     }

@@ -30,6 +30,7 @@ mod index;
 mod inputs;
 mod jobs;
 mod journey;
+mod keys;
 mod lifecycle;
 mod limits;
 mod live;

@@ -1,6 +1,7 @@
 //! Who may do what: every route of the table for every kind of caller, and what strangers learn.
 
 mod identities;
+mod keys;
 
 use std::collections::BTreeSet;
 
@@ -56,6 +57,9 @@ const WANTED: &[(&str, &str, &str, [u16; 5])] = &[
     ("POST", "/api/v1/auth/password", r#"{"current":"{password}","new":"seven green umbrellas"}"#, OWN_GONE),
     ("GET", "/api/v1/auth/tokens", "", OWN),
     ("DELETE", "/api/v1/auth/tokens/{id}", "", [204, 404, 401, 401, 404]),
+    ("POST", "/api/v1/auth/keys", r#"{"name":"mine","scopes":["models"]}"#, OWN_MADE),
+    ("GET", "/api/v1/auth/keys", "", OWN),
+    ("DELETE", "/api/v1/auth/keys/{id}", "", [204, 404, 401, 401, 404]),
     ("GET", "/api/v1/auth/export", "", OWN),
     ("POST", "/api/v1/sessions", "{}", OWN_MADE),
     ("POST", "/api/v1/sessions", r#"{"id":"{session}","title":"mine"}"#, OWNER),
@@ -142,6 +146,7 @@ struct World {
     conversation: String,
     response: String,
     completion: String,
+    key: String,
 }
 
 impl World {
@@ -156,6 +161,8 @@ impl World {
         let response = owner.post("/v1/responses", &json!({"input": "hello"})).expect(200).json();
         let asked = json!({"messages": [{"role": "user", "content": "hello"}], "store": true});
         let completion = owner.post("/v1/chat/completions", &asked).expect(200).json();
+        let key = json!({"name": "notes", "scopes": ["read"]});
+        let key = text(&owner.post("/api/v1/auth/keys", &key).expect(201).json()["id"]);
         Self {
             owner,
             name: name.to_owned(),
@@ -165,6 +172,7 @@ impl World {
             login: text(&tokens["tokens"][1]["id"]),
             response: text(&response["id"]),
             completion: text(&completion["id"]),
+            key,
         }
     }
 
@@ -196,6 +204,7 @@ impl World {
             template if template.contains("/v1/conversations/") => &self.conversation,
             template if template.contains("/v1/responses/") => &self.response,
             template if template.contains("/v1/chat/completions/") => &self.completion,
+            template if template.contains("/keys/") => &self.key,
             template if template.contains("/admin/users/") => &self.user,
             _ => &self.session,
         };
@@ -218,7 +227,8 @@ impl World {
 
     /// All that others might have changed.
     fn state(&mut self) -> Vec<Value> {
-        let paths = ["/api/v1/auth/me", "/api/v1/auth/tokens", "/api/v1/sessions", "/api/v1/chat/history"];
+        let paths =
+            ["/api/v1/auth/me", "/api/v1/auth/tokens", "/api/v1/auth/keys", "/api/v1/sessions", "/api/v1/chat/history"];
         paths.iter().map(|path| self.owner.get(path).expect(200).json()).collect()
     }
 }

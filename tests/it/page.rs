@@ -1,6 +1,7 @@
 //! The page, in a real Chromium, as people use it.
 
 mod account;
+mod api_keys;
 mod connection;
 mod dashboard;
 mod docs;

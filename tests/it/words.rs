@@ -10,7 +10,7 @@ const LANGUAGES: [(&str, RangeInclusive<char>); 2] = [("bn", '\u{980}'..='\u{9FF
 /// The categories that `Intl.PluralRules` knows.
 const PLURALS: [&str; 6] = ["zero", "one", "two", "few", "many", "other"];
 /// The keys that the page puts together: how they begin, and how they may end.
-const BUILT: [(&str, &[&str]); 5] = [
+const BUILT: [(&str, &[&str]); 6] = [
     ("action_", &["again", "copy", "drop", "edit", "resend", "retry", "unfold"]),
     (
         "problem_",
@@ -21,10 +21,12 @@ const BUILT: [(&str, &[&str]); 5] = [
             "rate-limited",
             "registration-closed",
             "too-many-failures",
+            "too-many-keys",
             "unavailable",
             "wrong-credentials",
         ],
     ),
+    ("scope_", &["completions", "conversations", "models", "read"]),
     ("spoken_", &["answering", "failed", "interrupted", "refused", "stopped", "stored", "unconfirmed"]),
     ("state_assistant_", &["answering", "stopped", "superseded"]),
     (

@@ -6,6 +6,7 @@ pub(super) mod auth;
 pub(super) mod chat;
 pub(super) mod events;
 pub(super) mod health;
+pub(super) mod keys;
 pub(super) mod messages;
 pub(super) mod metrics;
 pub(super) mod pages;

@@ -14,6 +14,16 @@ use crate::{
     id::{TokenId, UserId},
 };
 
+/// A login, under its digest.
+type Kept = ([u8; 32], TokenRecord);
+
+/// Who holds a login.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    Person,
+    Program,
+}
+
 impl Batch<'_> {
     pub(super) fn user(&self, id: UserId) -> Decision<Option<UserRecord>> {
         if let Some(user) = self.decided.users.get(&id) {
@@ -87,7 +97,7 @@ impl Batch<'_> {
     }
 
     /// The user's logins, those of this batch included, oldest first.
-    pub(super) fn tokens(&self, user: UserId) -> Decision<Vec<([u8; 32], TokenRecord)>> {
+    pub(super) fn tokens(&self, user: UserId) -> Decision<Vec<Kept>> {
         let mut tokens = self.index.token_records(user)?;
         tokens.retain(|(digest, _)| !self.decided.tokens.contains_key(digest));
         let of_batch = self.decided.tokens.iter().filter_map(|(digest, token)| Some((*digest, token.clone()?)));
@@ -111,23 +121,64 @@ impl Batch<'_> {
         self.decided.ended_logins.push((token.user, TokenDigest(digest)));
     }
 
+    /// Makes a person's login; the oldest of them beyond `max` end.
     pub(super) fn create_token(&mut self, digest: TokenDigest, token: &Token, max: usize) -> Decision<()> {
-        let user = self.user(token.user)?.ok_or(StoreError::NoUser)?;
-        if user.disabled {
-            return Err(StoreError::NoUser);
-        }
-        let tokens = self.tokens(token.user)?;
-        for (oldest, token) in tokens.iter().take((tokens.len() + 1).saturating_sub(max)) {
+        self.has_open_account(token.user)?;
+        let logins = self.only(self.tokens(token.user)?, Holder::Person)?;
+        for (oldest, token) in logins.iter().take((logins.len() + 1).saturating_sub(max)) {
             self.put_ended(*oldest, token);
         }
-        let record = token_record(token);
+        self.put_token(digest, token);
+        Ok(())
+    }
+
+    /// Makes a login that a program holds, unless the user has `max` of them; false where that is so. The login `by`, which
+    /// asks for it, must be there still: whatever ended that one ended what it might leave behind, too.
+    pub(in crate::store) fn create_key(
+        &mut self,
+        digest: TokenDigest,
+        token: &Token,
+        by: TokenDigest,
+        max: usize,
+    ) -> Decision<bool> {
+        self.has_open_account(token.user)?;
+        let logins = self.tokens(token.user)?;
+        if logins.iter().all(|(digest, _)| *digest != by.0) {
+            return Err(StoreError::NoUser);
+        }
+        let keys = self.only(logins, Holder::Program)?;
+        if keys.iter().filter(|(_, key)| key.expires_at > self.now).count() >= max {
+            return Ok(false);
+        }
         if let Some(scopes) = token.scopes {
             // First: nobody may find the login without its bounds.
             self.changes.push(Change::Scopes { digest: digest.0, scopes });
+            self.decided.of_programs.insert(digest.0);
         }
+        self.put_token(digest, token);
+        Ok(true)
+    }
+
+    fn has_open_account(&self, user: UserId) -> Decision<()> {
+        let user = self.user(user)?.filter(|user| !user.disabled);
+        user.map(drop).ok_or(StoreError::NoUser)
+    }
+
+    fn only(&self, tokens: Vec<Kept>, holder: Holder) -> Decision<Vec<Kept>> {
+        let mut only = Vec::with_capacity(tokens.len());
+        for (digest, token) in tokens {
+            let is_of_program = self.decided.of_programs.contains(&digest) || self.index.scopes(&digest)?.is_some();
+            if is_of_program == (holder == Holder::Program) {
+                only.push((digest, token));
+            }
+        }
+        Ok(only)
+    }
+
+    fn put_token(&mut self, digest: TokenDigest, token: &Token) {
+        let record = token_record(token);
         self.changes.push(Change::Token { digest: digest.0, record: record.clone() });
         self.decided.tokens.insert(digest.0, Some(record));
-        Ok(())
     }
 
     pub(super) fn end_token(&mut self, user: UserId, id: TokenId) -> Decision<bool> {

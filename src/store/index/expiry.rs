@@ -61,6 +61,8 @@ impl Index {
                 }
                 self.user_tokens.remove(UserKey::token(record.user, record.id).encode())?;
                 self.tokens.remove(key)?;
+                // Last: nobody may find the login without its bounds.
+                self.end_scopes(key)?;
                 Ok(true)
             }
             2 => remove_if(&self.invitations, key, value, |expires_at: &Timestamp| *expires_at <= now),

@@ -74,7 +74,7 @@ impl Index {
         put(&self.items.scopes, digest, &scopes)
     }
 
-    pub(super) fn end_scopes(&self, digest: &[u8; 32]) -> Result<(), IndexError> {
+    pub(super) fn end_scopes(&self, digest: &[u8]) -> Result<(), IndexError> {
         self.items.scopes.remove(digest)?;
         Ok(())
     }

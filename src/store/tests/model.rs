@@ -10,7 +10,7 @@ use serde_json::Value;
 use queue::Queued;
 
 use super::super::*;
-use crate::id::Seq;
+use crate::id::{Seq, TokenId};
 
 /// One thing that a test does to a store. Users, sessions, logins and keys are known by a letter.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -64,6 +64,7 @@ export function open(title, content, { id, close = say('close') } = {}) {
 /**
  * Asks before something is done that can't be undone. `act` may throw: its message is shown, and the dialog stays.
  * @param {{title: string, text: string, action: string, fields?: Node[], act: Function}} question
+ * @returns {HTMLDialogElement}
  */
 export function confirm({ title, text, action, fields = [], act }) {
     const fault = element('p', { class: 'fault', role: 'alert', hidden: true, tabindex: -1 });
@@ -93,6 +94,7 @@ export function confirm({ title, text, action, fields = [], act }) {
     const dialog = open(title, [form], { id: 'confirm', close: say('cancel') });
     // The first key must not be the one that deletes.
     if (fields.length === 0) dialog.querySelector('.close').focus();
+    return dialog;
 }
 
 /** Where people in danger find people who help; one tap away from everywhere. */

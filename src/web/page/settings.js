@@ -1,5 +1,6 @@
-// The account: language and look of this browser, password, logins, export, and the way out.
+// The account: language and look of this browser, password, logins, keys of programs, export, and the way out.
 
+import { apiKeys } from './api-keys.js';
 import { call, wordsOf } from './api.js';
 import { fullTime } from './dates.js';
 import { confirm, keys } from './dialogs.js';
@@ -22,6 +23,7 @@ export function settings(user, about, acts) {
         done.hidden = false;
     };
     const known = logins(tell);
+    const programs = apiKeys(tell);
     return element(
         'div',
         { class: 'settings' },
@@ -45,9 +47,11 @@ export function settings(user, about, acts) {
             passwordForm(user, about, () => {
                 tell(say('password_changed'));
                 known.refresh();
+                programs.refresh();
             }),
         ]),
         section('logins', [element('p', { class: 'hint' }, say('logins_about')), known.list]),
+        section('api_keys', programs.parts),
         section('your_data', [
             element('p', {}, say('export_about')),
             element(

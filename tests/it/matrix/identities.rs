@@ -85,7 +85,7 @@ fn nobodies(mut server: Server, owner: &mut Client) -> (Server, Vec<Nobody>) {
 }
 
 /// True for a row of [`WANTED`] that anyone here may call.
-fn is_open(method: &str, template: &str) -> bool {
+pub(super) fn is_open(method: &str, template: &str) -> bool {
     let path = template.split('?').next().unwrap();
     let mut rows = ROUTES.iter().filter(|route| route.method.as_str() == method && route.path == path);
     rows.any(|route| matches!(route.access, Access::Public | Access::Local)) // Tests ask from this machine.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     app::App,
-    auth::Identity,
+    auth::{Identity, Scope},
     chat::{ChatError, Completed, Completing, Step},
     http::{
         problem::Problem,
@@ -59,6 +59,7 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
     let (body, digest) = request.json_with_digest().await?;
     let asked = NewCompletion::read(body)?;
     if asked.store {
+        caller.may(Some(Scope::Conversations))?; // What is kept is a conversation.
         return stored::create(app, caller, asked, repetition.key(digest)).await;
     }
     presence.during(answer(app, caller, asked)).await.unwrap_or_else(|| Err(Problem::client_gone()))
