@@ -49,10 +49,7 @@ for (const [how, answer] of [
 ]) {
     test(`completions remember what the program sends again, ${how}`, () => talk(openai.chat('gpt-4o-mini'), answer));
     // It names what was stored by its id, unless it is told otherwise.
-    const todo = 'bondhu takes no `item_reference` yet';
-    test(`responses remember what the program names again, ${how}`, { todo }, () =>
-        talk(openai('gpt-4o-mini'), answer),
-    );
+    test(`responses remember what the program names again, ${how}`, () => talk(openai('gpt-4o-mini'), answer));
     test(`responses remember what the program sends again, ${how}`, () =>
         talk(openai('gpt-4o-mini'), (asked) => answer({ ...asked, providerOptions: { openai: { store: false } } })));
 }

@@ -106,7 +106,6 @@ def test_an_answer_may_be_handed_back_as_it_came(amina, stage):
     assert said == [("user", "one"), ("assistant", "echo: one"), ("user", "two")]
 
 
-@pytest.mark.xfail(strict=True, reason="bondhu takes no `item_reference` yet")
 def test_items_may_be_named_by_their_ids(amina, stage):
     first = amina.responses.create(input="one")
     amina.responses.create(

@@ -135,6 +135,38 @@ fn responses_follow_each_other_and_part_where_two_follow_the_same() {
 }
 
 #[test]
+fn what_was_said_can_be_named_by_its_id() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let (mut bela, _) = server.user("bela");
+    let first = amina.post(PATH, &json!({"input": "one"})).expect(200).json();
+    let named = json!({"type": "item_reference", "id": first["output"][0]["id"]});
+    let input = json!([{"role": "user", "content": "one"}, named, {"role": "user", "content": "two"}]);
+    for store in [true, false] {
+        let made = amina.post(PATH, &json!({"input": input, "store": store})).expect(200).json();
+        assert_eq!(said(&made), "echo: two");
+        let asked = stub.seen().pop().unwrap().body;
+        let lines: Vec<_> = list(&asked["messages"]).iter().filter(|line| line["role"] != "system").collect();
+        let texts: Vec<_> = lines.iter().map(|line| text(&line["content"])).collect();
+        assert_eq!(
+            (texts, &lines[1]["role"]),
+            (["one", "echo: one", "two"].map(str::to_owned).to_vec(), &json!("assistant"))
+        );
+    }
+    let others = bela.post(PATH, &json!({"input": input}));
+    assert_eq!(refused(&others, 404).1, "input[1].id");
+    let never = json!([{"type": "item_reference", "id": "msg_x"}, {"role": "user", "content": "two"}]);
+    assert_eq!(
+        bela.post(PATH, &json!({"input": never})).expect(404).json()["error"]["message"],
+        others.json()["error"]["message"]
+    );
+    let alone = json!({"input": [named]});
+    assert_eq!(refused(&amina.post(PATH, &alone), 400).1, "input", "it does not end with the user");
+    server.is_calm();
+}
+
+#[test]
 fn a_stream_has_every_event_once_and_so_has_one_that_is_read_again_from_any_place() {
     let stub = Stub::start();
     let server = asking(&stub, &[]);

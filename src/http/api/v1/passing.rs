@@ -5,7 +5,7 @@ use hyper::StatusCode;
 
 use super::{
     events::Teller,
-    responses::{previous, subject},
+    responses::{previous, said, subject},
     seconds,
     shape::End,
     wire::NewResponse,
@@ -66,7 +66,7 @@ async fn lines(app: &App, caller: &Identity, asked: NewResponse) -> Result<Vec<S
         let before = app.chat.said_behind(&session, response.message.seq).await?;
         lines.extend(before.into_iter().map(|item| Said { role: item.role.into(), text: item.content }));
     }
-    lines.extend(asked.input);
+    lines.extend(said(app, caller, asked.input).await?);
     Ok(lines)
 }
 

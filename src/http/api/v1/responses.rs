@@ -10,12 +10,12 @@ use super::{
     keys::Repetition,
     passing, seconds,
     shape::{self, End, List, Subject},
-    wire::{NewResponse, Question},
+    wire::{Entry, NewResponse, Question},
 };
 use crate::{
     app::App,
     auth::Identity,
-    chat::{Asked, ChatError, Heard, Hearing, How, ItemId, Kind, Order, OwnedSession, Place, Response},
+    chat::{Asked, ChatError, Heard, Hearing, How, ItemId, Kind, Order, OwnedSession, Place, Response, Said},
     http::{
         api::v1::paging::Page,
         problem::Problem,
@@ -27,6 +27,8 @@ use crate::{
 
 /// Room for what comes before the text, and for a piece of it.
 const BEGIN_BYTES: usize = 4 << 10;
+/// Most bytes of what a request only names.
+const NAMED_BYTES_MAX: usize = 1 << 20;
 const PIECE_BYTES: usize = 512;
 
 /// `POST /v1/responses`: a reply to what is said, in a conversation, behind another response, or by itself.
@@ -44,7 +46,8 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
     let (stream, background) = (asked.stream, asked.echo.background);
     let (place, own) = place(app, caller, &asked).await?;
     let chars_max = app.loaded().config.chat.message_chars_max;
-    let Question { before, content } = Question::of(asked.input, "input", chars_max)?;
+    let input = said(app, caller, asked.input).await?;
+    let Question { before, content } = Question::of(input, "input", chars_max)?;
     let asked = Asked {
         kind: Kind::Response,
         instructions: asked.instructions,
@@ -65,6 +68,36 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
         Some(_) | None => {}
     }
     Ok(whole(&made, app.chat.model()))
+}
+
+/// What a request says, with what is said in the items that it names.
+///
+/// # Errors
+/// 404 for an item that is not in a conversation of the caller's; 400 where they are too much together.
+pub(super) async fn said(app: &App, caller: &Identity, entries: Vec<Entry>) -> Result<Vec<Said>, Problem> {
+    let (mut all, mut bytes) = (Vec::with_capacity(entries.len()), 0);
+    for entry in entries {
+        let (id, path) = match entry {
+            Entry::Said(said) => {
+                all.push(said);
+                continue;
+            }
+            Entry::Named { id, path } => (id, path),
+        };
+        let none = || Problem::no_such("item").of(&path);
+        let (session, item) = ids::item_of(&id).ok_or_else(none)?;
+        let session = owned(app, caller, session, "item").await.map_err(|problem| problem.of(&path))?;
+        let message = app.chat.item(&session, item).await?.ok_or_else(none)?;
+        bytes += message.content.len();
+        if bytes > NAMED_BYTES_MAX {
+            return Err(Problem::field(
+                &path,
+                format_args!("the items named may have {NAMED_BYTES_MAX} bytes together"),
+            ));
+        }
+        all.push(Said { role: message.role.into(), text: message.content });
+    }
+    Ok(all)
 }
 
 /// Where a response belongs, and whether its session is its own.

@@ -11,23 +11,37 @@ use crate::{
     completions::Role,
     http::problem::Problem,
     reply::REPLY_BYTES_MAX,
-    store::{NewItem, Speaker},
+    store::{ITEMS_MAX, NewItem, Speaker},
     text::MessageText,
 };
 
 /// The names of a part that is text.
 const TEXT: &[&str] = &["input_text", "output_text", "text"];
 
+/// An item that comes with a request.
+#[derive(Debug, PartialEq)]
+pub(in crate::http::api::v1) enum Entry {
+    /// What is said.
+    Said(Said),
+    /// What was said, in an item that is stored.
+    Named {
+        /// Its id.
+        id: String,
+        /// Where that stands in the body.
+        path: String,
+    },
+}
+
 /// The items in `fields`: a text of the user's, or a list.
 ///
 /// # Errors
 /// Where they are missing, none, or have anything but text in them.
-pub(super) fn input(fields: &mut Fields) -> Result<Vec<Said>, Problem> {
+pub(super) fn input(fields: &mut Fields) -> Result<Vec<Entry>, Problem> {
     match fields.take("input") {
         None => Err(fields.refuse("input", "missing; please add it")),
-        Some(Value::String(text)) => Ok(vec![Said { role: Role::User, text }]),
+        Some(Value::String(text)) => Ok(vec![Entry::Said(Said { role: Role::User, text })]),
         Some(Value::Array(list)) if list.is_empty() => Err(fields.refuse("input", "must have at least one item")),
-        Some(Value::Array(list)) => items(list, "input"),
+        Some(Value::Array(list)) => entries(list, "input"),
         Some(_) => Err(fields.refuse("input", "must be a string, or a list of items")),
     }
 }
@@ -37,18 +51,35 @@ pub(super) fn input(fields: &mut Fields) -> Result<Vec<Said>, Problem> {
 /// # Errors
 /// For the first that is no message, or has anything but text in it.
 pub(super) fn items(list: Vec<Value>, path: &str) -> Result<Vec<Said>, Problem> {
-    let item = |(n, value)| {
+    let said = |(n, entry)| match entry {
+        Entry::Said(said) => Ok(said),
+        Entry::Named { .. } => {
+            let fault = "must be \"message\": an item is in one conversation only";
+            Err(unsupported_value(&format!("{path}[{n}].type"), fault))
+        }
+    };
+    entries(list, path)?.into_iter().enumerate().map(said).collect()
+}
+
+fn entries(list: Vec<Value>, path: &str) -> Result<Vec<Entry>, Problem> {
+    let entry = |(n, value)| {
         let mut fields = Fields::of(value, format!("{path}[{n}]"))?;
-        let kind = fields.text("type")?;
-        if kind.is_some_and(|kind| kind != "message") {
-            let fault = "must be \"message\": this server keeps no other items";
-            return Err(unsupported_value(&fields.path("type"), fault));
+        match fields.text("type")?.as_deref() {
+            None | Some("message") => {}
+            Some("item_reference") => {
+                let id = fields.text("id")?.ok_or_else(|| fields.refuse("id", "missing; please add it"))?;
+                return Ok(Entry::Named { id, path: fields.path("id") });
+            }
+            Some(_) => {
+                let fault = "must be \"message\" or \"item_reference\": this server keeps no other items";
+                return Err(unsupported_value(&fields.path("type"), fault));
+            }
         }
         let role = role(&mut fields)?;
         let text = content(&mut fields, TEXT)?;
-        Ok(Said { role, text })
+        Ok(Entry::Said(Said { role, text }))
     };
-    list.into_iter().enumerate().map(item).collect()
+    list.into_iter().enumerate().map(entry).collect()
 }
 
 /// What is asked to be answered: the user's last message, and the items before it.
@@ -77,6 +108,9 @@ impl Question {
 /// # Errors
 /// For the first that is empty or too long.
 pub(in crate::http::api::v1) fn stored(items: Vec<Said>, path: &str) -> Result<Vec<NewItem>, Problem> {
+    if items.len() > ITEMS_MAX {
+        return Err(Problem::field(path, format_args!("may have at most {ITEMS_MAX} items to be stored")));
+    }
     let item = |(n, said): (usize, Said)| {
         if said.text.trim().is_empty() || said.text.len() > REPLY_BYTES_MAX {
             let fault = format!("must have 1 to {REPLY_BYTES_MAX} bytes, and not only white space, to be stored");

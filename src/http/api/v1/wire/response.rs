@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     fields::{Fields, Unsupported, is_empty, is_no_tool, is_off, never},
-    items,
+    items::{self, Entry},
     metadata::metadata,
     sampling,
 };
-use crate::{chat::Said, http::problem::Problem, reply::Sampling};
+use crate::{http::problem::Problem, reply::Sampling};
 
 const UNSUPPORTED: &[Unsupported] = &[
     ("tools", is_empty),
@@ -24,7 +24,7 @@ const UNSUPPORTED: &[Unsupported] = &[
 #[derive(Debug, PartialEq)]
 pub(in crate::http::api::v1) struct NewResponse {
     /// What is said.
-    pub(in crate::http::api::v1) input: Vec<Said>,
+    pub(in crate::http::api::v1) input: Vec<Entry>,
     /// What the model is told first.
     pub(in crate::http::api::v1) instructions: Option<String>,
     /// How the words are chosen.
