@@ -53,8 +53,9 @@ export class Description {
 
     /** The events of a stream, each with the schema of its data; nothing without a stream. */
     events(value) {
-        const choices = value === undefined ? [] : (this.schema(value).oneOf ?? []);
-        return choices.map(({ properties: { event, data } }) => [event.const, data.contentSchema]);
+        const { oneOf, anyOf = [] } = value === undefined ? {} : this.schema(value);
+        const choices = (oneOf ?? anyOf).map(({ properties: { event, data } }) => [event.const, data.contentSchema]);
+        return choices.filter(([, schema]) => schema !== undefined);
     }
 
     /** A value that fits. */
@@ -146,9 +147,9 @@ export class Description {
         const schema = this.schema(value);
         const choices = schema.oneOf ?? (schema.properties ? undefined : schema.anyOf);
         if (choices) return [...new Set(choices.map((choice) => this.type(choice)))].join(' or ');
-        const types = [schema.type ?? 'any'].flat();
-        const named = schema.items ? [`array of ${this.type(schema.items)}`, ...types.slice(1)] : types;
         const values = schema.enum ?? ('const' in schema ? [schema.const] : undefined);
+        const types = [schema.type ?? (values ? [] : 'any')].flat();
+        const named = schema.items ? [`array of ${this.type(schema.items)}`, ...types.slice(1)] : types;
         const known = values?.filter((one) => one !== null).map((one) => JSON.stringify(one));
         return [
             named.join(' or '),

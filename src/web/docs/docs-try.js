@@ -49,7 +49,8 @@ export class Try {
         const input = element('input', { id: `${id}-${parameter.name}`, autocomplete: 'off', spellcheck: 'false' });
         input.required = parameter.required === true;
         this.#inputs.set(parameter, input);
-        return labelled(`${parameter.name} (${parameter.in})`, input);
+        const keys = hasKeys(parameter) ? ', as key=value' : '';
+        return labelled(`${parameter.name} (${parameter.in}${keys})`, input);
     }
 
     async #submit(event) {
@@ -75,7 +76,7 @@ export class Try {
             [...this.#inputs].filter(([{ in: where }, { value }]) => where === place && value !== '');
         const byName = new Map(given('path').map(([{ name }, { value }]) => [name, value]));
         const path = this.#call.path.replaceAll(/\{(\w+)\}/g, (_, name) => encodeURIComponent(byName.get(name) ?? ''));
-        const query = new URLSearchParams(given('query').map(([{ name }, { value }]) => [name, value]));
+        const query = new URLSearchParams(given('query').flatMap(([parameter, { value }]) => asked(parameter, value)));
         return query.size > 0 ? `${path}?${query}` : path;
     }
 
@@ -95,6 +96,17 @@ export class Try {
         this.#answer.hidden = text === '';
         this.#answer.textContent = indented(text);
     }
+}
+
+/** Whether a parameter is an object, whose members are asked for one by one. */
+function hasKeys({ style }) {
+    return style === 'deepObject';
+}
+
+/** The names and values that a query has for what was written into a field. */
+function asked(parameter, value) {
+    if (!hasKeys(parameter)) return [[parameter.name, value]];
+    return [...new URLSearchParams(value)].map(([key, one]) => [`${parameter.name}[${key}]`, one]);
 }
 
 function labelled(label, input) {

@@ -71,6 +71,41 @@ fn a_call_shows_what_it_takes_and_answers_and_a_line_that_a_shell_takes() {
 }
 
 #[test]
+fn calls_that_speak_as_openai_say_so() {
+    let server = Server::start(&[]);
+    let browser = Browser::start();
+    let tab = open(&server, &browser, "#v1Respond");
+    for words in ["a cookie is not taken", "response.output_text.delta", "previous_response_not_found", "key_reused"] {
+        tab.wait_text("#v1Respond[open] .inner", words);
+    }
+    tab.goto(&format!("{}/docs#v1Complete", origin(&server)));
+    tab.wait_text("#v1Complete .answer", "\"chat.completion.chunk\"");
+    browser.is_clean(&[]);
+}
+
+#[test]
+fn a_try_asks_for_members_one_by_one() {
+    let server = Server::start(&[]);
+    let (mut client, _) = server.user("amina");
+    for topic in ["rain", "snow"] {
+        let messages = json!([{"role": "user", "content": topic}]);
+        let asked = json!({"store": true, "metadata": {"topic": topic}, "messages": messages});
+        client.post("/v1/chat/completions", &asked).expect(200);
+    }
+    let browser = Browser::start();
+    let tab = open(&server, &browser, "#v1Completions");
+    tab.wait_for("#v1Completions .try");
+    tab.click("#v1Completions .try summary");
+    tab.fill("Token for \"Try it\"", client.token.as_ref().unwrap());
+    tab.fill("metadata (query, as key=value)", "topic=snow");
+    tab.press_button("Send");
+    tab.wait_text("#v1Completions .try [role=status]", "200");
+    tab.wait_text("#v1Completions .try pre", "snow");
+    assert!(!tab.text("#v1Completions .try pre").contains(r#""rain""#));
+    browser.is_clean(&[]);
+}
+
+#[test]
 fn a_try_shows_the_token_of_the_field_and_no_cookie() {
     let server = Server::start(&[]);
     let (client, id) = server.user("amina");
