@@ -98,6 +98,28 @@ def test_input_is_a_text_or_items(amina, stage):
     ]
 
 
+def test_the_input_in_a_conversation_is_what_came_with_the_request(amina):
+    conversation = amina.conversations.create(items=[{"role": "user", "content": "before"}])
+    amina.responses.create(input="one", conversation=conversation.id)
+    made = amina.responses.create(
+        input=[{"role": "developer", "content": "be brief"}, {"role": "user", "content": "two"}],
+        conversation=conversation.id,
+    )
+    assert texts(amina.responses.input_items.list(made.id)) == [("user", "two"), ("developer", "be brief")]
+
+
+def test_a_page_behind_nothing_is_refused_by_name(amina):
+    made = amina.responses.create(input="hi")
+    for call in (
+        lambda: amina.responses.input_items.list(made.id, after="msg_0"),
+        lambda: amina.conversations.items.list(amina.conversations.create().id, after=made.output[0].id),
+        lambda: amina.chat.completions.list(after="chatcmpl-0"),
+    ):
+        with pytest.raises(openai.BadRequestError) as refused:
+            call()
+        assert refused.value.param == "after"
+
+
 def test_an_answer_may_be_handed_back_as_it_came(amina, stage):
     first = amina.responses.create(input="one", store=False)
     history = [{"role": "user", "content": "one"}, *(item.model_dump() for item in first.output)]

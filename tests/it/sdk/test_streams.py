@@ -61,6 +61,15 @@ def test_a_stream_has_every_event(amina):
     assert amina.responses.retrieve(ended.id) == ended
 
 
+def test_a_stream_may_be_told_how_to_come(amina):
+    options = {"include_obfuscation": False}
+    with amina.responses.create(input="hi", stream=True, stream_options=options) as stream:
+        ended = whole(list(stream), "echo: hi")
+    with amina.responses.with_streaming_response.retrieve(ended.id, stream=True, include_obfuscation=False) as raw:
+        assert raw.headers["content-type"].startswith("text/event-stream")
+        assert whole(list(raw.parse()), "echo: hi") == ended
+
+
 def test_the_helper_puts_a_stream_together(amina):
     with amina.responses.stream(model="m", input=f"[[tokens 6 30]] {TEXT}") as stream:
         events = list(stream)
@@ -79,6 +88,21 @@ def test_a_stream_is_asked_for_again_from_every_place(amina):
     for n in range(len(events)):
         with amina.responses.retrieve(id, stream=True, starting_after=n) as stream:
             assert list(stream) == events[n + 1 :], n
+
+
+@pytest.mark.parametrize("place", [1_000, 2**63 - 1, 2**64 - 1])
+def test_a_stream_behind_its_end_is_empty(amina, place):
+    made = amina.responses.create(input="hi")
+    with amina.responses.retrieve(made.id, stream=True, starting_after=place) as stream:
+        assert list(stream) == []
+
+
+@pytest.mark.parametrize("place", [-1, 2**64])
+def test_a_place_that_is_none_is_refused_by_name(amina, place):
+    made = amina.responses.create(input="hi")
+    with pytest.raises(openai.BadRequestError) as refused:
+        amina.responses.retrieve(made.id, stream=True, starting_after=place)
+    assert refused.value.param == "starting_after"
 
 
 def test_a_stream_is_gone_on_with_while_it_runs(amina, bela, stage):
