@@ -31,6 +31,28 @@ const BY_KEY: &[(&str, &str, &str)] = &[
     ("GET", "/api/v1/chat/search/{user_id}", "read"),
     ("GET", "/api/v1/replies", "read"),
     ("POST", "/api/v1/search", "read"),
+    ("GET", "/v1/models", "models"),
+    ("GET", "/v1/models/{model}", "models"),
+    ("POST", "/v1/chat/completions", "completions"),
+    ("GET", "/v1/chat/completions", "read"),
+    ("GET", "/v1/chat/completions/{id}", "read"),
+    ("POST", "/v1/chat/completions/{id}", "conversations"),
+    ("DELETE", "/v1/chat/completions/{id}", "conversations"),
+    ("GET", "/v1/chat/completions/{id}/messages", "read"),
+    ("POST", "/v1/conversations", "conversations"),
+    ("GET", "/v1/conversations", "read"),
+    ("GET", "/v1/conversations/{id}", "read"),
+    ("POST", "/v1/conversations/{id}", "conversations"),
+    ("DELETE", "/v1/conversations/{id}", "conversations"),
+    ("POST", "/v1/conversations/{id}/items", "conversations"),
+    ("GET", "/v1/conversations/{id}/items", "read"),
+    ("GET", "/v1/conversations/{id}/items/{item_id}", "read"),
+    ("DELETE", "/v1/conversations/{id}/items/{item_id}", "conversations"),
+    ("POST", "/v1/responses", "conversations"),
+    ("GET", "/v1/responses/{id}", "read"),
+    ("DELETE", "/v1/responses/{id}", "conversations"),
+    ("POST", "/v1/responses/{id}/cancel", "conversations"),
+    ("GET", "/v1/responses/{id}/input_items", "read"),
 ];
 
 /// A program of this person that holds a key with these scopes.
@@ -79,9 +101,15 @@ fn p4_a_key_may_call_what_its_scope_names_and_no_other_route() {
             }
             assert_eq!(answer.status, 403, "{method} {path} by a key for {given}: {}", answer.text());
             let problem = answer.json();
-            assert_eq!(problem["type"], "urn:bondhu:problem:out-of-scope", "{method} {path}: {problem}");
+            let (kind, detail) = if path.starts_with("/v1/") {
+                (&problem["error"]["code"], &problem["error"]["message"])
+            } else {
+                (&problem["type"], &problem["detail"])
+            };
+            let wanted = ["urn:bondhu:problem:out-of-scope", "out_of_scope"];
+            assert_eq!(kind, wanted[usize::from(path.starts_with("/v1/"))], "{method} {path}: {problem}");
             let words = scope.map_or("No scope of an API key allows this".to_owned(), |scope| format!("\"{scope}\""));
-            assert!(text(&problem["detail"]).contains(&words), "{method} {path}: {problem}");
+            assert!(text(detail).contains(&words), "{method} {path}: {problem}");
             assert_eq!(unused(world.state()), before, "{method} {path} by a key for {given} changed something");
             refused += 1;
         }

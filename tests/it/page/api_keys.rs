@@ -120,6 +120,7 @@ fn a_new_password_empties_the_list_of_keys() {
     tab.fill("Current password", crate::support::PASSWORD);
     tab.fill("New password", "quiet-meadow-brick-77");
     tab.press_button("Change password");
+    tab.wait_count("#api-keys li", 0);
     tab.wait_text("#no-api-keys", "You have no keys.");
     Client::with_token(server.address, &text(&made["key"])).get("/api/v1/sessions").expect(401);
 }
