@@ -17,6 +17,9 @@ use super::problem::Problem;
 /// The most characters of a client's own word that an answer repeats.
 const ECHO_CHARS_MAX: usize = 64;
 
+/// The largest number up to which every whole one has a floating-point form of its own.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// The bounds of a body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
@@ -132,6 +135,16 @@ fn wording(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
             None => Problem::field(path, message),
         },
     }
+}
+
+/// A whole number of a body, also where it is written with a point, as `26.0`: JSON has one kind of number, and some libraries write all so.
+pub(super) fn whole(number: &serde_json::Number) -> Option<u64> {
+    if let Some(number) = number.as_u64() {
+        return Some(number);
+    }
+    let value = number.as_f64().filter(|value| (0.0..=EXACT_MAX).contains(value) && value.fract() == 0.0)?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and in bounds")]
+    Some(value as u64)
 }
 
 #[cfg(test)]

@@ -125,7 +125,10 @@ impl Origins {
 /// What the answer to a preflight carries besides.
 pub(super) fn allow_preflight(response: &mut HeaderMap) {
     response.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PATCH, DELETE"));
-    let headers = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID";
+    // The last ones are what OpenAI's own client adds.
+    let headers = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Stainless-Arch, \
+                   X-Stainless-Helper-Method, X-Stainless-Lang, X-Stainless-OS, X-Stainless-Package-Version, \
+                   X-Stainless-Retry-Count, X-Stainless-Runtime, X-Stainless-Runtime-Version, X-Stainless-Timeout";
     response.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(headers));
     response.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
 }

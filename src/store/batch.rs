@@ -151,10 +151,7 @@ impl<'a> Batch<'a> {
                 let decided = self.end_token(user, id);
                 self.settle(reply, decided);
             }
-            Command::TouchToken(digest, at) => {
-                let decided = self.touch_token(digest, at);
-                self.note_broken(decided.as_ref().err());
-            }
+            Command::TouchToken(digest, at) => self.decide_touch(digest, at),
             Command::CreateSession(user, id, edit, reply) => {
                 let decided = self.create_session(user, id, edit);
                 self.settle(reply, decided);
@@ -179,6 +176,12 @@ impl<'a> Batch<'a> {
             }
             Command::Rotate(reply) | Command::Close(reply) => self.settle(reply, Ok(())),
         }
+    }
+
+    /// A use of a login is noted if it can be: nobody waits for it.
+    fn decide_touch(&mut self, digest: TokenDigest, at: Timestamp) {
+        let decided = self.touch_token(digest, at);
+        self.note_broken(decided.as_ref().err());
     }
 
     /// Turns sessions of a deleted account into tombstones.

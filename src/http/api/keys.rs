@@ -8,6 +8,7 @@ use crate::{
     auth::{ApiKey, Identity, KeyLifetime, MadeKey, NewKey, Scope, Scopes},
     clock::Timestamp,
     http::{
+        body::whole,
         problem::Problem,
         request::ApiRequest,
         response::{self, ApiResponse},
@@ -21,7 +22,7 @@ use crate::{
 pub(in crate::http) struct Wanted {
     name: String,
     scopes: Vec<Scope>,
-    expires_in_days: Option<u32>,
+    expires_in_days: Option<serde_json::Number>,
 }
 
 #[derive(Serialize)]
@@ -74,8 +75,11 @@ pub(in crate::http) async fn make(app: &App, caller: &Identity, request: ApiRequ
     if scopes.is_empty() {
         return Err(Problem::field("scopes", format_args!("must name at least one of {}", names())));
     }
-    let days = expires_in_days.unwrap_or(KeyLifetime::DAYS_DEFAULT);
-    let lifetime = KeyLifetime::days(days).ok_or_else(|| {
+    let days = match expires_in_days {
+        Some(days) => whole(&days).and_then(|days| u32::try_from(days).ok()),
+        None => Some(KeyLifetime::DAYS_DEFAULT),
+    };
+    let lifetime = days.and_then(KeyLifetime::days).ok_or_else(|| {
         Problem::field("expires_in_days", format_args!("must be from 1 to {}", KeyLifetime::DAYS_MAX))
     })?;
     let name = KeyName::new(name).map_err(|fault| Problem::field("name", fault))?;

@@ -7,6 +7,7 @@ use crate::{
     app::App,
     auth::Identity,
     http::{
+        body::whole,
         problem::Problem,
         query,
         request::ApiRequest,
@@ -19,9 +20,6 @@ use crate::{
 const LIMIT_DEFAULT: usize = 20;
 /// The most characters of what is sought.
 const TEXT_CHARS_MAX: usize = 500;
-
-/// The largest number up to which every whole one has a floating-point form of its own.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// What is sought stands in the body: what people look for has no place in an address, which is kept and logged.
 #[derive(PartialEq, Deserialize)]
@@ -36,15 +34,8 @@ pub(in crate::http) async fn search(app: &App, caller: &Identity, request: ApiRe
     let Sought { text, limit } = request.json().await?;
     let text = MessageText::new(text, TEXT_CHARS_MAX).map_err(|fault| Problem::field("text", fault))?;
     let limit = match limit {
-        Some(limit) => query::items(limit.as_u64().or_else(|| whole(&limit)))?,
+        Some(limit) => query::items(whole(&limit))?,
         None => LIMIT_DEFAULT,
     };
     Ok(response::json(StatusCode::OK, &app.chat.find(caller, text.as_str(), limit).await?))
-}
-
-/// The whole number that is written with a point, as `26.0`: JSON has one kind of number, and some libraries write all so.
-fn whole(number: &serde_json::Number) -> Option<u64> {
-    let value = number.as_f64().filter(|value| (0.0..=EXACT_MAX).contains(value) && value.fract() == 0.0)?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and in bounds")]
-    Some(value as u64)
 }

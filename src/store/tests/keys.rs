@@ -68,8 +68,8 @@ async fn a_key_keeps_its_bounds_over_a_use_a_restart_a_new_index_and_compaction(
         store = open(dir.path());
         assert_eq!(there(&store, user).await, wanted, "after a start, with a new index: {rebuild}");
     }
-    let used = store.token(digest(2)).await.unwrap().unwrap();
-    assert!(used.last_used_at > used.created_at, "its use was noted");
+    let touched = store.token(digest(2)).await.unwrap().unwrap();
+    assert!(touched.last_used_at > touched.created_at, "its use was noted");
     store.close().await;
 }
 
@@ -143,9 +143,9 @@ async fn a_login_that_has_ended_leaves_no_key_behind() {
     }
     // In one batch: the password changes, and the key that the old login asked for comes behind it.
     let change = UserChange::Password { password: "new".to_owned(), keep: None };
-    let (changed, made) = tokio::join!(store.change_user(owner, change), make(9, 1));
+    let (changed, key) = tokio::join!(store.change_user(owner, change), make(9, 1));
     changed.unwrap();
-    assert!(matches!(made, Err(StoreError::NoUser)));
+    assert!(matches!(key, Err(StoreError::NoUser)));
     assert_eq!(there(&store, owner).await, Vec::new());
     store.close().await;
 }

@@ -272,11 +272,22 @@ fn wait_until(is_so: impl Fn() -> bool) {
     }
 }
 
+/// What a program does in a conversation, up to the middle of a reply.
+fn beside_turns() -> [Deed; 5] {
+    [
+        Deed::Item(13, 1, "be brief"),
+        Deed::Note(13, 1, 0, "about"),
+        Deed::Send(13, 1, "question", 0, None),
+        Deed::Piece(13, 2, 0, "be"),
+        Deed::Piece(13, 2, 2, "gun"),
+    ]
+}
+
 /// A life with everything in it that changes files.
 pub(crate) fn script() -> Vec<Step> {
     use Deed::{
-        Clear, DeleteSession, DeleteUser, EndJob, EndToken, Erase, Fail, FailJob, Item, Job, Note, NotedReply, Piece,
-        Rename, Reply, Retry, Role, Send, Session, TakeJob, Token, User,
+        Clear, DeleteSession, DeleteUser, EndJob, EndToken, Erase, Fail, FailJob, Item, Job, Note, NotedReply, Rename,
+        Reply, Retry, Role, Send, Session, TakeJob, Token, User,
     };
     const LARGE: usize = 64 << 10;
     let first =
@@ -301,11 +312,6 @@ pub(crate) fn script() -> Vec<Step> {
         Reply(12, 2, "reply behind another message"),
         Send(21, 2, "large too", LARGE, None),
         Send(21, 2, "and large", LARGE, None),
-        Item(13, 1, "be brief"),
-        Note(13, 1, 0, "about"),
-        Send(13, 1, "question", 0, None),
-        Piece(13, 2, 0, "be"),
-        Piece(13, 2, 2, "gun"),
     ];
     let deletions = [
         NotedReply(13, 2, "begun and ended", "ended"),
@@ -339,6 +345,7 @@ pub(crate) fn script() -> Vec<Step> {
     let mut steps = deeds(&first);
     steps.push(Step::Kill);
     steps.extend(deeds(&talk));
+    steps.extend(deeds(&beside_turns()));
     steps.extend([Step::Checkpoint, Step::Kill]);
     steps.extend(deeds(&deletions));
     steps.extend([Step::Compact, Step::Stop]);
