@@ -10,7 +10,7 @@ use hyper::{
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue},
 };
 use serde::de::DeserializeOwned;
-use serde_json::{Value, error::Category};
+use serde_json::{Number, Value, error::Category};
 
 use super::problem::Problem;
 
@@ -137,14 +137,19 @@ fn wording(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     }
 }
 
-/// A whole number of a body, also where it is written with a point, as `26.0`: JSON has one kind of number, and some libraries write all so.
-pub(super) fn whole(number: &serde_json::Number) -> Option<u64> {
-    if let Some(number) = number.as_u64() {
-        return Some(number);
-    }
-    let value = number.as_f64().filter(|value| (0.0..=EXACT_MAX).contains(value) && value.fract() == 0.0)?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and in bounds")]
-    Some(value as u64)
+/// The whole number, also where it is written with a point, as `26.0`: JSON has one kind of number, and some libraries write all
+/// so.
+pub(super) fn whole(number: &Number) -> Option<i64> {
+    number.as_i64().or_else(|| {
+        let is_exact = |value: &f64| value.abs() <= EXACT_MAX && value.fract() == 0.0;
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and in bounds")]
+        number.as_f64().filter(is_exact).map(|value| value as i64)
+    })
+}
+
+/// The whole number, where it is not negative.
+pub(super) fn count(number: &Number) -> Option<u64> {
+    number.as_u64().or_else(|| whole(number)?.try_into().ok())
 }
 
 #[cfg(test)]

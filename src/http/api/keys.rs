@@ -8,7 +8,7 @@ use crate::{
     auth::{ApiKey, Identity, KeyLifetime, MadeKey, NewKey, Scope, Scopes},
     clock::Timestamp,
     http::{
-        body::whole,
+        body,
         problem::Problem,
         request::ApiRequest,
         response::{self, ApiResponse},
@@ -76,7 +76,7 @@ pub(in crate::http) async fn make(app: &App, caller: &Identity, request: ApiRequ
         return Err(Problem::field("scopes", format_args!("must name at least one of {}", names())));
     }
     let days = match expires_in_days {
-        Some(days) => whole(&days).and_then(|days| u32::try_from(days).ok()),
+        Some(days) => body::count(&days).and_then(|days| days.try_into().ok()),
         None => Some(KeyLifetime::DAYS_DEFAULT),
     };
     let lifetime = days.and_then(KeyLifetime::days).ok_or_else(|| {

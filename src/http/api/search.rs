@@ -7,7 +7,7 @@ use crate::{
     app::App,
     auth::Identity,
     http::{
-        body::whole,
+        body,
         problem::Problem,
         query,
         request::ApiRequest,
@@ -34,7 +34,7 @@ pub(in crate::http) async fn search(app: &App, caller: &Identity, request: ApiRe
     let Sought { text, limit } = request.json().await?;
     let text = MessageText::new(text, TEXT_CHARS_MAX).map_err(|fault| Problem::field("text", fault))?;
     let limit = match limit {
-        Some(limit) => query::items(whole(&limit))?,
+        Some(limit) => query::items(body::count(&limit))?,
         None => LIMIT_DEFAULT,
     };
     Ok(response::json(StatusCode::OK, &app.chat.find(caller, text.as_str(), limit).await?))

@@ -148,3 +148,22 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     let answer = server.last_words(post("Content-Length: 5", "{").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
+
+#[test]
+fn a_whole_number_may_be_written_with_a_point() {
+    for (written, wanted) in [
+        ("26.0", Some(26)),
+        ("-3.0", Some(-3)),
+        ("1e3", Some(1000)),
+        ("9007199254740992.0", Some(9_007_199_254_740_992)),
+        ("9223372036854775807", Some(i64::MAX)),
+        ("0.5", None),
+        ("1e30", None),
+        ("18446744073709551615", None),
+    ] {
+        let number: Number = serde_json::from_str(written).unwrap();
+        assert_eq!(whole(&number), wanted, "{written}");
+        let wanted = wanted.and_then(|wanted| u64::try_from(wanted).ok());
+        assert_eq!(count(&number), if number.is_u64() { number.as_u64() } else { wanted }, "{written}");
+    }
+}

@@ -6,7 +6,7 @@ use std::{fmt, ops::RangeInclusive};
 
 use serde_json::{Map, Value};
 
-use crate::http::problem::Problem;
+use crate::http::{body, problem::Problem};
 
 /// A field that this server can't do, and which values of it ask for nothing.
 pub(super) type Unsupported = (&'static str, fn(&Value) -> bool);
@@ -98,7 +98,7 @@ impl Fields {
     /// Where it is anything else, or not within the bounds.
     pub(super) fn count(&mut self, name: &str, within: RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let number = value.as_u64().filter(|number| within.contains(number));
+        let number = value.as_number().and_then(body::count).filter(|number| within.contains(number));
         let (least, most) = within.into_inner();
         number.map(Some).ok_or_else(|| self.refuse(name, format_args!("must be a whole number from {least} to {most}")))
     }
@@ -109,7 +109,8 @@ impl Fields {
     /// Where it is anything else, or beyond 64 bits.
     pub(super) fn whole(&mut self, name: &str) -> Result<Option<i64>, Problem> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        value.as_i64().map(Some).ok_or_else(|| self.refuse(name, "must be a whole number"))
+        let whole = value.as_number().and_then(body::whole);
+        whole.map(Some).ok_or_else(|| self.refuse(name, "must be a whole number"))
     }
 
     /// A list.
