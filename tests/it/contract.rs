@@ -111,6 +111,11 @@ impl World {
         for (name, id) in self.openai.parameters() {
             parameters[name]["schema"]["examples"] = json!([id]);
         }
+        // Few that are made up belong to anything, and a key that came with another body is refused; completions show that.
+        let asked = &mut document["components"]["schemas"]["NewResponse"]["properties"];
+        asked["conversation"] = json!({"enum": [null, self.openai.conversation]});
+        asked["previous_response_id"] = json!({"enum": [null, self.openai.response]});
+        document["paths"]["/v1/responses"]["post"]["parameters"] = json!([]);
         document
     }
 
@@ -213,9 +218,15 @@ fn calls_that_end_something_keep_to_the_description_too() {
 #[test]
 fn a_server_that_says_more_than_its_description_is_found_out() {
     let mut world = World::new();
-    let mut document = world.description();
-    let alive = &mut document["components"]["schemas"]["Alive"];
-    alive["properties"]["status"] = json!({"const": "well"});
-    let told = world.judge(&document, &["--include-path", "/health"]).unwrap_err();
-    assert!(told.contains("Response violates schema"), "{told}");
+    let completions = ["--include-name", "POST /v1/chat/completions"];
+    for (place, choice, found) in [
+        ("schemas/Alive/properties/status", &["--include-path", "/health"][..], "Response violates schema"),
+        ("schemas/CompletionChunk/properties/object", &completions, "SSE event violates schema"),
+        ("schemas/OpenAIError/properties/error/properties/type", &completions, "Response violates schema"),
+    ] {
+        let mut document = world.description();
+        *document.pointer_mut(&format!("/components/{place}")).unwrap() = json!({"const": "well"});
+        let told = world.judge(&document, choice).expect_err(place);
+        assert!(told.contains(found), "{place}: {told}");
+    }
 }

@@ -69,14 +69,8 @@ fn wanted_statuses(route: &Route, operation: &Value) -> BTreeSet<&'static str> {
         wanted.extend(["400", "421"]);
     }
     if route.access != Access::Public {
-        wanted.extend(["401", "500", "503", "504"]);
-        if !is_as_openai(route) {
-            wanted.insert("409");
-            wanted.extend((!route.method.is_safe()).then_some("403"));
-        }
-    }
-    if matches!(route.access, Access::Admin | Access::Local) {
-        wanted.insert("403");
+        wanted.extend(["401", "403", "500", "503", "504"]); // 403 for a key that may not.
+        wanted.extend((!is_as_openai(route)).then_some("409"));
     }
     if route.charged {
         wanted.insert("429");
