@@ -106,6 +106,11 @@ fn the_python_client_never_says_anything_twice() {
 }
 
 #[test]
+fn the_python_client_is_held_to_the_scopes_of_its_key() {
+    python("test_keys.py");
+}
+
+#[test]
 fn the_javascript_client_drives_every_call() {
     node("client.test.mjs");
 }

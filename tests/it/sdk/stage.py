@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import socket
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 # Nothing that a test waits for takes longer, seconds.
@@ -38,9 +39,14 @@ class Stage:
         """A gate that no other test has."""
         return Gate(self, f"gate-{os.getpid()}-{next(self._gates)}", once)
 
-    def behave(self, directive):
-        """How messages are answered that do not say it themselves; at first `say`."""
+    @contextmanager
+    def behaving(self, directive):
+        """For a while, messages are answered so that do not say it themselves; else by `say`."""
         self.ask("behave", directive=directive)
+        try:
+            yield
+        finally:
+            self.ask("behave", directive="say")
 
     def seen(self):
         """What the model was asked with, request by request."""

@@ -206,9 +206,12 @@ def test_the_asynchronous_client_has_streams_too(make):
 
 
 def test_a_stream_goes_on_after_kills_with_every_event_once(stage):
-    server = stage.server()
     gate = stage.gate()
-    stage.behave(f"gate {gate.name}")  # It holds what is said behind a kill too.
+    with stage.behaving(f"gate {gate.name}"):  # It holds what is said behind a kill too.
+        survives(stage, stage.server(), gate)
+
+
+def survives(stage, server, gate):
     events, shown = [], ""
     amina = client(server, max_retries=0)
     stream = amina.responses.create(input=gate.held(WORDS), stream=True)
@@ -232,7 +235,6 @@ def test_a_stream_goes_on_after_kills_with_every_event_once(stage):
         )
     gate.release()
     events += list(stream)
-    stage.behave("say")
     role, asked = stage.said_to_model()[-1]
     ended = whole(events, f"{before}echo: {asked}")
     with amina.responses.retrieve(ended.id, stream=True) as stream:
