@@ -75,7 +75,7 @@ fn token_cost(server: &Server, way: &Way) -> f64 {
             scope.spawn(|| way.complete(&said));
         }
     });
-    us(server.cpu_time() - before) / float(AT_ONCE * TOKENS)
+    us(server.cpu_time().saturating_sub(before)) / float(AT_ONCE * TOKENS)
 }
 
 impl Way {
