@@ -29,7 +29,7 @@ use std::{
 use bondhu::{
     config::CacheConfig,
     id::{SessionId, UserId},
-    store::{Ending, NewMessage, OpenTurn, SessionEdit, Store},
+    store::{Beside, Ending, NewMessage, OpenTurn, SessionEdit, Store},
 };
 use tokio::runtime::Runtime;
 
@@ -171,9 +171,10 @@ fn store(dir: &Path, senders: usize, seconds: Duration) -> Cell {
             let content = "x".repeat(TEXT);
             if let Some(turn) = turn {
                 let ending = Ending::Reply { content, stopped: false };
-                store.conclude(turn, ending).await.expect("a reply is stored");
+                store.conclude(turn, ending, None).await.expect("a reply is stored");
             } else {
-                let message = NewMessage { user, session, create: false, content, key: None };
+                let message =
+                    NewMessage { user, session, create: false, content, key: None, beside: Beside::default() };
                 let appended = store.append(message).expect("there is room").await.expect("a message is stored");
                 *open[index].lock().expect("no panic") = Some(OpenTurn { session, seq: appended.message.seq });
             }

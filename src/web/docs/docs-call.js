@@ -8,7 +8,8 @@ import { element } from './element.js';
 /** Who may call, by what the description asks for. */
 function whoMay(security) {
     if (security.length === 0) return 'Anyone.';
-    if (security.every((one) => Object.keys(one).join() === 'bearer')) return 'Who shows a token or an API key; a cookie is not taken.';
+    if (security.every((one) => Object.keys(one).join() === 'bearer'))
+        return 'Who shows a token or an API key; a cookie is not taken.';
     const isForAdmins = security.some((one) => Object.values(one).flat().includes('admin'));
     if (!isForAdmins) return 'Who shows a token, or has the cookie.';
     const isOpenHere = security.some((one) => Object.keys(one).length === 0);
