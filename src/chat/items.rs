@@ -1,9 +1,9 @@
 //! The items of a conversation, as programs see them: what was said, without what was replaced, failed or erased.
 
-use super::{Chat, ChatError, OwnedSession};
+use super::{Chat, ChatError, Key, OwnedSession, Target};
 use crate::{
     auth::Identity,
-    id::{Seq, SessionId},
+    id::{Seq, SessionId, UserId},
     store::{Erasure, Message, NewItem, NewItems, Status},
 };
 
@@ -28,31 +28,43 @@ impl ItemId {
 }
 
 impl Chat {
-    /// Makes a session with what a program says of it, and its first items.
+    /// Makes a session with what a program says of it, and its first items; `key` says by what a repeat is known.
     ///
     /// # Errors
-    /// The store's.
+    /// `KeyReused`; `DeletedMeanwhile` where a repeat finds nothing any more; the store's.
     pub async fn create_conversation(
         &self,
         caller: &Identity,
         about: Option<String>,
         items: Vec<NewItem>,
+        key: Option<Key<'_>>,
     ) -> Result<SessionId, ChatError> {
+        let new = NewItems { about, create: true, ..self.new_items(caller.id(), SessionId::new(), items, key) };
         self.goes_on()?;
-        let session = SessionId::new();
-        let new = NewItems { user: caller.id(), session, create: true, about, items };
-        self.inner.parts.store.add_items(new).await?;
-        Ok(session)
+        Ok(self.inner.parts.store.add_items(new).await?.session)
     }
 
     /// Adds items to the end of a conversation: all of them, or none. Nobody is asked to answer them.
     ///
     /// # Errors
-    /// As [`Chat::session`].
-    pub async fn add_items(&self, session: &OwnedSession, items: Vec<NewItem>) -> Result<Vec<Message>, ChatError> {
+    /// As [`Chat::create_conversation`], and [`Chat::session`].
+    pub async fn add_items(
+        &self,
+        session: &OwnedSession,
+        items: Vec<NewItem>,
+        key: Option<Key<'_>>,
+    ) -> Result<Vec<Message>, ChatError> {
+        let new = self.new_items(session.owner, session.id, items, key);
         self.goes_on()?;
-        let new = NewItems { user: session.owner, session: session.id, create: false, about: None, items };
-        Ok(self.inner.parts.store.add_items(new).await?)
+        Ok(self.inner.parts.store.add_items(new).await?.items)
+    }
+
+    fn new_items(&self, user: UserId, session: SessionId, items: Vec<NewItem>, key: Option<Key<'_>>) -> NewItems {
+        let parts = &self.inner.parts;
+        let (now, window) = (parts.clock.now(), parts.idempotency_window);
+        let renews_key = key.is_some_and(|key| !key.may_repeat());
+        let key = key.map(|key| key.send_key(&Target::Id(session), "", now, window));
+        NewItems { user, session, create: false, about: None, items, key, renews_key }
     }
 
     /// Up to `limit` items behind `after`, upwards from the first or downwards from the last, and whether there are more;

@@ -254,6 +254,11 @@ impl Problem {
         Self::new(&NOT_OWNER, detail)
     }
 
+    /// True where what was asked for is not there, or not the caller's.
+    pub(super) fn is_no_such(&self) -> bool {
+        [&NOT_OWNER, &NOT_FOUND].contains(&self.kind)
+    }
+
     /// 404 for a model that makes no replies here.
     pub(super) fn no_such_model(model: &str) -> Self {
         let detail = format!("This server has no such model; it has \"{model}\".");

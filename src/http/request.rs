@@ -121,10 +121,19 @@ impl ApiRequest {
     /// # Errors
     /// As [`ApiRequest::json`].
     pub(super) async fn json_with_digest<T: DeserializeOwned>(self) -> Result<(T, [u8; 32]), Problem> {
-        let head = format!("{} {}\0", self.request.method(), self.request.uri().path());
-        let bytes = self.bytes().await?;
-        let digest = Sha256::new().chain_update(head).chain_update(&bytes).finalize().into();
+        let (bytes, digest) = self.digested().await?;
         Ok((body::decode(&bytes)?, digest))
+    }
+
+    /// As [`ApiRequest::json_with_digest`]; no body counts as `{}`.
+    ///
+    /// # Errors
+    /// As [`ApiRequest::json`].
+    pub(super) async fn json_or_default_with_digest<T: DeserializeOwned + Default>(
+        self,
+    ) -> Result<(T, [u8; 32]), Problem> {
+        let (bytes, digest) = self.digested().await?;
+        Ok((if bytes.is_empty() { T::default() } else { body::decode(&bytes)? }, digest))
     }
 
     /// The body as JSON; no body counts as `{}`.
@@ -134,6 +143,13 @@ impl ApiRequest {
     pub(super) async fn json_or_default<T: DeserializeOwned + Default>(self) -> Result<T, Problem> {
         let bytes = self.bytes().await?;
         if bytes.is_empty() { Ok(T::default()) } else { body::decode(&bytes) }
+    }
+
+    async fn digested(self) -> Result<(Bytes, [u8; 32]), Problem> {
+        let head = format!("{} {}\0", self.request.method(), self.request.uri().path());
+        let bytes = self.bytes().await?;
+        let digest = Sha256::new().chain_update(head).chain_update(&bytes).finalize().into();
+        Ok((bytes, digest))
     }
 
     async fn bytes(mut self) -> Result<Bytes, Problem> {

@@ -6,7 +6,7 @@
 //! the annotation that is written with the turn's outcome ends it.
 
 use super::{
-    Message, NewMessage, OpenTurn, Outcome, Speaker, Status, Store, StoreError,
+    Message, NewMessage, OpenTurn, Outcome, SendKey, Speaker, Status, Store, StoreError,
     batch::message_of,
     command::{Command, Reply},
     index::Index,
@@ -55,6 +55,19 @@ pub struct NewItems {
     pub about: Option<String>,
     /// The items, at most [`ITEMS_MAX`].
     pub items: Vec<NewItem>,
+    /// By what a repeat is known.
+    pub key: Option<SendKey>,
+    /// True: the key is theirs from here on, whatever it was used for before.
+    pub renews_key: bool,
+}
+
+/// What became of [`NewItems`], now or when they were added with the same key.
+#[derive(Debug, Clone)]
+pub struct AddedItems {
+    /// The session that they are in.
+    pub session: SessionId,
+    /// The messages that they are.
+    pub items: Vec<Message>,
 }
 
 /// What became of an order to erase a message.
@@ -70,7 +83,7 @@ pub enum Erasure {
 
 /// A command about items; see [`super::command`].
 pub(crate) enum ItemCommand {
-    Add(NewItems, Reply<Vec<Message>>),
+    Add(NewItems, Reply<AddedItems>),
     Annotate(UserId, SessionId, Seq, Option<String>, Reply<bool>),
     Progress(OpenTurn, u32, String, Reply<()>),
     Erase(UserId, SessionId, Seq, Reply<Erasure>),
@@ -126,13 +139,14 @@ impl NewMessage {
 }
 
 impl Store {
-    /// Adds messages that belong to no turn to the end of a session's log: all of them, or none.
+    /// Adds messages that belong to no turn to the end of a session's log: all of them, or none. A key that is known gives
+    /// those of the first time.
     ///
     /// Dropping the future does not undo it.
     ///
     /// # Errors
-    /// `NotOwner`; those of every write.
-    pub async fn add_items(&self, items: NewItems) -> Result<Vec<Message>, StoreError> {
+    /// `NotOwner`; `KeyReused`; `TurnGone` where what was added with the key was deleted since; those of every write.
+    pub async fn add_items(&self, items: NewItems) -> Result<AddedItems, StoreError> {
         self.write(|reply| Command::Item(ItemCommand::Add(items, reply))).await
     }
 

@@ -162,7 +162,7 @@ async fn items_are_named_for_good_and_can_be_taken_out() {
     let item = |role, content: &str| NewItem { role, content: content.to_owned() };
     let items = vec![item(Speaker::Developer, "be brief"), item(Speaker::Assistant, "hi")];
     let about = Some("about".to_owned());
-    let id = world.chat.create_conversation(&world.caller, about, items).await.unwrap();
+    let id = world.chat.create_conversation(&world.caller, about, items, None).await.unwrap();
     let session = world.chat.owned(&world.caller, id).await.unwrap();
     let (_, seq, _) = world.respond(Place::In(session), "question", None).await;
     let (all, _) = world.chat.items(&session, None, false, 100).await.unwrap().unwrap();
@@ -185,7 +185,7 @@ async fn items_are_named_for_good_and_can_be_taken_out() {
     assert!(!world.chat.delete_item(&session, ItemId::Message(Seq(1))).await.unwrap());
     assert_eq!(world.texts(&session).await.len(), 3);
     assert_eq!(world.chat.items(&session, Some(ItemId::Message(Seq(1))), true, 1).await.unwrap(), None);
-    let added = world.chat.add_items(&session, vec![item(Speaker::User, "more")]).await.unwrap();
+    let added = world.chat.add_items(&session, vec![item(Speaker::User, "more")], None).await.unwrap();
     assert_eq!((added[0].seq, added[0].status), (Seq(5), Status::Noted));
     assert_ne!(added[0].id, MessageId::from_bytes([0; 16]));
     assert_eq!(world.chat.about(&session).await.unwrap().as_deref(), Some("about"));

@@ -2,8 +2,8 @@
 
 use super::{
     super::{
-        Erasure, Message, NewItem, NewItems, OpenTurn, Status, StoreError,
-        codec::{Change, SpeakerCode},
+        AddedItems, Erasure, Message, NewItem, NewItems, OpenTurn, SendKey, Status, StoreError,
+        codec::{Change, MessageRecord, SendKeyRecord, SpeakerCode},
         items::ItemCommand,
     },
     Batch, Decision, Draft, State, message_of,
@@ -32,15 +32,58 @@ impl Batch<'_> {
         }
     }
 
-    fn add_items(&mut self, new: NewItems) -> Decision<Vec<Message>> {
-        let NewItems { user, session, create, about, items } = new;
+    fn add_items(&mut self, new: NewItems) -> Decision<AddedItems> {
+        let NewItems { user, session, create, about, items, key, renews_key } = new;
+        if let Some(key) = key
+            && !renews_key
+            && let Some(known) = self.known_key(user, key.key)?
+        {
+            return if known.body == key.body {
+                self.added_before(known, items.len())
+            } else {
+                Err(StoreError::KeyReused)
+            };
+        }
         let mut state = self.state_for(user, session, create, about)?;
         let mut added = Vec::with_capacity(items.len());
         for item in items {
             added.push(self.note(session, &mut state, item));
         }
+        if let Some(key) = key {
+            let SendKey { key, body, expires_at } = key;
+            let record = SendKeyRecord { session, seq: state.end.head, body, expires_at };
+            self.decided.keys.insert((user, key), record);
+            self.changes.push(Change::SendKey { user, key, record });
+        }
         self.decided.sessions.insert(session, Some(state));
-        Ok(added)
+        Ok(AddedItems { session, items: added })
+    }
+
+    /// The items that were added with a key before, of which the last one is known.
+    fn added_before(&mut self, known: SendKeyRecord, count: usize) -> Decision<AddedItems> {
+        let SendKeyRecord { session, seq, .. } = known;
+        let state = self.state(session)?.ok_or(StoreError::TurnGone)?;
+        let first = Seq((seq.0 + 1).saturating_sub(count as u64));
+        if count > 0 && first <= state.meta.cleared_through {
+            return Err(StoreError::TurnGone);
+        }
+        let mut items = Vec::with_capacity(count);
+        for seq in (first.0..=seq.0).map(Seq) {
+            let record = match self.decided_message(session, seq) {
+                Some(record) => record,
+                None => self.index.message(session, seq)?.ok_or(StoreError::TurnGone)?,
+            };
+            items.push(message_of(seq, &record, record.first_status()));
+        }
+        Ok(AddedItems { session, items })
+    }
+
+    /// A message that this batch decided.
+    fn decided_message(&self, session: SessionId, seq: Seq) -> Option<MessageRecord> {
+        self.changes.iter().find_map(|change| {
+            let Change::Message { session: of, seq: at, record } = change else { return None };
+            ((*of, *at) == (session, seq)).then(|| record.clone())
+        })
     }
 
     /// The user's session, which is made where `create` says so and nobody has its id; `about` annotates it then.

@@ -104,7 +104,12 @@ async fn items_stand_in_the_log_in_their_order_and_open_no_turn() {
     ];
     let (user, session) = (bench.user, bench.session);
     let about = Some("metadata".to_owned());
-    let added = bench.store.add_items(NewItems { user, session, create: true, about, items }).await.unwrap();
+    let added = bench
+        .store
+        .add_items(NewItems { user, session, create: true, about, items, key: None, renews_key: false })
+        .await
+        .unwrap()
+        .items;
     assert_eq!(added.iter().map(|message| message.seq.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
     let before = vec![item(Speaker::User, "between")];
     let turn = bench.say("question", Beside { before, ..Beside::default() }).await;
@@ -137,7 +142,7 @@ async fn items_stand_in_the_log_in_their_order_and_open_no_turn() {
     }
     let stranger = super::user(&bench.store).await;
     let items = vec![item(Speaker::User, "mine")];
-    let new = NewItems { user: stranger, session, create: true, about: None, items };
+    let new = NewItems { user: stranger, session, create: true, about: None, items, key: None, renews_key: false };
     assert!(matches!(bench.store.add_items(new).await, Err(StoreError::NotOwner(_))));
 }
 
@@ -184,7 +189,11 @@ async fn what_is_erased_is_gone_from_the_log_and_by_compaction_from_the_files() 
     for n in 0..20 {
         // So that the segment of the secret is sealed.
         let items = vec![item(Speaker::User, &n.to_string().repeat(1500))];
-        bench.store.add_items(NewItems { user, session, create: false, about: None, items }).await.unwrap();
+        bench
+            .store
+            .add_items(NewItems { user, session, create: false, about: None, items, key: None, renews_key: false })
+            .await
+            .unwrap();
     }
     let stranger = super::user(&bench.store).await;
     assert!(matches!(bench.store.erase(stranger, session, Seq(1)).await, Err(StoreError::NotOwner(_))));
@@ -229,4 +238,30 @@ async fn what_stands_beside_a_session_goes_with_it() {
     bench.store.compact().await.unwrap();
     bench.again(true).await;
     assert!(bench.store.shared.index.annotation(bench.session, Seq::ZERO).unwrap().is_none());
+}
+
+#[tokio::test]
+async fn items_that_are_added_again_with_their_key_are_those_of_the_first_time() {
+    let mut bench = Bench::new().await;
+    let (user, session) = (bench.user, bench.session);
+    let key = |body: u8| Some(SendKey { key: [1; 16], body: [body; 16], expires_at: Timestamp(i64::MAX) });
+    let new = |body, renews_key| {
+        let items = vec![item(Speaker::User, "one"), item(Speaker::Assistant, "two")];
+        NewItems { user, session, create: true, about: None, items, key: key(body), renews_key }
+    };
+    let seqs = |added: &AddedItems| added.items.iter().map(|message| message.seq.0).collect::<Vec<_>>();
+    // The same at the same moment, decided together.
+    let (first, second) = tokio::join!(bench.store.add_items(new(1, false)), bench.store.add_items(new(1, false)));
+    assert_eq!((seqs(&first.unwrap()), seqs(&second.unwrap())), (vec![1, 2], vec![1, 2]));
+    for rebuild in [false, true] {
+        bench.again(rebuild).await;
+        let known = bench.store.add_items(new(1, false)).await.unwrap();
+        assert_eq!((seqs(&known), known.session, known.items[1].content.as_str()), (vec![1, 2], session, "two"));
+    }
+    assert!(matches!(bench.store.add_items(new(2, false)).await, Err(StoreError::KeyReused)));
+    assert_eq!(seqs(&bench.store.add_items(new(2, true)).await.unwrap()), [3, 4], "the key is theirs now");
+    assert_eq!(seqs(&bench.store.add_items(new(2, false)).await.unwrap()), [3, 4]);
+    bench.store.clear_sessions(user).await.unwrap();
+    assert!(matches!(bench.store.add_items(new(2, false)).await, Err(StoreError::TurnGone)));
+    assert_eq!(bench.log().await, []);
 }

@@ -146,6 +146,30 @@ fn what_can_not_be_an_item_or_a_page_is_named() {
 }
 
 #[test]
+fn what_is_asked_again_by_its_key_or_as_a_retry_adds_nothing() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let body = json!({"items": [{"role": "user", "content": "once"}]});
+    let by_key = [("idempotency-key", "k-1")];
+    let first = amina.json("POST", "/v1/conversations", &by_key, &body).expect(200).json();
+    assert_eq!(amina.json("POST", "/v1/conversations", &by_key, &body).expect(200).json(), first);
+    refused(&amina.json("POST", "/v1/conversations", &by_key, &json!({})), 422);
+    let items = format!("/v1/conversations/{}/items", text(&first["id"]));
+    let add = |client: &mut Client, retries| {
+        client.json("POST", &items, &[("x-stainless-retry-count", retries)], &body).expect(200).json()
+    };
+    let one = add(&mut amina, "0");
+    let two = add(&mut amina, "0");
+    assert_ne!(one["first_id"], two["first_id"], "people do say the same twice");
+    assert_eq!(add(&mut amina, "1"), two);
+    let server = server.restart(&[]);
+    let mut amina = amina.another_tab(&server);
+    assert_eq!(add(&mut amina, "2"), two, "also after a restart");
+    assert_eq!(texts(&amina.get(&items).expect(200).json()), ["once", "once", "once"]);
+    assert_eq!(list(&amina.get("/v1/conversations").expect(200).json()["data"]).len(), 1);
+}
+
+#[test]
 fn anothers_a_deleted_and_an_id_that_never_was_are_told_the_same() {
     let server = Server::start(&[]);
     let (mut owner, _) = server.user("amina");

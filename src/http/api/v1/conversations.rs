@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ids,
+    keys::Repetition,
     paging::Page,
     responses, seconds,
     shape::{self, List},
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     app::App,
     auth::Identity,
-    chat::{ItemId, OwnedSession},
+    chat::{ChatError, ItemId, OwnedSession},
     http::{
         problem::Problem,
         request::ApiRequest,
@@ -38,11 +39,13 @@ impl About {
 
 /// `POST /v1/conversations`: makes a conversation, with what is said in it already.
 ///
-/// 200; 400 names the field.
+/// 200; 400 names the field; 422 where an idempotency key was used for something else.
 pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) -> Result<ApiResponse, Problem> {
-    let NewConversation { items, metadata } = NewConversation::read(request.json_or_default().await?)?;
-    let about = About::write(metadata)?;
-    let id = app.chat.create_conversation(caller, Some(about), items).await?;
+    let repetition = Repetition::of(&request)?;
+    let (body, digest) = request.json_or_default_with_digest().await?;
+    let NewConversation { items, metadata } = NewConversation::read(body)?;
+    let (about, key) = (About::write(metadata)?, repetition.key(digest));
+    let id = app.chat.create_conversation(caller, Some(about), items, Some(key)).await?;
     let session = app.chat.owned(caller, id).await?;
     show(app, &session).await
 }
@@ -69,7 +72,11 @@ pub(super) async fn list(app: &App, caller: &Identity, request: ApiRequest) -> R
     sessions.truncate(page.limit);
     let mut data = Vec::with_capacity(sessions.len());
     for session in &sessions {
-        let owned = app.chat.owned(caller, session.id).await?;
+        // One that was deleted just now is missed by nobody.
+        let owned = match app.chat.owned(caller, session.id).await {
+            Err(ChatError::NotOwner(_)) => continue,
+            owned => owned?,
+        };
         data.push(object(app, &owned, session).await?);
     }
     Ok(response::json(StatusCode::OK, &List::of(data, has_more)))
@@ -102,8 +109,9 @@ pub(super) async fn delete(app: &App, caller: &Identity, request: ApiRequest) ->
 /// `POST /v1/conversations/{id}/items`: adds items, which nobody answers; 404 for a conversation that is not the caller's.
 pub(super) async fn add_items(app: &App, caller: &Identity, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let session = in_path(app, caller, &request).await?;
-    let items = new_items(request.json().await?)?;
-    let added = app.chat.add_items(&session, items).await?;
+    let repetition = Repetition::of(&request)?;
+    let (body, digest) = request.json_with_digest().await?;
+    let added = app.chat.add_items(&session, new_items(body)?, Some(repetition.key(digest))).await?;
     let data = added.iter().map(|item| shape::item(session.id(), item)).collect();
     Ok(response::json(StatusCode::OK, &List::of(data, false)))
 }

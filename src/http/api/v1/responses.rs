@@ -114,7 +114,13 @@ async fn place(app: &App, caller: &Identity, asked: &NewResponse) -> Result<(Pla
 /// The response that another one goes on behind.
 pub(super) async fn previous(app: &App, caller: &Identity, id: &str) -> Result<(OwnedSession, Response), Problem> {
     let found = find(app, caller, id).await;
-    found.map_err(|problem| problem.of("previous_response_id").coded("previous_response_not_found"))
+    found.map_err(|problem| {
+        if problem.is_no_such() {
+            problem.of("previous_response_id").coded("previous_response_not_found")
+        } else {
+            problem
+        }
+    })
 }
 
 /// The session, where it is the caller's; else there is no such thing, whatever it is called.

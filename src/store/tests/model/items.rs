@@ -11,7 +11,8 @@ impl Deed {
             Self::Item(session, user, words) => {
                 let (user, session) = (user_id(user), session_id(session));
                 let items = vec![NewItem { role: Speaker::Developer, content: words.to_owned() }];
-                let added = store.add_items(NewItems { user, session, create: false, about: None, items }).await?;
+                let new = NewItems { user, session, create: false, about: None, items, key: None, renews_key: false };
+                let added = store.add_items(new).await?.items;
                 Ok(added.first().map(|message| message.seq.0))
             }
             Self::Note(session, user, seq, words) => {

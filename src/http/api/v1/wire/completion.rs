@@ -52,7 +52,7 @@ impl NewCompletion {
         let mut fields = Fields::body(body);
         fields.text("model")?;
         fields.unsupported(UNSUPPORTED)?;
-        if fields.take("n").is_some_and(|n| n.as_u64() != Some(1)) {
+        if fields.take("n").is_some_and(|n| n.as_f64().is_none_or(|n| (n - 1.0).abs() > f64::EPSILON)) {
             return Err(unsupported_value("n", "must be 1: this server makes one answer at a time"));
         }
         if let Some(modalities) = fields.list("modalities")?
