@@ -32,6 +32,7 @@ fn passes(run: impl FnOnce(&mut Command)) {
             .envs(["PATH", "LANG"].into_iter().filter_map(|name| Some((name, env::var_os(name)?))))
             .env("HOME", home.path()) // What they keep goes with the test.
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1") // Those of others take longer to load than most files to run.
             .env("BONDHU_STAGE", address.to_string())
             .current_dir(HERE)
             .stdin(Stdio::null());

@@ -92,7 +92,8 @@ def test_text_comes_while_the_model_still_speaks(amina, stage):
     gate = stage.gate()
     gate.step()  # A stream is answered with its first word: what fails before has a status.
     with amina.chat.completions.create(model="m", messages=user(gate.held("one two three")), stream=True) as stream:
-        assert next(chunk for chunk in stream if chunk.choices[0].delta.content).choices[0].delta.content.strip() == "one"
+        first = next(chunk for chunk in stream if chunk.choices[0].delta.content)
+        assert first.choices[0].delta.content.strip() == "one"
         gate.release()
         assert "".join(chunk.choices[0].delta.content or "" for chunk in stream).strip() == "two three"
 

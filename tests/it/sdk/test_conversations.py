@@ -45,7 +45,7 @@ def test_items_come_along_and_are_added(amina):
         made.id,
         items=[
             {"role": "assistant", "content": [{"type": "output_text", "text": "hi", "annotations": []}]},
-            {"role": "user", "content": [{"type": "input_text", "text": "lost "}, {"type": "input_text", "text": "it"}]},
+            {"role": "user", "content": [{"type": "input_text", "text": text} for text in ("lost ", "it")]},
             {"role": "developer", "content": "listen"},
         ],
     )
@@ -135,7 +135,7 @@ def test_what_is_no_conversation_is_not_found(amina, id):
         (lambda to: to.create(items=[say("robot", "x")]), "items[0].role"),
         (lambda to: to.create(metadata={str(n): "x" for n in range(17)}), "metadata"),
         (lambda to: to.create(metadata={"k": "x" * 513}), "metadata"),
-        (lambda to: to.create(items=[{"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"}]), "items[0]"),
+        (lambda to: to.create(items=[{"type": "function_call_output", "call_id": "1", "output": "{}"}]), "items[0]"),
         (lambda to: to.items.list(to.create().id, limit=101), "limit"),
         (lambda to: to.items.list(to.create().id, limit=0), "limit"),
     ],

@@ -232,7 +232,8 @@ def test_system_prompt(ask, stage):
 
 
 def test_multi_turn(ask, stage):
-    said = [user("My name is Alice."), {"type": "message", "role": "assistant", "content": "Hello Alice!"}, user("Who am I?")]
+    answer = {"type": "message", "role": "assistant", "content": "Hello Alice!"}
+    said = [user("My name is Alice."), answer, user("Who am I?")]
     assert ask(input=said)["status"] == "completed"
     assert [text for _, text in stage.said_to_model()][-3:] == ["My name is Alice.", "Hello Alice!", "Who am I?"]
 
@@ -257,7 +258,13 @@ def test_a_response_names_its_conversation(http, ask):
 
 def test_what_was_asked_comes_back(ask):
     made = ask(
-        input="hi", instructions="be brief", temperature=0.5, top_p=0.9, max_output_tokens=99, metadata={"a": "b"}, store=False
+        input="hi",
+        instructions="be brief",
+        temperature=0.5,
+        top_p=0.9,
+        max_output_tokens=99,
+        metadata={"a": "b"},
+        store=False,
     )
     assert (made["instructions"], made["temperature"], made["top_p"]) == ("be brief", 0.5, 0.9)
     assert (made["max_output_tokens"], made["metadata"], made["store"]) == (99, {"a": "b"}, False)

@@ -136,7 +136,8 @@ def test_a_key_is_known_after_a_kill(stage):
 
 def test_a_key_is_of_its_user_alone(amina, bela):
     key = {"Idempotency-Key": "everybody-has-it"}
-    assert amina.responses.create(input="hi", extra_headers=key).id != bela.responses.create(input="hi", extra_headers=key).id
+    mine, hers = (user.responses.create(input="hi", extra_headers=key) for user in (amina, bela))
+    assert mine.id != hers.id and amina.responses.retrieve(mine.id) == mine
 
 
 @pytest.mark.parametrize("store", [True, pytest.param(False, marks=passing)])
