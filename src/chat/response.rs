@@ -193,7 +193,7 @@ impl Chat {
         self.inner.response(OpenTurn { session: session.id, seq }).await
     }
 
-    /// The caller's stored completions behind `after`, oldest first; at most `limit`.
+    /// The caller's stored completions behind `after`, oldest first or newest first; at most `limit`.
     ///
     /// # Errors
     /// The store's.
@@ -201,10 +201,11 @@ impl Chat {
         &self,
         caller: &crate::auth::Identity,
         after: Option<(SessionId, Seq)>,
+        upwards: bool,
         limit: usize,
     ) -> Result<Vec<Response>, ChatError> {
         let is_completion = |text: &str| Note::read(text).is_some_and(|note| note.asked.kind == Kind::Completion);
-        let found = self.inner.parts.store.annotations(caller.id(), after, limit, is_completion).await?;
+        let found = self.inner.parts.store.annotations(caller.id(), (after, upwards), limit, is_completion).await?;
         let mut responses = Vec::with_capacity(found.len());
         for (session, seq, _) in found {
             responses.extend(self.inner.response(OpenTurn { session, seq }).await?);

@@ -195,19 +195,19 @@ impl Store {
         .await
     }
 
-    /// The annotations of messages in all of a user's sessions behind `after`, in the order of sessions and places, for which
-    /// `wanted` is true; at most `limit`.
+    /// The annotations of messages in all of a user's sessions behind `after`, in the order of sessions and places or against it,
+    /// for which `wanted` is true; at most `limit`.
     ///
     /// # Errors
     /// Those of every read; `Busy` where too many wait.
     pub async fn annotations(
         &self,
         user: UserId,
-        after: Option<(SessionId, Seq)>,
+        (after, upwards): (Option<(SessionId, Seq)>, bool),
         limit: usize,
         wanted: fn(&str) -> bool,
     ) -> Result<Vec<(SessionId, Seq, String)>, StoreError> {
-        self.scan(move |index| Ok(annotations(index, user, after, limit, wanted)?)).await
+        self.scan(move |index| Ok(annotations(index, user, (after, upwards), limit, wanted)?)).await
     }
 
     /// The pieces of a reply that were made durable while it ran, in order; none where it has its outcome.
@@ -272,24 +272,28 @@ impl Store {
 fn annotations(
     index: &Index,
     user: UserId,
-    after: Option<(SessionId, Seq)>,
+    (after, upwards): (Option<(SessionId, Seq)>, bool),
     limit: usize,
     wanted: fn(&str) -> bool,
 ) -> Result<Vec<(SessionId, Seq, String)>, super::index::IndexError> {
+    let is_behind =
+        |place: (SessionId, Seq)| after.is_none_or(|after| if upwards { place > after } else { place < after });
+    let mut sessions = index.sessions_of(user, usize::MAX)?;
+    if !upwards {
+        sessions.reverse();
+    }
     let mut found = Vec::new();
-    for session in index.sessions_of(user, usize::MAX)? {
-        if after.is_some_and(|(last, _)| session < last) {
-            continue;
+    for session in sessions {
+        let (first, last) = (is_behind((session, Seq::ZERO)), is_behind((session, Seq(u64::MAX))));
+        let Some(meta) = index.session_meta(session)?.filter(|_| first || last) else { continue };
+        let mut of_session = index.annotations(session, meta.cleared_through)?;
+        if !upwards {
+            of_session.reverse();
         }
-        let Some(meta) = index.session_meta(session)? else { continue };
-        let behind = after.filter(|(last, _)| *last == session).map_or(Seq::ZERO, |(_, seq)| seq);
-        for (seq, text) in index.annotations(session, behind.max(meta.cleared_through))? {
-            if wanted(&text) {
-                found.push((session, seq, text));
-                if found.len() == limit {
-                    return Ok(found);
-                }
-            }
+        let behind = of_session.into_iter().filter(|(seq, text)| is_behind((session, *seq)) && wanted(text));
+        found.extend(behind.map(|(seq, text)| (session, seq, text)).take(limit - found.len()));
+        if found.len() == limit {
+            break;
         }
     }
     Ok(found)

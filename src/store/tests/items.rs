@@ -172,9 +172,13 @@ async fn p1_pieces_that_were_shown_are_there_after_a_restart_until_the_turn_has_
         bench.store.compact().await.unwrap();
         assert_eq!(bench.again(rebuild).await, []);
     }
-    let all = bench.store.annotations(bench.user, None, 9, |_| true).await.unwrap();
+    let all = bench.store.annotations(bench.user, (None, true), 9, |_| true).await.unwrap();
     assert_eq!(all, [(bench.session, Seq(1), "ended".to_owned())]);
-    assert_eq!(bench.store.annotations(bench.user, Some((bench.session, Seq(1))), 9, |_| true).await.unwrap(), []);
+    assert_eq!(bench.store.annotations(bench.user, (None, false), 9, |_| true).await.unwrap(), all);
+    for upwards in [false, true] {
+        let after = Some((bench.session, Seq(1)));
+        assert_eq!(bench.store.annotations(bench.user, (after, upwards), 9, |_| true).await.unwrap(), []);
+    }
 }
 
 #[tokio::test]

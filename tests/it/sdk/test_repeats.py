@@ -28,7 +28,6 @@ class LosesAnswers(httpx2.HTTPTransport):
 
 
 passing = pytest.mark.xfail(strict=True, reason="a completion that is not stored is not known again")
-adding = pytest.mark.xfail(strict=True, reason="conversations and items that are added are not known again")
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +57,6 @@ def test_a_retry_of_the_client_is_the_same_response(server, amina, stage, lost):
     assert amina.responses.retrieve(made.id) == made
 
 
-@adding
 def test_a_retry_of_the_client_makes_one_conversation_and_adds_items_once(server, amina):
     transport, unlucky = flaky(server, 1)
     with unlucky:
@@ -149,7 +147,6 @@ def test_a_key_makes_it_the_same_completion(amina, stage, store):
     assert one.id == same.id and one.choices == same.choices and len(stage.seen()) == asked + 1
 
 
-@adding
 def test_a_key_makes_one_conversation_and_adds_items_once(amina):
     key = {"Idempotency-Key": "a-conversation"}
     one, same = (amina.conversations.create(extra_headers=key) for _ in range(2))

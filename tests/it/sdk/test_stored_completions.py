@@ -65,7 +65,6 @@ def test_stored_completions_are_listed_page_by_page_and_by_metadata(stage):
         assert list(amina.chat.completions.list(model="gpt-nothing")) == []
 
 
-@pytest.mark.xfail(strict=True, reason="stored completions are listed oldest first only")
 def test_stored_completions_are_listed_newest_first(stage):
     with client(stage.server()) as amina:
         made = [store(amina, f"number {n}").id for n in range(5)]

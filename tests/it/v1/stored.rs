@@ -88,5 +88,9 @@ fn stored_completions_are_listed_by_pages_and_by_what_is_kept_with_them() {
     let odd: Vec<_> = list(&odd["data"]).iter().map(|one| text(&one["id"])).collect();
     assert_eq!(odd, [ids[1].clone(), ids[3].clone()]);
     assert_eq!(amina.get(&format!("{PATH}?model=gpt-4o")).expect(200).json()["data"], json!([]));
-    assert_eq!(refused(&amina.get(&format!("{PATH}?order=desc")), 400).1, "order");
+    let newest = amina.get(&format!("{PATH}?order=desc&limit=3")).expect(200).json();
+    let rest = amina.get(&format!("{PATH}?order=desc&after={}", text(&newest["last_id"]))).expect(200).json();
+    let down: Vec<_> =
+        [&newest, &rest].iter().flat_map(|page| list(&page["data"])).map(|one| text(&one["id"])).collect();
+    assert_eq!(down, ids.iter().rev().cloned().collect::<Vec<_>>());
 }

@@ -190,15 +190,12 @@ pub(super) async fn messages(app: &App, caller: &Identity, request: ApiRequest) 
     Ok(response::json(StatusCode::OK, &List::of(data, has_more)))
 }
 
-/// `GET /v1/chat/completions`: the caller's stored completions, oldest first; with `metadata[key]=value` and `model` only those
+/// `GET /v1/chat/completions`: the caller's stored completions, oldest first unless `order` says otherwise; with `metadata[key]=value` and `model` only those
 /// that have them.
 ///
 /// 400 for a page that is none.
 pub(super) async fn list(app: &App, caller: &Identity, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let page = Page::of(&request, true)?;
-    if !page.upwards {
-        return Err(Problem::field("order", "must be asc: the oldest come first").coded("unsupported_value"));
-    }
     let mut after = match &page.after {
         None => None,
         Some(id) => Some(ids::completion_of(id).ok_or_else(Page::no_such_after)?),
@@ -214,7 +211,7 @@ pub(super) async fn list(app: &App, caller: &Identity, request: ApiRequest) -> R
     };
     let (mut data, mut has_more) = (Vec::new(), false);
     for _ in 0..LOOKED_AT {
-        let found = app.chat.completions(caller, after, page.limit + 1).await?;
+        let found = app.chat.completions(caller, after, page.upwards, page.limit + 1).await?;
         let is_last = found.len() <= page.limit;
         for response in found {
             if data.len() == page.limit {
