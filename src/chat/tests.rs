@@ -33,6 +33,7 @@ impl World {
         config.data.dir = dir.path().join("data");
         (config.auth.argon2.memory_kib, config.auth.argon2.iterations) = (8, 1);
         (config.concurrency.min, config.concurrency.max) = (1, 1);
+        config.concurrency.queue_timeout = std::time::Duration::from_mins(1); // However busy the machine is.
         (config.limits.free.messages_per_minute, config.limits.free.requests_per_minute) = (0, 0);
         let clock = Clock::System;
         let (store, open_turns) = Store::open(&config.data, &config.cache, clock.clone()).unwrap();
