@@ -280,6 +280,7 @@ fn no_text_is_in_an_address_or_stays_in_the_browser() {
     tab.fill("Title", "purple stripes");
     tab.press("Enter");
     tab.wait_text("#title", "purple stripes");
+    tab.wait_gone("dialog"); // As long as it is there, the keyboard is its own.
     for words in ["zebra", "জেব্রা"] {
         tab.press("Ctrl+K");
         tab.wait_focus("Search");
