@@ -210,12 +210,16 @@ impl Store {
         self.scan(move |index| Ok(annotations(index, user, (after, upwards), limit, wanted)?)).await
     }
 
-    /// The pieces of a reply that were made durable while it ran, in order; none where it has its outcome.
+    /// The pieces of a reply that were made durable while it ran, in order; none where it has its outcome or was cleared.
     ///
     /// # Errors
     /// Those of every read.
     pub async fn pieces(&self, turn: OpenTurn) -> Result<Vec<String>, StoreError> {
-        self.read(move |index| Ok(index.pieces(turn.session, turn.seq)?)).await
+        self.read(move |index| match index.session_meta(turn.session)? {
+            Some(meta) if turn.seq > meta.cleared_through => Ok(index.pieces(turn.session, turn.seq)?),
+            _ => Ok(Vec::new()),
+        })
+        .await
     }
 
     /// Up to `limit` messages of a session from `from` on, upwards or downwards, with how they stand and for a user's message
