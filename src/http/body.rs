@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{
     HeaderMap,
-    body::{Body, Incoming},
+    body::Body as _,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Number, Value, error::Category};
 
-use super::problem::Problem;
+use super::{problem::Problem, unread::RequestBody};
 
 /// The most characters of a client's own word that an answer repeats.
 const ECHO_CHARS_MAX: usize = 64;
@@ -35,7 +35,7 @@ pub(super) struct Bounds {
 ///
 /// # Errors
 /// 415 for what is not plain JSON, 413, 408, or 400 where it breaks off; after the last three the connection closes.
-pub(super) async fn read(headers: &HeaderMap, body: Incoming, bounds: Bounds) -> Result<Bytes, Problem> {
+pub(super) async fn read(headers: &HeaderMap, body: RequestBody, bounds: Bounds) -> Result<Bytes, Problem> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }

@@ -2,7 +2,7 @@
 //!
 //! A stream lives for hours and mostly says nothing, while hyper keeps buffers of 8 KiB each way for what may come. So
 //! the connection is taken back from it then, and the rest, which is chunks one after the other, is written from here:
-//! ten thousand idle streams are to be cheap.
+//! ten thousand idle streams are to be cheap. Behind a stream that came to its end the connection goes back to hyper.
 
 use std::{
     future::poll_fn,
@@ -25,7 +25,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::response::{ApiResponse, Body, BrokenOff};
+use super::{
+    response::{ApiResponse, Body, BrokenOff},
+    unread::{self, Unread},
+};
 use crate::sse;
 
 /// The longest that a stream waits for its client to take any of it.
@@ -34,6 +37,10 @@ const STALL: Duration = Duration::from_secs(30);
 /// A client that ends its side may still listen, or be gone: the system says which only after it was sent something, and
 /// says it of the second time. The wait between the two.
 const PROBE: Duration = Duration::from_secs(1);
+
+/// The most that is kept of what a client says before its stream has ended, bytes: the next request, of which no more is
+/// read until then.
+const SAID_MAX: usize = 4 << 10;
 
 /// The parts of a stream, as they are made.
 pub(super) type Events = UnsyncBoxBody<Bytes, BrokenOff>;
@@ -79,31 +86,37 @@ impl Presence {
 /// Where a connection's stream waits until hyper has written its head.
 #[derive(Default)]
 pub(super) struct Handover {
-    /// Guards the stream that is to be taken over.
-    waiting: Mutex<Option<Events>>,
+    /// Guards the stream that is to be taken over, and whether its connection ends with it.
+    waiting: Mutex<Option<(Events, bool)>>,
     /// True once everything that hyper had to write is written.
     flushed: AtomicBool,
     /// Whether the client is there.
     pub(super) presence: Presence,
+    /// What of a request's body nobody read.
+    pub(super) unread: Unread,
 }
 
 /// A connection whose answer is an event stream, without hyper.
 pub(super) struct Stream<T> {
     pub(super) io: T,
+    /// What its client has said of the next request.
+    pub(super) said: Vec<u8>,
     pub(super) events: Events,
+    /// True where the connection ends with the stream.
+    pub(super) closes: bool,
 }
 
 impl Handover {
     /// Keeps the events of an answer that is a stream of chunks; hyper is left to write its head, and waits for a body
-    /// that never comes.
-    pub(super) fn take(&self, method: &Method, version: Version, response: &mut ApiResponse) {
+    /// that never comes. `closes` is true where the client wants the connection to end with its answer.
+    pub(super) fn take(&self, method: &Method, version: Version, closes: bool, response: &mut ApiResponse) {
         // An older client takes no chunks, and HEAD has no body: hyper knows what to do.
         if *method == Method::HEAD || version != Version::HTTP_11 || !matches!(response.body(), Body::Events(_)) {
             return;
         }
         if let Body::Events(events) = std::mem::replace(response.body_mut(), Body::HandedOver) {
             self.flushed.store(false, Ordering::Release);
-            *self.lock() = Some(events);
+            *self.lock() = Some((events, closes || unread::closes(response.headers())));
         }
     }
 
@@ -117,45 +130,53 @@ impl Handover {
         self.flushed.store(true, Ordering::Release);
     }
 
-    /// The stream, once its head is written.
-    pub(super) fn ready(&self) -> Option<Events> {
+    /// The stream, and whether its connection ends with it, once its head is written.
+    pub(super) fn ready(&self) -> Option<(Events, bool)> {
         if !self.flushed.load(Ordering::Acquire) {
             return None;
         }
         self.lock().take()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Events>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(Events, bool)>> {
         // No code that can panic runs under this lock.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
-    /// Writes the stream to its end; breaks the connection off where the client takes nothing for too long, or `ended`
+    /// Writes the stream to its end; then gives the connection back with what the client has said meanwhile, or closes it
+    /// after `stop` and where either side wants that. Breaks it off where the client takes nothing for too long, or `ended`
     /// comes first.
-    pub(super) async fn run(mut self, ended: CancellationToken) {
-        tokio::select! {
+    pub(super) async fn run(mut self, stop: &CancellationToken, ended: &CancellationToken) -> Option<(T, Vec<u8>)> {
+        let written = tokio::select! {
             biased;
-            () = ended.cancelled() => {}
-            result = self.write_all() => {
-                if let Err(error) = result {
-                    tracing::debug!(target: "http", %error, "an event stream ended early");
-                }
+            () = ended.cancelled() => return None,
+            written = self.write_all(stop) => written,
+        };
+        match written {
+            Ok(lives_on) => lives_on.then_some((self.io, self.said)),
+            Err(error) => {
+                tracing::debug!(target: "http", %error, "an event stream ended early");
+                None
             }
         }
     }
 
-    async fn write_all(&mut self) -> io::Result<()> {
+    /// True where the connection lives on.
+    async fn write_all(&mut self, stop: &CancellationToken) -> io::Result<bool> {
         let mut heard_out = false;
         let mut probe_due: Option<Pin<Box<Sleep>>> = None;
         loop {
             let next = {
                 let mut part = std::pin::pin!(self.events.frame());
-                let io = &mut self.io;
+                let (io, said) = (&mut self.io, &mut self.said);
                 poll_fn(|cx| {
-                    // What the client says is dropped. That it has ended its side is no reason to stop: it may listen.
-                    while !heard_out && let Poll::Ready(more) = discard(Pin::new(&mut *io), cx) {
+                    // That the client has ended its side is no reason to stop: it may listen.
+                    while !heard_out
+                        && said.len() < SAID_MAX
+                        && let Poll::Ready(more) = hear(Pin::new(&mut *io), said, cx)
+                    {
                         heard_out = !more?;
                         if heard_out {
                             probe_due = Some(Box::pin(sleep(PROBE)));
@@ -177,7 +198,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
             match part.map(|part| part.map(Frame::into_data)) {
                 None => {
                     self.send(b"0\r\n\r\n").await?;
-                    return self.io.shutdown().await;
+                    if self.closes || heard_out || stop.is_cancelled() {
+                        self.io.shutdown().await?;
+                        return Ok(false);
+                    }
+                    return Ok(true);
                 }
                 Some(Ok(Ok(bytes))) if !bytes.is_empty() => {
                     let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
@@ -213,9 +238,12 @@ enum Next {
     Probe,
 }
 
-/// Reads and drops a little; false at the end of what the client says.
-fn discard<T: AsyncRead>(io: Pin<&mut T>, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+/// Reads a little of what the client says; false at its end.
+fn hear<T: AsyncRead>(io: Pin<&mut T>, said: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
     let mut scratch = [0; 256];
     let mut buffer = ReadBuf::new(&mut scratch);
-    io.poll_read(cx, &mut buffer).map_ok(|()| !buffer.filled().is_empty())
+    io.poll_read(cx, &mut buffer).map_ok(|()| {
+        said.extend_from_slice(buffer.filled());
+        !buffer.filled().is_empty()
+    })
 }

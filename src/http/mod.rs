@@ -22,6 +22,7 @@ mod service;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod unread;
 mod wire;
 
 pub use server::{Listening, serve};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use hyper::{HeaderMap, Request, body::Incoming, header::HeaderName};
+use hyper::{HeaderMap, Request, header::HeaderName};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
@@ -14,6 +14,7 @@ use super::{
     query::Query,
     routes::Route,
     server::Peer,
+    unread::RequestBody,
 };
 use crate::id::{Seq, SessionId};
 
@@ -23,14 +24,14 @@ const KEY_MAX: usize = 255;
 
 /// What a handler is given. Its identity, where the route needs one, has been proved before.
 pub(crate) struct ApiRequest {
-    request: Box<Request<Incoming>>,
+    request: Box<Request<RequestBody>>,
     route: &'static Route,
     client: Peer,
     bounds: Bounds,
 }
 
 impl ApiRequest {
-    pub(super) fn new(request: Box<Request<Incoming>>, route: &'static Route, client: Peer, bounds: Bounds) -> Self {
+    pub(super) fn new(request: Box<Request<RequestBody>>, route: &'static Route, client: Peer, bounds: Bounds) -> Self {
         Self { request, route, client, bounds }
     }
 

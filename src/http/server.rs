@@ -21,7 +21,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
-use tokio_rustls::server::TlsStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -31,6 +30,7 @@ use super::{
     routes,
     service::Front,
     tls::Tls,
+    unread::{self, RequestBody},
     wire::{Carrier, Wire},
 };
 use crate::{app::App, config::ServerConfig, metrics::RequestFigures};
@@ -97,7 +97,7 @@ pub(super) async fn accept_until<A, F>(
     stops: &Stops,
     answer: A,
 ) where
-    A: Fn(Peer, Request<Incoming>) -> F + Clone + Send + 'static,
+    A: Fn(Peer, Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = ApiResponse> + Send + 'static,
 {
     let Listening { listener, tls } = listening;
@@ -133,15 +133,10 @@ pub(super) async fn accept_until<A, F>(
         let (http, tls) = (http.clone(), tls.clone());
         let shake_within = config.header_timeout;
         let connection = Connection { http, tls, shake_within, stop: stop.clone(), ended: ended.clone() };
-        let (answer, ended, streams) = (answer.clone(), ended.clone(), connections.clone());
+        let answer = answer.clone();
         connections.spawn(async move {
-            if let Some(stream) = connection.run(stream, address, answer).await {
-                // A task of its own: this one has room for all that HTTP needs.
-                streams.spawn(async move {
-                    stream.run(ended).await;
-                    drop(permit);
-                });
-            }
+            connection.run(stream, address, answer).await;
+            drop(permit);
         });
     }
     stop.cancel(); // Also where only `stop_now` was asked for: a connection listens for this one first.
@@ -183,48 +178,56 @@ struct Connection {
 }
 
 impl Connection {
-    /// Answers requests until the connection ends, or until an answer is a stream of events: that is left to do then.
-    async fn run<A, F>(mut self, stream: TcpStream, address: SocketAddr, answer: A) -> Option<Outlasting>
+    /// Answers requests until the connection ends.
+    async fn run<A, F>(mut self, stream: TcpStream, address: SocketAddr, answer: A)
     where
-        A: Fn(Peer, Request<Incoming>) -> F,
+        A: Fn(Peer, Request<RequestBody>) -> F,
         F: Future<Output = ApiResponse>,
     {
         // Where the socket is gone already, the first read says so.
         let _ = stream.set_nodelay(true);
         let address = address.ip().to_canonical();
         let Some(tls) = self.tls.take() else {
-            return self.speak(stream, Peer { address, secure: false }, answer).await.map(Outlasting::Plain);
+            return self.converse(stream, Peer { address, secure: false }, answer).await;
         };
         // Boxed, so that a plain connection has no place for all that.
         Box::pin(async move {
             let stream = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return None,
+                () = self.stop.cancelled() => return,
                 shaken = timeout(self.shake_within, tls.accept(stream)) => shaken,
             };
             match stream {
-                Ok(Ok(stream)) => {
-                    let spoken = self.speak(stream, Peer { address, secure: true }, answer).await;
-                    spoken.map(|stream| Outlasting::Tls(Box::new(stream)))
-                }
-                Ok(Err(error)) => {
-                    tracing::debug!(target: "http", %address, %error, "a handshake failed");
-                    None
-                }
-                Err(_) => {
-                    tracing::debug!(target: "http", %address, "a handshake took too long");
-                    None
-                }
+                Ok(Ok(stream)) => self.converse(stream, Peer { address, secure: true }, answer).await,
+                Ok(Err(error)) => tracing::debug!(target: "http", %address, %error, "a handshake failed"),
+                Err(_) => tracing::debug!(target: "http", %address, "a handshake took too long"),
             }
         })
-        .await
+        .await;
     }
 
-    /// Speaks HTTP on anything that carries bytes.
-    async fn speak<T, A, F>(self, stream: T, peer: Peer, answer: A) -> Option<Stream<T>>
+    /// Answers requests on anything that carries bytes: by hyper, and while a stream of events runs, without it.
+    async fn converse<T, A, F>(self, mut io: T, peer: Peer, answer: A)
     where
         T: AsyncRead + AsyncWrite + Carrier + Unpin,
-        A: Fn(Peer, Request<Incoming>) -> F,
+        A: Fn(Peer, Request<RequestBody>) -> F,
+        F: Future<Output = ApiResponse>,
+    {
+        let mut said = Vec::new();
+        loop {
+            // Boxed, so that the room that HTTP needs is given back while a stream runs.
+            let Some(stream) = Box::pin(self.speak(io, said, peer, &answer)).await else { return };
+            let Some(lives_on) = stream.run(&self.stop, &self.ended).await else { return };
+            (io, said) = lives_on;
+        }
+    }
+
+    /// Speaks HTTP until the connection ends, or until an answer is a stream of events: that is left to do then. `said` was
+    /// read before.
+    async fn speak<T, A, F>(&self, io: T, said: Vec<u8>, peer: Peer, answer: &A) -> Option<Stream<T>>
+    where
+        T: AsyncRead + AsyncWrite + Carrier + Unpin,
+        A: Fn(Peer, Request<RequestBody>) -> F,
         F: Future<Output = ApiResponse>,
     {
         let handover = Arc::new(Handover::default());
@@ -234,14 +237,18 @@ impl Connection {
                 request.extensions_mut().insert(of_answers.presence.clone());
             }
             let (method, version, handover) = (request.method().clone(), request.version(), Arc::clone(&of_answers));
-            let answer = answer(peer, request);
+            let (closes, waits) = (unread::closes(request.headers()), unread::waits(request.headers()));
+            let answer = answer(peer, request.map(|body| RequestBody::new(body, handover.unread.clone())));
             async move {
                 let mut response = answer.await;
-                handover.take(&method, version, &mut response);
+                if !closes {
+                    handover.unread.settle(waits, response.headers_mut()).await;
+                }
+                handover.take(&method, version, closes, &mut response);
                 Ok::<_, Infallible>(response)
             }
         });
-        let wire = Wire::new(stream, self.stop.clone(), Arc::clone(&handover));
+        let wire = Wire::new(io, said.into(), self.stop.clone(), Arc::clone(&handover));
         let mut connection = self.http.serve_connection(wire, service);
         let spoken = tokio::select! {
             biased;
@@ -257,7 +264,11 @@ impl Connection {
         };
         match spoken {
             Ok(None) => None,
-            Ok(Some(events)) => Some(Stream { io: connection.into_parts().io.into_inner(), events }),
+            Ok(Some((events, closes))) => {
+                let parts = connection.into_parts();
+                let (io, unread) = parts.io.into_parts();
+                Some(Stream { io, said: [parts.read_buf, unread].concat(), events, closes })
+            }
             Err(error) => {
                 tracing::debug!(target: "http", address = %peer.address, %error, "a connection ended early");
                 None
@@ -266,30 +277,18 @@ impl Connection {
     }
 }
 
-/// A stream that outlasts the HTTP of its connection.
-enum Outlasting {
-    Plain(Stream<TcpStream>),
-    Tls(Box<Stream<TlsStream<TcpStream>>>),
-}
-
-impl Outlasting {
-    /// As [`Stream::run`].
-    async fn run(self, ended: CancellationToken) {
-        match self {
-            Self::Plain(stream) => stream.run(ended).await,
-            Self::Tls(stream) => Box::pin(stream.run(ended)).await,
-        }
-    }
-}
-
 /// Lets hyper go on until the connection ends, or the head of a stream is written.
-fn spoken<C>(connection: &mut C, handover: &Handover, cx: &mut Context<'_>) -> Poll<hyper::Result<Option<Events>>>
+fn spoken<C>(
+    connection: &mut C,
+    handover: &Handover,
+    cx: &mut Context<'_>,
+) -> Poll<hyper::Result<Option<(Events, bool)>>>
 where
     C: Future<Output = hyper::Result<()>> + Unpin,
 {
     match Pin::new(connection).poll(cx) {
         Poll::Ready(ended) => Poll::Ready(ended.map(|()| None)),
-        Poll::Pending => handover.ready().map_or(Poll::Pending, |events| Poll::Ready(Ok(Some(events)))),
+        Poll::Pending => handover.ready().map_or(Poll::Pending, |stream| Poll::Ready(Ok(Some(stream)))),
     }
 }
 

@@ -16,7 +16,6 @@ use std::{
 use arc_swap::ArcSwap;
 use hyper::{
     HeaderMap, Method, Request,
-    body::Incoming,
     header::{
         ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     },
@@ -33,6 +32,7 @@ use super::{
     response::{self, ApiResponse},
     routes::{self, Access, Endpoint, Found, Methods, Route, Routes},
     server::Peer,
+    unread::RequestBody,
 };
 use crate::{
     app::App, auth::Identity, config::Loaded, id::UserId, metrics::Wait, monitor::SecurityEvent, store::Rendered,
@@ -123,7 +123,7 @@ impl Front {
     }
 
     /// Answers one request, whatever happens.
-    pub(super) async fn answer(&self, peer: Peer, request: Box<Request<Incoming>>) -> ApiResponse {
+    pub(super) async fn answer(&self, peer: Peer, request: Box<Request<RequestBody>>) -> ApiResponse {
         let started = Instant::now();
         let rules = self.rules();
         let client = rules.origins.client(peer, request.headers());
@@ -174,7 +174,7 @@ impl Front {
         &self,
         rules: &Rules,
         client: Peer,
-        request: Box<Request<Incoming>>,
+        request: Box<Request<RequestBody>>,
         record: &mut Record,
     ) -> Result<ApiResponse, Problem> {
         let work = pin!(self.respond(rules, client, request, record));
@@ -191,7 +191,7 @@ impl Front {
         &self,
         rules: &Rules,
         client: Peer,
-        request: Box<Request<Incoming>>,
+        request: Box<Request<RequestBody>>,
         record: &mut Record,
     ) -> Result<ApiResponse, Problem> {
         let found = self.routes.find(request.method(), request.uri().path());
@@ -334,14 +334,14 @@ impl Front {
 }
 
 /// Registering and logging in need no cookie, so a page of another site could do both in a user's browser.
-fn refuse_other_sites(rules: &Rules, request: &Request<Incoming>, host: &str) -> Result<(), Problem> {
+fn refuse_other_sites(rules: &Rules, request: &Request<RequestBody>, host: &str) -> Result<(), Problem> {
     let headers = request.headers();
     let foreign = origin::site(headers, host) == Site::Other && rules.origins.listed(headers).is_none();
     if foreign && !request.method().is_safe() { Err(Problem::cross_site()) } else { Ok(()) }
 }
 
 /// A preflight from a listed origin, or 405.
-fn other_method(rules: &Rules, request: &Request<Incoming>, has: &Methods, record: &mut Record) -> ApiResponse {
+fn other_method(rules: &Rules, request: &Request<RequestBody>, has: &Methods, record: &mut Record) -> ApiResponse {
     record.path = has.path;
     if request.method() == Method::OPTIONS && rules.origins.listed(request.headers()).is_some() {
         let mut response = response::no_content();
@@ -370,7 +370,7 @@ fn name_of(method: &Method) -> &str {
 }
 
 /// The token that the request shows, unless another site's page may have sent it.
-fn shown<'r>(request: &'r Request<Incoming>, client: Peer, host: &str) -> Result<Shown<'r>, Problem> {
+fn shown<'r>(request: &'r Request<RequestBody>, client: Peer, host: &str) -> Result<Shown<'r>, Problem> {
     let headers = request.headers();
     let shown = credentials::shown(headers, client.secure)?.ok_or_else(Problem::no_identity)?;
     // A browser adds the cookie to what any page sends; only a page of ours may change something with it.

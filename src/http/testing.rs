@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{Request, body::Incoming};
+use hyper::Request;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     response::ApiResponse,
     server::{Listening, Peer, Stops, accept_until},
+    unread::RequestBody,
 };
 use crate::config::ServerConfig;
 
@@ -27,7 +28,7 @@ pub(super) struct Running {
 /// Starts one on a port of the system's choice.
 pub(super) async fn start<A, F>(config: ServerConfig, answer: A) -> Running
 where
-    A: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    A: Fn(Peer, Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = ApiResponse> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

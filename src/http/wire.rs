@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use hyper::rt::ReadBufCursor;
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -34,6 +35,8 @@ const LINGER_BYTES: usize = 1 << 20;
 /// A connection that bounds its client's patience, and closes gently unless the server is stopping.
 pub(super) struct Wire<T> {
     io: TokioIo<T>,
+    /// What was read before, and comes first.
+    said: Bytes,
     stopping: CancellationToken,
     /// Told what becomes of hyper's writes.
     handover: Arc<Handover>,
@@ -74,13 +77,13 @@ fn has_closed(socket: &TcpStream, cx: &mut Context<'_>) -> bool {
 }
 
 impl<T> Wire<T> {
-    pub(super) fn new(io: T, stopping: CancellationToken, handover: Arc<Handover>) -> Self {
-        Self { io: TokioIo::new(io), stopping, handover, stalled: None, lingering: None }
+    pub(super) fn new(io: T, said: Bytes, stopping: CancellationToken, handover: Arc<Handover>) -> Self {
+        Self { io: TokioIo::new(io), said, stopping, handover, stalled: None, lingering: None }
     }
 
-    /// Gives the connection back as it is.
-    pub(super) fn into_inner(self) -> T {
-        self.io.into_inner()
+    /// Gives the connection back as it is, and what was read before and still is to come.
+    pub(super) fn into_parts(self) -> (T, Bytes) {
+        (self.io.into_inner(), self.said)
     }
 
     /// Passes on what a write came to, and turns a wait that is too long into an error.
@@ -95,7 +98,16 @@ impl<T> Wire<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for Wire<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.said.is_empty() {
+            let length = self.said.len().min(buffer.remaining());
+            buffer.put_slice(&self.said.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_read(cx, buffer)
     }
 }
@@ -193,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn a_closed_connection_takes_what_its_client_still_sends() {
         let (server, mut client) = duplex(64);
-        let mut connection = Wire::new(server, CancellationToken::new(), Arc::default());
+        let mut connection = Wire::new(server, Bytes::new(), CancellationToken::new(), Arc::default());
         assert!(!closed_by_now(&mut connection).await, "the client may still send");
         for _ in 0..100 {
             client.write_all(&[7; 64]).await.unwrap(); // Waits for ever unless it is taken.
@@ -207,7 +219,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_taken_is_bounded() {
         let (server, mut client) = duplex(4096);
-        let mut connection = Wire::new(server, CancellationToken::new(), Arc::default());
+        let mut connection = Wire::new(server, Bytes::new(), CancellationToken::new(), Arc::default());
         let mut taken = 0;
         while !closed_by_now(&mut connection).await {
             assert!(taken <= LINGER_BYTES);
@@ -222,6 +234,6 @@ mod tests {
         let (server, _silent) = duplex(64);
         let stopping = CancellationToken::new();
         stopping.cancel();
-        assert!(closed_by_now(&mut Wire::new(server, stopping, Arc::default())).await);
+        assert!(closed_by_now(&mut Wire::new(server, Bytes::new(), stopping, Arc::default())).await);
     }
 }

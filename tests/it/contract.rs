@@ -210,8 +210,7 @@ fn calls_that_end_something_keep_to_the_description_too() {
     chosen.extend(["--phases", "examples,coverage,fuzzing"]); // They lead nowhere.
     let cases = cases(world.judge(&document, &chosen));
     assert!(cases > 100, "only {cases} requests were made");
-    let mut admin = world.admin.another_tab(&world.server); // The connection of before may have been closed for its rest.
-    admin.json("PUT", "/api/v1/admin/log", &[], &json!({"level": "info"})).expect(200);
+    world.admin.json("PUT", "/api/v1/admin/log", &[], &json!({"level": "info"})).expect(200);
     world.server.is_calm();
 }
 

@@ -156,6 +156,77 @@ fn a_body_of_a_gigabyte_is_refused_before_it_is_sent() {
 }
 
 #[test]
+fn a_refusal_that_overtakes_the_body_leaves_a_connection_that_is_what_it_says() {
+    let server = Server::start(&[]);
+    let (mut amina, head) = silent_user(&server);
+    let nobody = head.replace("Bearer bondhu_", "Bearer bondhu_x");
+    let elsewhere = head.replace("/messages", "/elsewhere");
+    for (head, status) in [(&nobody, 401), (&elsewhere, 404)] {
+        for body in [BODY, "", "{\"con", &" ".repeat(90 << 10)] {
+            let length = body.len().max(15);
+            let mut raw = Raw::to(&server);
+            let refused = raw.send(format!("{head}content-length: {length}\r\n\r\n")).send(body).answer().unwrap();
+            assert_eq!(refused.status, status, "{}", refused.text());
+            let closes = refused.header("connection") == Some("close");
+            assert!(
+                closes || body == BODY,
+                "{status}: what does not come is not waited for, nor is much read for nothing"
+            );
+            if closes {
+                assert!(raw.is_closed());
+            } else {
+                let again = raw.send(format!("{head}content-length: 15\r\n\r\n{BODY}")).answer().unwrap();
+                assert_eq!(again.status, status, "what was left of the body is no request");
+            }
+        }
+        let chunked = format!("{head}transfer-encoding: chunked\r\n\r\nf\r\n{BODY}\r\n");
+        assert_eq!(outcome(&server, format!("{chunked}0\r\n\r\n").as_bytes(), false), status);
+        assert_eq!(outcome(&server, format!("{chunked}bad\r\n").as_bytes(), false), status);
+        assert_eq!(outcome(&server, chunked.as_bytes(), true), status);
+    }
+    assert_eq!(amina.history("")["total"], 0);
+    server.is_calm();
+}
+
+#[test]
+fn a_connection_lives_on_behind_a_stream_that_came_to_its_end() {
+    let server = Server::start(&[]);
+    let (_, head) = silent_user(&server);
+    let path = head.split(' ').nth(1).unwrap();
+    let head = head.replace(path, "/v1/chat/completions");
+    let body = json!({"model": "x", "stream": true, "messages": [{"role": "user", "content": "hello"}]}).to_string();
+    let stream = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    let ready = format!("GET /ready HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
+    let streamed = |raw: &mut Raw| {
+        let answer = raw.whole_stream();
+        assert_eq!((answer.status, answer.header("connection")), (200, None), "{}", answer.text());
+        assert!(answer.text().ends_with("data: [DONE]\n\n"), "{}", answer.text());
+    };
+    let mut raw = Raw::to(&server);
+    for _ in 0..3 {
+        streamed(raw.send(&stream));
+        assert_eq!(raw.send(&ready).answer().unwrap().status, 200);
+    }
+    // What is said ahead is kept, also where it is more than is read while a stream runs.
+    let many = ready.repeat(200);
+    raw.send(format!("{stream}{stream}{many}{stream}"));
+    streamed(&mut raw);
+    streamed(&mut raw);
+    for n in 0..200 {
+        assert_eq!(raw.answer().unwrap().status, 200, "the {n}th");
+    }
+    streamed(&mut raw);
+    // Who says nothing more is done, and so is who asked for that.
+    streamed(raw.send(&stream).finish());
+    assert!(raw.is_closed());
+    let mut raw = Raw::to(&server);
+    let answer = raw.send(stream.replacen("content-type", "connection: close\r\ncontent-type", 1)).whole_stream();
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert!(raw.is_closed());
+    server.is_calm();
+}
+
+#[test]
 fn p6_a_body_that_does_not_say_how_long_it_is_has_the_same_bound() {
     let server = Server::start(&[]);
     let (mut amina, head) = silent_user(&server);

@@ -13,7 +13,7 @@ use crate::http::{
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-async fn hello(_: Peer, _: Request<Incoming>) -> ApiResponse {
+async fn hello(_: Peer, _: Request<RequestBody>) -> ApiResponse {
     Response::new(Body::from(Bytes::from_static(b"hello")))
 }
 
@@ -64,7 +64,7 @@ async fn a_request_that_is_open_at_the_stop_is_answered() {
     running.server.await.unwrap();
 }
 
-async fn never(_: Peer, _: Request<Incoming>) -> ApiResponse {
+async fn never(_: Peer, _: Request<RequestBody>) -> ApiResponse {
     std::future::pending().await
 }
 

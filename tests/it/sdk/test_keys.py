@@ -13,7 +13,7 @@ def person(server):
     """The user as a person who has logged in: only such a one makes keys."""
     headers = {"authorization": f"Bearer {server.keys[0]}"}
     base_url = server.base_url.removesuffix("/v1") + "/api/v1/auth"
-    with httpx2.Client(base_url=base_url, headers=headers, timeout=PATIENCE, limits=httpx2.Limits(max_keepalive_connections=0)) as person:
+    with httpx2.Client(base_url=base_url, headers=headers, timeout=PATIENCE) as person:
         yield person
 
 

@@ -10,8 +10,6 @@ import pytest
 from stage import PATIENCE
 
 TEXT = "one two three four five six"
-# A connection ends with the stream on it, so a plain client takes a new one for each request; the official ones ask again.
-ONE_REQUEST = httpx2.Limits(max_keepalive_connections=0)
 
 # What every response has, and of which type.
 NULL = type(None)
@@ -122,7 +120,7 @@ def response(thing):
 @pytest.fixture(scope="module")
 def http(server):
     headers = {"authorization": f"Bearer {server.keys[0]}"}
-    with httpx2.Client(base_url=server.base_url, headers=headers, timeout=PATIENCE, limits=ONE_REQUEST) as http:
+    with httpx2.Client(base_url=server.base_url, headers=headers, timeout=PATIENCE) as http:
         yield http
 
 

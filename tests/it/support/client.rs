@@ -131,22 +131,30 @@ pub(crate) fn read_response(connection: &mut BufReader<TcpStream>, method: &str)
         return Ok(response);
     }
     if response.header("transfer-encoding") == Some("chunked") {
-        loop {
-            let mut size = String::new();
-            connection.read_line(&mut size)?;
-            let size = usize::from_str_radix(size.trim(), 16).map_err(|_| bad(size))?;
-            let mut chunk = vec![0; size + 2];
-            connection.read_exact(&mut chunk)?;
-            response.body.extend(&chunk[..size]);
-            if size == 0 {
-                return Ok(response);
-            }
-        }
+        response.body = read_chunks(connection)?;
+        return Ok(response);
     }
     let length = response.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     response.body = vec![0; length];
     connection.read_exact(&mut response.body)?;
     Ok(response)
+}
+
+/// All of a body that comes in chunks.
+pub(super) fn read_chunks(connection: &mut BufReader<TcpStream>) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut size = String::new();
+        connection.read_line(&mut size)?;
+        let size = usize::from_str_radix(size.trim(), 16)
+            .map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, size))?;
+        let mut chunk = vec![0; size + 2];
+        connection.read_exact(&mut chunk)?;
+        body.extend(&chunk[..size]);
+        if size == 0 {
+            return Ok(body);
+        }
+    }
 }
 
 impl Response {

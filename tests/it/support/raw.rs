@@ -32,6 +32,13 @@ impl Raw {
         client::read_response(&mut self.0, "GET").ok()
     }
 
+    /// The event stream that is the next answer, read to its end; the connection is what it was before.
+    pub(crate) fn whole_stream(&mut self) -> Response {
+        let mut answer = self.answer().unwrap();
+        answer.body = client::read_chunks(&mut self.0).unwrap();
+        answer
+    }
+
     /// The event stream that is the next answer, and the socket to say more with.
     pub(crate) fn events(mut self) -> (TcpStream, Events) {
         let head = self.answer().unwrap();
