@@ -4,6 +4,7 @@
 //! keys need no locks: only the writer decides, one command after another.
 
 mod accounts;
+mod clearing;
 mod imports;
 mod items;
 mod jobs;
@@ -164,8 +165,8 @@ impl<'a> Batch<'a> {
                 let decided = self.owned(user, id).map(|_| self.put_deleted(user, id));
                 self.settle(reply, decided);
             }
-            Command::ClearSessions(user, reply) => {
-                let decided = self.clear_sessions(user);
+            Command::ClearSessions(user, after, reply) => {
+                let decided = self.clear_sessions(user, after);
                 self.settle(reply, decided);
             }
             Command::Job(command) => self.decide_job(command),
@@ -443,30 +444,6 @@ impl<'a> Batch<'a> {
     fn put_deleted(&mut self, owner: UserId, id: SessionId) {
         self.changes.push(Change::SessionDeleted { id, owner });
         self.decided.sessions.insert(id, None);
-    }
-
-    fn clear_sessions(&mut self, user: UserId) -> Decision<()> {
-        let mut ids = self.index.sessions_of(user, usize::MAX)?;
-        ids.extend(self.decided.sessions.keys());
-        ids.sort_unstable();
-        ids.dedup();
-        let mut cleared = Vec::new();
-        for id in ids {
-            let Some(mut state) = self.state(id)?.filter(|state| state.meta.owner == user) else { continue };
-            if state.end.head > state.meta.cleared_through {
-                state.meta.cleared_through = state.end.head;
-                state.meta.cleared_turns = state.end.turns;
-                let last = state.end.last_at.take().unwrap_or(self.now); // From here on the change stands for it.
-                state.meta.changed_at = state.meta.changed_at.max(last).max(self.now);
-                cleared.push((id, state));
-            }
-        }
-        for (id, state) in cleared {
-            self.decided.cleared.insert(id);
-            self.changes.push(Change::Session { id, meta: state.meta.clone() });
-            self.decided.sessions.insert(id, Some(state));
-        }
-        Ok(())
     }
 }
 

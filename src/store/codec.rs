@@ -371,14 +371,22 @@ fn options() -> impl Options {
 /// The bytes of `value`, behind the version.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
-    encode_into(value, &mut bytes);
+    bytes.push(VERSION);
+    options()
+        .serialize_into(&mut bytes, value)
+        .expect("records are bounded where they are made, and a Vec takes them all");
     bytes
 }
 
-/// Adds the bytes of `value`, behind the version, to `bytes`.
-pub(crate) fn encode_into<T: Serialize>(value: &T, bytes: &mut Vec<u8>) {
+/// The bytes of a frame's changes, behind the version.
+///
+/// # Errors
+/// `TooLong` for what [`decode`] would not take.
+pub(crate) fn encode_changes(changes: &[Change]) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = Vec::with_capacity(changes.len() * 256);
     bytes.push(VERSION);
-    options().serialize_into(bytes, value).expect("records are bounded where they are made, and a Vec takes them all");
+    options().serialize_into(&mut bytes, &changes).map_err(|_| CodecError::TooLong)?;
+    Ok(bytes)
 }
 
 /// What can be read in every format that there was.

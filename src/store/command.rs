@@ -36,7 +36,8 @@ pub(crate) enum Command {
     CreateSession(UserId, SessionId, SessionEdit, Reply<(Session, bool)>),
     EditSession(UserId, SessionId, SessionEdit, Reply<Session>),
     DeleteSession(UserId, SessionId, Reply<()>),
-    ClearSessions(UserId, Reply<()>),
+    /// Empties the user's next sessions behind that one; gives the last of them, where there may be more.
+    ClearSessions(UserId, Option<SessionId>, Reply<Option<SessionId>>),
     /// Something of the queue.
     Job(JobCommand),
     /// Something beside the turns of a conversation.
@@ -112,6 +113,7 @@ impl Command {
             Self::Resume(_, _, reply) => drop(reply.send(Err(error))),
             Self::ChangeUser(_, _, reply) => drop(reply.send(Err(error))),
             Self::EndToken(_, _, reply) | Self::CreateKey(.., reply) => drop(reply.send(Err(error))),
+            Self::ClearSessions(_, _, reply) => drop(reply.send(Err(error))),
             Self::CreateSession(_, _, _, reply) => drop(reply.send(Err(error))),
             Self::Import(_, reply) => drop(reply.send(Err(error))),
             Self::EditSession(_, _, _, reply) => drop(reply.send(Err(error))),
@@ -120,7 +122,6 @@ impl Command {
             | Self::CreateInvitation(_, _, reply)
             | Self::CreateToken(_, _, _, reply)
             | Self::DeleteSession(_, _, reply)
-            | Self::ClearSessions(_, reply)
             | Self::Rotate(reply)
             | Self::Close(reply) => drop(reply.send(Err(error))),
             Self::TouchToken(..) => {}

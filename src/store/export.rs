@@ -130,6 +130,9 @@ fn step(
             line(&Line::Session(&session_of(id, &State { meta, end })), &mut out);
         }
         at = ExportCursor { session: Some(id), seq: Seq::ZERO };
+        if out.len() >= STEP_BYTES {
+            return Ok(Some((Bytes::from(out), at)));
+        }
     }
 }
 
@@ -181,8 +184,7 @@ fn failure(index: &Index, session: SessionId, seq: Seq) -> Result<Option<ImportF
 
 /// The user's session after `after` in the order of ids.
 fn next_session(index: &Index, user: UserId, after: Option<SessionId>) -> Result<Option<SessionId>, IndexError> {
-    let sessions = index.sessions_of(user, usize::MAX)?;
-    Ok(sessions.into_iter().find(|id| after.is_none_or(|after| *id > after)))
+    Ok(index.sessions_after(user, after, 1)?.pop())
 }
 
 fn line(line: &Line<'_>, out: &mut Vec<u8>) {

@@ -335,16 +335,7 @@ impl Index {
 
     /// Sessions of a user, in the order of their ids; at most `limit`.
     pub(crate) fn sessions_of(&self, user: UserId, limit: usize) -> Result<Vec<SessionId>, IndexError> {
-        self.user_sessions
-            .scan_prefix(user.bytes())
-            .keys()
-            .take(limit)
-            .map(|key| {
-                let key =
-                    UserKey::decode(&key?).ok_or_else(|| CodecError::Malformed("a user_sessions key".to_owned()))?;
-                Ok(SessionId::from_bytes(key.of))
-            })
-            .collect()
+        self.sessions_after(user, None, limit)
     }
 
     /// Sessions of a user behind `after`, in the order of their ids; at most `limit`.
@@ -354,8 +345,14 @@ impl Index {
         after: Option<SessionId>,
         limit: usize,
     ) -> Result<Vec<SessionId>, IndexError> {
-        let sessions = self.sessions_of(user, usize::MAX)?;
-        Ok(sessions.into_iter().filter(|id| after.is_none_or(|after| *id > after)).take(limit).collect())
+        let key = |of| UserKey { user, of }.encode();
+        let from = after.map_or(Bound::Included(key([0; 16])), |after| Bound::Excluded(key(after.bytes())));
+        let keys = self.user_sessions.range((from, Bound::Included(key([0xff; 16])))).keys().take(limit);
+        keys.map(|key| {
+            let key = UserKey::decode(&key?).ok_or_else(|| CodecError::Malformed("a user_sessions key".to_owned()))?;
+            Ok(SessionId::from_bytes(key.of))
+        })
+        .collect()
     }
 
     /// The account's record.

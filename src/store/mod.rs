@@ -342,12 +342,18 @@ impl Store {
         self.write(|reply| Command::DeleteSession(user, id, reply)).await
     }
 
-    /// Empties all sessions of a user; their sequences go on.
+    /// Empties all sessions of a user, some at a time; their sequences go on.
     ///
     /// # Errors
-    /// Those of every write.
+    /// Those of every write; then only the first ones may be empty.
     pub async fn clear_sessions(&self, user: UserId) -> Result<(), StoreError> {
-        self.write(|reply| Command::ClearSessions(user, reply)).await
+        let mut after = None;
+        loop {
+            after = self.write(|reply| Command::ClearSessions(user, after, reply)).await?;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Places a user's message at the end of its session's log and opens its turn: at once in the writer's queue, so

@@ -1,6 +1,7 @@
 //! The store's reads: from the cache where it has the answer, else from one closure in a pool.
 
 use std::{
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -166,18 +167,19 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Session>, StoreError> {
         self.read(move |index| {
-            let mut sessions = Vec::new();
+            let mut newest = BTreeMap::new();
             for id in index.sessions_of(user, usize::MAX)? {
                 let Some(meta) = index.session_meta(id)? else { continue };
                 let end = index.log_end(id, meta.cleared_through, meta.cleared_turns)?;
                 let session = session_of(id, &State { meta, end });
                 if after.is_none_or(|after| (session.updated_at, session.id) < after) {
-                    sessions.push(session);
+                    newest.insert((session.updated_at, session.id), session);
+                }
+                if newest.len() > limit {
+                    newest.pop_first(); // Each may have a long prompt, and there may be any number.
                 }
             }
-            sessions.sort_unstable_by_key(|session| std::cmp::Reverse((session.updated_at, session.id)));
-            sessions.truncate(limit);
-            Ok(sessions)
+            Ok(newest.into_values().rev().collect())
         })
         .await
     }
@@ -353,7 +355,7 @@ impl Store {
         let ends: Vec<_> = view.ends().collect();
         let total = view.total();
         let cached = view.pairs(limit, offset, || {
-            let mut views = std::collections::HashMap::new();
+            let mut views = HashMap::new();
             let pairs = history::newest(&ends, offset, limit, |id, end, turn| {
                 let view = views.entry(id).or_insert_with(|| self.shared.sessions.held(&id));
                 // A session that has moved on since would show turns that the total does not count.

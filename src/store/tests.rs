@@ -1,5 +1,6 @@
 //! The store as its callers see it.
 
+mod crowd;
 mod faults;
 mod imports;
 mod items;

@@ -167,8 +167,8 @@ impl Journal {
 
     /// Writes `changes` as one frame and makes it durable; gives the frame's length in bytes.
     pub(crate) fn append_and_sync(&mut self, changes: &[Change]) -> Result<u64, JournalError> {
-        let mut payload = Vec::with_capacity(changes.len() * 256);
-        codec::encode_into(&changes, &mut payload);
+        let payload =
+            codec::encode_changes(changes).map_err(|error| JournalError::NotWritten(io::Error::other(error)))?;
         let seed = Seed::of(&self.id);
         self.buffer.clear();
         frame::write(seed, frame::Kind::Data, self.next_frame, &payload, &mut self.buffer);
