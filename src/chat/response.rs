@@ -6,12 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Chat, ChatError, OwnedSession};
+use std::time::Instant;
+
+use super::{Chat, ChatError, OwnedSession, SEARCH_MAX};
 use crate::{
     clock::Timestamp,
     id::{Seq, SessionId},
     reply::{Finish, Sampling, Usage},
-    store::{Message, OpenTurn, Outcome, Status},
+    store::{Message, OpenTurn, Outcome, Status, Walk},
 };
 
 /// By which call a response was asked for.
@@ -81,6 +83,14 @@ pub struct Response {
     pub asked: Asked,
     /// How it ended; nothing while it is made.
     pub end: Option<ResponseEnd>,
+}
+
+impl Response {
+    /// True once it has ended, and not by a failure.
+    #[must_use]
+    pub fn came_to_something(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| !matches!(end.how, How::Failed { .. }))
+    }
 }
 
 /// How a response ended.
@@ -193,24 +203,40 @@ impl Chat {
         self.inner.response(OpenTurn { session: session.id, seq }).await
     }
 
-    /// The caller's stored completions behind `after`, oldest first or newest first; at most `limit`.
+    /// The caller's stored completions behind `after`, oldest first or newest first, that came to something and for which
+    /// `wanted` is true, given what was asked and the model's name; at most `limit`.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's: `Busy` also where there is too much to look at.
     pub async fn completions(
         &self,
         caller: &crate::auth::Identity,
-        after: Option<(SessionId, Seq)>,
-        upwards: bool,
+        (mut after, upwards): (Option<(SessionId, Seq)>, bool),
         limit: usize,
+        wanted: impl Fn(&Asked, &str) -> bool + Clone + Send + 'static,
     ) -> Result<Vec<Response>, ChatError> {
-        let is_completion = |text: &str| Note::read(text).is_some_and(|note| note.asked.kind == Kind::Completion);
-        let found = self.inner.parts.store.annotations(caller.id(), (after, upwards), limit, is_completion).await?;
-        let mut responses = Vec::with_capacity(found.len());
-        for (session, seq, _) in found {
-            responses.extend(self.inner.response(OpenTurn { session, seq }).await?);
+        let until = Instant::now() + SEARCH_MAX;
+        let mut responses = Vec::with_capacity(limit);
+        loop {
+            let (store, wanted, room) = (&self.inner.parts.store, wanted.clone(), limit - responses.len());
+            let is_wanted = move |text: &str| {
+                let note = Note::read(text).filter(|note| note.asked.kind == Kind::Completion);
+                note.is_some_and(|note| {
+                    wanted(&note.asked, note.ended.as_ref().map_or("", |ended| ended.model.as_str()))
+                })
+            };
+            let walk = Walk { after, upwards, limit: room, until };
+            let found = store.annotations(caller.id(), walk, is_wanted).await?;
+            let is_last = found.len() < room;
+            after = found.last().map(|(session, seq, _)| (*session, *seq));
+            for (session, seq, _) in found {
+                let response = self.inner.response(OpenTurn { session, seq }).await?;
+                responses.extend(response.filter(Response::came_to_something));
+            }
+            if is_last || responses.len() == limit {
+                return Ok(responses);
+            }
         }
-        Ok(responses)
     }
 
     /// Changes what the API gives back of a response's request; false where it is being made, or is not there.

@@ -5,6 +5,8 @@
 //! session as a whole, and goes when they go. Progress makes a piece of a running reply durable before it is shown;
 //! the annotation that is written with the turn's outcome ends it.
 
+use std::{cmp::Ordering, time::Instant};
+
 use super::{
     Message, NewMessage, OpenTurn, Outcome, SendKey, Speaker, Status, Store, StoreError,
     batch::message_of,
@@ -17,6 +19,19 @@ use crate::id::{Seq, SessionId, UserId};
 pub const ANNOTATION_BYTES_MAX: usize = 256 << 10;
 /// The most items that are added at once.
 pub const ITEMS_MAX: usize = 1024;
+
+/// A way through places of all of a user's sessions.
+#[derive(Debug, Clone, Copy)]
+pub struct Walk {
+    /// It begins behind this place.
+    pub after: Option<(SessionId, Seq)>,
+    /// In the order of sessions and places, or against it.
+    pub upwards: bool,
+    /// What it gives at most.
+    pub limit: usize,
+    /// When it is given up.
+    pub until: Instant,
+}
 
 /// A message that belongs to no turn, on its way to the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,19 +210,17 @@ impl Store {
         .await
     }
 
-    /// The annotations of messages in all of a user's sessions behind `after`, in the order of sessions and places or against it,
-    /// for which `wanted` is true; at most `limit`.
+    /// The annotations of messages in all of a user's sessions for which `wanted` is true.
     ///
     /// # Errors
-    /// Those of every read; `Busy` where too many wait.
+    /// `Busy` where that is not done in time, or too many wait; those of every read.
     pub async fn annotations(
         &self,
         user: UserId,
-        (after, upwards): (Option<(SessionId, Seq)>, bool),
-        limit: usize,
-        wanted: fn(&str) -> bool,
+        walk: Walk,
+        wanted: impl Fn(&str) -> bool + Send + 'static,
     ) -> Result<Vec<(SessionId, Seq, String)>, StoreError> {
-        self.scan(move |index| Ok(annotations(index, user, (after, upwards), limit, wanted)?)).await
+        self.scan(move |index| annotations(index, user, &walk, wanted)).await
     }
 
     /// The pieces of a reply that were made durable while it ran, in order; none where it has its outcome or was cleared.
@@ -276,28 +289,38 @@ impl Store {
 fn annotations(
     index: &Index,
     user: UserId,
-    (after, upwards): (Option<(SessionId, Seq)>, bool),
-    limit: usize,
-    wanted: fn(&str) -> bool,
-) -> Result<Vec<(SessionId, Seq, String)>, super::index::IndexError> {
-    let is_behind =
-        |place: (SessionId, Seq)| after.is_none_or(|after| if upwards { place > after } else { place < after });
+    walk: &Walk,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(SessionId, Seq, String)>, StoreError> {
+    let Walk { after, upwards, limit, until } = *walk;
     let mut sessions = index.sessions_of(user, usize::MAX)?;
     if !upwards {
         sessions.reverse();
     }
     let mut found = Vec::new();
     for session in sessions {
-        let (first, last) = (is_behind((session, Seq::ZERO)), is_behind((session, Seq(u64::MAX))));
-        let Some(meta) = index.session_meta(session)?.filter(|_| first || last) else { continue };
-        let mut of_session = index.annotations(session, meta.cleared_through)?;
-        if !upwards {
-            of_session.reverse();
-        }
-        let behind = of_session.into_iter().filter(|(seq, text)| is_behind((session, *seq)) && wanted(text));
-        found.extend(behind.map(|(seq, text)| (session, seq, text)).take(limit - found.len()));
-        if found.len() == limit {
-            break;
+        let behind = after.map(|(at, seq)| (session.cmp(&at), seq));
+        let (first, last) = match (behind, upwards) {
+            (None | Some((Ordering::Greater, _)), true) | (None | Some((Ordering::Less, _)), false) => {
+                (Seq::ZERO.next(), Seq(u64::MAX))
+            }
+            (Some((Ordering::Equal, seq)), true) if seq < Seq(u64::MAX) => (seq.next(), Seq(u64::MAX)),
+            (Some((Ordering::Equal, seq)), false) => (Seq::ZERO.next(), Seq(seq.0.saturating_sub(1))),
+            (Some(_), _) => continue,
+        };
+        let Some(meta) = index.session_meta(session)? else { continue };
+        let mut of_session = index.annotations(session, first.max(meta.cleared_through.next()), last);
+        while let Some(annotation) = if upwards { of_session.next() } else { of_session.next_back() } {
+            let (seq, text) = annotation?;
+            if wanted(&text) {
+                found.push((session, seq, text));
+            }
+            if found.len() == limit {
+                return Ok(found);
+            }
+            if Instant::now() > until {
+                return Err(StoreError::Busy);
+            }
         }
     }
     Ok(found)

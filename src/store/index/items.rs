@@ -1,5 +1,7 @@
 //! Annotations and progress in the index, and messages whose text is taken out.
 
+use std::ops::Bound;
+
 use super::{Index, IndexError, get, put};
 use crate::{
     clock::Timestamp,
@@ -89,12 +91,16 @@ impl Index {
         get(&self.items.annotations, &MessageKey { session, seq }.encode())
     }
 
-    /// The annotations of a session's messages behind `after`, in order.
-    pub(crate) fn annotations(&self, session: SessionId, after: Seq) -> Result<Vec<(Seq, String)>, IndexError> {
-        let from = MessageKey { session, seq: after.next() }.encode();
-        let to = MessageKey { session, seq: Seq(u64::MAX) }.encode();
-        let entries = self.items.annotations.range(from..=to);
-        entries.map(|entry| entry.map_err(IndexError::from).and_then(|(key, text)| annotated(&key, &text))).collect()
+    /// The annotations of a session's messages from `first` to `last`, in order; read as they are asked for.
+    pub(crate) fn annotations(
+        &self,
+        session: SessionId,
+        first: Seq,
+        last: Seq,
+    ) -> impl DoubleEndedIterator<Item = Result<(Seq, String), IndexError>> {
+        let key = |seq| MessageKey { session, seq }.encode();
+        let entries = self.items.annotations.range((Bound::Included(key(first)), Bound::Included(key(last))));
+        entries.map(|entry| entry.map_err(IndexError::from).and_then(|(key, text)| annotated(&key, &text)))
     }
 
     /// The pieces of a running reply, as far as they are without a gap.

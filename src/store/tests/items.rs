@@ -1,6 +1,6 @@
 //! What stands beside turns: items, annotations, progress and erasures, through restarts, a new index and compaction.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     super::{verify::verify_dir, *},
@@ -172,13 +172,33 @@ async fn p1_pieces_that_were_shown_are_there_after_a_restart_until_the_turn_has_
         bench.store.compact().await.unwrap();
         assert_eq!(bench.again(rebuild).await, []);
     }
-    let all = bench.store.annotations(bench.user, (None, true), 9, |_| true).await.unwrap();
+    let until = Instant::now() + Duration::from_mins(1);
+    let all = bench
+        .store
+        .annotations(bench.user, Walk { after: None, upwards: true, limit: 9, until }, |_| true)
+        .await
+        .unwrap();
     assert_eq!(all, [(bench.session, Seq(1), "ended".to_owned())]);
-    assert_eq!(bench.store.annotations(bench.user, (None, false), 9, |_| true).await.unwrap(), all);
+    assert_eq!(
+        bench
+            .store
+            .annotations(bench.user, Walk { after: None, upwards: false, limit: 9, until }, |_| true)
+            .await
+            .unwrap(),
+        all
+    );
     for upwards in [false, true] {
         let after = Some((bench.session, Seq(1)));
-        assert_eq!(bench.store.annotations(bench.user, (after, upwards), 9, |_| true).await.unwrap(), []);
+        assert_eq!(
+            bench.store.annotations(bench.user, Walk { after, upwards, limit: 9, until }, |_| true).await.unwrap(),
+            []
+        );
     }
+    let late = bench
+        .store
+        .annotations(bench.user, Walk { after: None, upwards: true, limit: 9, until: Instant::now() }, |_| false)
+        .await;
+    assert!(matches!(late, Err(StoreError::Busy)));
 }
 
 #[tokio::test]

@@ -93,4 +93,11 @@ fn stored_completions_are_listed_by_pages_and_by_what_is_kept_with_them() {
     let down: Vec<_> =
         [&newest, &rest].iter().flat_map(|page| list(&page["data"])).map(|one| text(&one["id"])).collect();
     assert_eq!(down, ids.iter().rev().cloned().collect::<Vec<_>>());
+    // One that stands behind many others that are not asked for, and a page that ends with it.
+    for _ in 0..40 {
+        amina.post(PATH, &asked(&[("user", "hello")], &json!({"odd": "no"}))).expect(200);
+    }
+    let rare = amina.post(PATH, &asked(&[("user", "hello")], &json!({"odd": "rare"}))).expect(200).json();
+    let page = amina.get(&format!("{PATH}?metadata[odd]=rare&limit=1")).expect(200).json();
+    assert_eq!((&page["first_id"], &page["has_more"]), (&rare["id"], &json!(false)));
 }

@@ -26,8 +26,6 @@ use crate::{
 
 /// Room for a piece of a stream.
 const PIECE_BYTES: usize = 512;
-/// Completions that a filtered page looks at, for each that it may have.
-const LOOKED_AT: usize = 10;
 
 /// Makes a completion that is kept, in a session of its own.
 ///
@@ -137,12 +135,7 @@ async fn in_path(app: &App, caller: &Identity, request: &ApiRequest) -> Result<(
     let (session, seq) = request.segment("id").and_then(ids::completion_of).ok_or_else(none)?;
     let session = responses::owned(app, caller, session, "completion").await?;
     let found = app.chat.response(&session, seq).await?.filter(|response| response.asked.kind == Kind::Completion);
-    Ok((session, found.filter(is_kept).ok_or_else(none)?))
-}
-
-/// Only what came to an end is kept as a completion.
-fn is_kept(response: &Response) -> bool {
-    response.end.as_ref().is_some_and(|end| !matches!(end.how, How::Failed { .. }))
+    Ok((session, found.filter(Response::came_to_something).ok_or_else(none)?))
 }
 
 fn shown(response: &Response) -> Result<Value, Problem> {
@@ -196,36 +189,21 @@ pub(super) async fn messages(app: &App, caller: &Identity, request: ApiRequest) 
 /// 400 for a page that is none.
 pub(super) async fn list(app: &App, caller: &Identity, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let page = Page::of(&request, true)?;
-    let mut after = match &page.after {
+    let after = match &page.after {
         None => None,
         Some(id) => Some(ids::completion_of(id).ok_or_else(Page::no_such_after)?),
     };
     let query = request.query()?;
-    let model = query.text("model")?;
-    let wanted = query.members("metadata");
-    let is_wanted = |response: &Response| {
-        let metadata = metadata(response);
-        is_kept(response)
-            && wanted.iter().all(|(key, value)| metadata.get(&**key).is_some_and(|kept| *kept == **value))
-            && model.as_ref().is_none_or(|model| response.end.as_ref().is_some_and(|end| end.model == **model))
+    let model = query.text("model")?.map(std::borrow::Cow::into_owned);
+    let members: Vec<_> = query.members("metadata").into_iter().map(|(key, value)| (key, value.into_owned())).collect();
+    let is_wanted = move |asked: &Asked, by: &str| {
+        let metadata = &asked.echo["metadata"];
+        members.iter().all(|(key, value)| metadata.get(key).is_some_and(|kept| *kept == **value))
+            && model.as_ref().is_none_or(|model| model == by)
     };
-    let (mut data, mut has_more) = (Vec::new(), false);
-    for _ in 0..LOOKED_AT {
-        let found = app.chat.completions(caller, after, page.upwards, page.limit + 1).await?;
-        let is_last = found.len() <= page.limit;
-        for response in found {
-            if data.len() == page.limit {
-                has_more = true;
-                break;
-            }
-            after = Some((response.session, response.message.seq));
-            if is_wanted(&response) {
-                data.push(shown(&response)?);
-            }
-        }
-        if is_last || has_more {
-            break;
-        }
-    }
+    let mut found = app.chat.completions(caller, (after, page.upwards), page.limit + 1, is_wanted).await?;
+    let has_more = found.len() > page.limit;
+    found.truncate(page.limit);
+    let data: Vec<_> = found.iter().map(shown).collect::<Result<_, _>>()?;
     Ok(response::json(StatusCode::OK, &List::of(data, has_more)))
 }
