@@ -33,9 +33,9 @@ use crate::{
 };
 
 /// The longest request, bytes: a batch of an import at its longest.
-const REQUEST_MAX: u64 = 8 << 20;
+const REQUEST_MAX: u64 = 16 << 20;
 /// The longest answer, bytes: a part of an export at its longest.
-const ANSWER_MAX: u64 = 8 << 20;
+const ANSWER_MAX: u64 = 16 << 20;
 /// The most accounts in one answer.
 pub const USERS_MAX: usize = 100;
 /// Longest wait for a request to come, or for an answer to be taken.

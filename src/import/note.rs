@@ -149,7 +149,7 @@ impl What {
             Self::NoTime => "no usable time: given that of what came before",
             Self::WrongTime => "time in the future, or before what came before: moved to the nearest that is possible",
             Self::Unordered => "not in the order of their times: sorted",
-            Self::Cut => "text over 64 KiB: cut to that",
+            Self::Cut => "text over 1000000 bytes: cut to that",
             Self::Shared => "session of several users: one made for each",
             Self::NoSession => "no session: gathered in one for each user",
             Self::Duplicate => "the same again",

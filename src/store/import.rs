@@ -11,8 +11,9 @@ use crate::{
     id::{MessageId, Seq, SessionId, UserId},
 };
 
-/// The longest text of a message, bytes.
-pub const TEXT_BYTES_MAX: usize = 64 << 10;
+/// The longest text of a message, bytes: that of as many characters as the configuration can allow programs, of four bytes
+/// each.
+pub const TEXT_BYTES_MAX: usize = 1_000_000;
 /// The most messages of one batch, and the most ids of one look.
 pub const IMPORT_MESSAGES_MAX: usize = 256;
 const LOOK_MAX: u64 = 8192;

@@ -6,12 +6,14 @@
 mod expiry;
 mod items;
 mod jobs;
+mod long;
 
 use std::{ops::Bound, path::Path, sync::Arc};
 
 pub use expiry::ExpiryCursor;
 use items::ItemTrees;
 pub(crate) use jobs::JobTrees;
+pub(crate) use long::Long;
 
 use sled::{IVec, Tree};
 
@@ -29,8 +31,8 @@ use crate::{
     id::{Seq, SessionId, UserId},
 };
 
-/// sled moves records of over a quarter of this to files that it never syncs. A page of messages, 17 of 64 KiB at the
-/// most, stays below it.
+/// sled moves records of over a quarter of this to files that it never syncs. A page of messages, 17 first parts at the
+/// most, stays below it: see `long.rs`.
 const SEGMENT: usize = 8 << 20;
 
 /// Keys that a removal takes away in one step.
@@ -83,6 +85,8 @@ pub(crate) struct Index {
     pub(super) invitations: Tree,
     pub(super) jobs: JobTrees,
     items: ItemTrees,
+    /// What values have beyond their first part.
+    parts: Tree,
     removals: Tree,
     meta: Tree,
 }
@@ -123,6 +127,7 @@ impl Index {
                 invitations: db.open_tree("invitations")?,
                 jobs: JobTrees::open(&db)?,
                 items: ItemTrees::open(&db)?,
+                parts: db.open_tree("parts")?,
                 removals: db.open_tree("removals")?,
                 meta: db.open_tree("meta")?,
                 db,
@@ -195,7 +200,7 @@ impl Index {
 
     /// Writes a message under its place.
     pub(crate) fn put_message(&self, session: SessionId, seq: Seq, record: &MessageRecord) -> Result<(), IndexError> {
-        put(&self.messages, &MessageKey { session, seq }.encode(), record)
+        self.put_long(Long::Message, MessageKey { session, seq }, record)
     }
 
     fn put_session(&self, id: SessionId, meta: &SessionMeta, at: Timestamp) -> Result<(), IndexError> {
@@ -273,12 +278,14 @@ impl Index {
                 self.remove_items(session, Seq::ZERO.next(), through, CHUNK)?
                     || remove_chunk(&self.outcomes, &id, old)?
                     || remove_chunk(&self.messages, &id, old)?
+                    || self.remove_parts(session, (Seq::ZERO.next(), through), CHUNK)?
             }
             _ => {
                 let session = SessionId::from_bytes(id);
                 self.remove_items(session, Seq::ZERO, Seq(u64::MAX), CHUNK)?
                     || remove_chunk(&self.outcomes, &id, |_| true)?
                     || remove_chunk(&self.messages, &id, |_| true)?
+                    || self.remove_parts(session, (Seq::ZERO, Seq(u64::MAX)), CHUNK)?
             }
         };
         if !more {

@@ -15,8 +15,9 @@ use super::{
 };
 use crate::id::{Seq, SessionId, UserId};
 
-/// The longest annotation, bytes.
-pub const ANNOTATION_BYTES_MAX: usize = 256 << 10;
+/// The longest annotation, bytes: instructions as long as a text may be, with every character escaped, and what stands
+/// around them.
+pub const ANNOTATION_BYTES_MAX: usize = 8 << 20;
 /// The most items that are added at once.
 pub const ITEMS_MAX: usize = 1024;
 
@@ -38,7 +39,7 @@ pub struct Walk {
 pub struct NewItem {
     /// Who says it.
     pub role: Speaker,
-    /// The text, of at most the bytes of a reply.
+    /// The text, of at most [`TEXT_BYTES_MAX`](super::TEXT_BYTES_MAX).
     pub content: String,
 }
 

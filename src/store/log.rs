@@ -2,8 +2,8 @@
 
 use super::{
     Status,
-    codec::{self, CodecError, MessageRecord, OutcomeRecord, SpeakerCode},
-    index::{Index, IndexError},
+    codec::{CodecError, MessageRecord, OutcomeRecord, SpeakerCode},
+    index::{Index, IndexError, Long},
     key::MessageKey,
 };
 use crate::{
@@ -55,13 +55,13 @@ pub(crate) struct LogEnd {
 impl Index {
     /// The message at `seq`.
     pub(crate) fn message(&self, session: SessionId, seq: Seq) -> Result<Option<MessageRecord>, IndexError> {
-        let value = self.messages.get(MessageKey { session, seq }.encode())?;
-        Ok(value.map(|value| codec::decode(&value)).transpose()?)
+        self.get_long(Long::Message, MessageKey { session, seq })
     }
 
     /// The session's last message, also where it is cleared and not yet removed.
     pub(crate) fn last(&self, session: SessionId) -> Result<Option<(Seq, MessageRecord)>, IndexError> {
-        self.messages.scan_prefix(session.bytes()).next_back().map(|entry| decode_entry(entry?)).transpose()
+        let last = self.messages.scan_prefix(session.bytes()).next_back();
+        last.map_or(Ok(None), |entry| self.decode_entry(entry?))
     }
 
     /// The end of a session's log, where the messages through `cleared` (the last of turn `cleared_turns`) are cleared.
@@ -85,7 +85,10 @@ impl Index {
             return Ok(Vec::new());
         }
         let bounds = MessageKey { session, seq: first }.encode()..=MessageKey { session, seq: last }.encode();
-        self.messages.range(bounds).map(|entry| decode_entry(entry?)).collect()
+        let entries = self.messages.range(bounds);
+        entries
+            .filter_map(|entry| entry.map_err(IndexError::from).and_then(|entry| self.decode_entry(entry)).transpose())
+            .collect()
     }
 
     /// The messages from `first` to `last` and how they stood when the log ended at `head`: a reply behind that had not
@@ -249,7 +252,7 @@ impl Index {
         let from = MessageKey { session, seq: start }.encode();
         let to = MessageKey { session, seq: head }.encode();
         for entry in self.messages.range(from..=to) {
-            let (seq, record) = decode_entry(entry?)?;
+            let Some((seq, record)) = self.decode_entry(entry?)? else { continue };
             if record.turn > last {
                 break;
             }
@@ -260,13 +263,14 @@ impl Index {
         }
         Ok(turns)
     }
+
+    /// A message that was found; nothing where it was taken away meanwhile.
+    fn decode_entry(&self, (key, value): (sled::IVec, sled::IVec)) -> Result<Option<(Seq, MessageRecord)>, IndexError> {
+        let key = MessageKey::decode(&key).ok_or_else(|| CodecError::Malformed("a messages key".to_owned()))?;
+        Ok(self.whole(Long::Message, key, value)?.map(|record| (key.seq, record)))
+    }
 }
 
 fn answered(reply: &MessageRecord) -> Status {
     if reply.stopped { Status::Stopped } else { Status::Answered }
-}
-
-fn decode_entry((key, value): (sled::IVec, sled::IVec)) -> Result<(Seq, MessageRecord), IndexError> {
-    let key = MessageKey::decode(&key).ok_or_else(|| CodecError::Malformed("a messages key".to_owned()))?;
-    Ok((key.seq, codec::decode(&value)?))
 }

@@ -121,7 +121,7 @@ fn json_lines_whose_sessions_alternate_are_imported_whole() {
     // A newer file of the same table adds what is new, behind what was said here meanwhile.
     alice.say(RIVER, "said here");
     let mut newer = std::fs::read_to_string(fixture("old.jsonl")).unwrap();
-    let smiles = "\u{1F642}".repeat(20_000);
+    let smiles = "\u{1F642}".repeat(260_000);
     for (id, sender, text) in [("u6", "user", "question 6"), ("a6", "ai", smiles.as_str())] {
         let row = json!({"id": id, "user_id": "3f0c9e6a-0d3c-4a43-9a1d-6a2f0b7c8d9e", "session_id": RIVER,
             "sender_type": sender, "message_text": text, "timestamp": "2025-04-06T08:00:00Z", "mood_detected": null});
@@ -131,14 +131,15 @@ fn json_lines_whose_sessions_alternate_are_imported_whole() {
     std::fs::write(&file, newer).unwrap();
     let said = server.command(&["import", file.to_str().unwrap(), "--user", "alice"], "").ok();
     assert!(said.contains("messages    2 added, 20 there already"), "{said}");
-    for told in
-        ["text over 64 KiB: cut to that (1): line 23", "moved to the nearest that is possible (2): line 22, line 23"]
-    {
+    for told in [
+        "text over 1000000 bytes: cut to that (1): line 23",
+        "moved to the nearest that is possible (2): line 22, line 23",
+    ] {
         assert!(said.contains(told), "{told:?} is not in: {said}");
     }
     let log = shown(&mut alice, RIVER);
     assert_eq!(log[12], "user question 6 answered");
-    assert_eq!(log[13].matches('\u{1F642}').count(), 16_384, "64 KiB of whole characters");
+    assert_eq!(log[13].matches('\u{1F642}').count(), 250_000, "1000000 bytes of whole characters");
     assert!(server.stop().success());
     check_passes(&server.data);
 }

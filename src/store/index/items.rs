@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::{Index, IndexError, get, put};
+use super::{Index, IndexError, get, long::Long, put};
 use crate::{
     clock::Timestamp,
     id::{Seq, SessionId},
@@ -14,7 +14,7 @@ use crate::{
 
 /// The trees of what stands beside messages.
 pub(crate) struct ItemTrees {
-    annotations: sled::Tree,
+    pub(super) annotations: sled::Tree,
     progress: sled::Tree,
     /// What a login may do that a program holds, by its digest.
     scopes: sled::Tree,
@@ -38,9 +38,10 @@ impl Index {
         text: Option<&String>,
         at: Timestamp,
     ) -> Result<(), IndexError> {
-        let key = MessageKey { session, seq }.encode();
+        let place = MessageKey { session, seq };
+        let key = place.encode();
         match text {
-            Some(text) => put(&self.items.annotations, &key, text)?,
+            Some(text) => self.put_long(Long::Annotation, place, text)?,
             None => {
                 if self.items.annotations.contains_key(key)? {
                     self.note_deletion(at)?;
@@ -48,6 +49,7 @@ impl Index {
                 }
             }
         }
+        self.sweep(Long::Annotation, place)?;
         if seq > Seq::ZERO {
             for piece in self.items.progress.scan_prefix(key).keys() {
                 self.items.progress.remove(piece?)?;
@@ -69,7 +71,8 @@ impl Index {
             record.content.clear();
             self.put_message(session, seq, &record)?;
         }
-        Ok(())
+        // Also where its text is gone: a crash may have come between the two.
+        self.sweep(Long::Message, MessageKey { session, seq })
     }
 
     pub(super) fn put_scopes(&self, digest: &[u8; 32], scopes: u32) -> Result<(), IndexError> {
@@ -88,7 +91,7 @@ impl Index {
 
     /// The annotation of a place.
     pub(crate) fn annotation(&self, session: SessionId, seq: Seq) -> Result<Option<String>, IndexError> {
-        get(&self.items.annotations, &MessageKey { session, seq }.encode())
+        self.get_long(Long::Annotation, MessageKey { session, seq })
     }
 
     /// The annotations of a session's messages from `first` to `last`, in order; read as they are asked for.
@@ -100,7 +103,7 @@ impl Index {
     ) -> impl DoubleEndedIterator<Item = Result<(Seq, String), IndexError>> {
         let key = |seq| MessageKey { session, seq }.encode();
         let entries = self.items.annotations.range((Bound::Included(key(first)), Bound::Included(key(last))));
-        entries.map(|entry| entry.map_err(IndexError::from).and_then(|(key, text)| annotated(&key, &text)))
+        entries.filter_map(|entry| self.annotated(entry).transpose())
     }
 
     /// The pieces of a running reply, as far as they are without a gap.
@@ -154,9 +157,10 @@ impl Index {
         }
         Ok(false)
     }
-}
 
-fn annotated(key: &[u8], text: &[u8]) -> Result<(Seq, String), IndexError> {
-    let key = MessageKey::decode(key).ok_or_else(|| CodecError::Malformed("an annotations key".to_owned()))?;
-    Ok((key.seq, codec::decode(text)?))
+    fn annotated(&self, entry: sled::Result<(sled::IVec, sled::IVec)>) -> Result<Option<(Seq, String)>, IndexError> {
+        let (key, text) = entry?;
+        let key = MessageKey::decode(&key).ok_or_else(|| CodecError::Malformed("an annotations key".to_owned()))?;
+        Ok(self.whole(Long::Annotation, key, text)?.map(|text| (key.seq, text)))
+    }
 }

@@ -289,3 +289,51 @@ async fn items_that_are_added_again_with_their_key_are_those_of_the_first_time()
     assert!(matches!(bench.store.add_items(new(2, false)).await, Err(StoreError::TurnGone)));
     assert_eq!(bench.log().await, []);
 }
+
+/// Bytes of texts: what is whole in the index, what is just too long for that, and what is as long as a text may be.
+const LONG: [usize; 4] = [90_000, 98_304, 98_305, 1_000_000];
+
+/// A text of so many bytes that has no part twice.
+fn long(name: &str, bytes: usize) -> String {
+    let mut text: String = (0..bytes / 8).map(|n| format!("{n:08}")).collect();
+    text.replace_range(..name.len(), name);
+    text.truncate(bytes);
+    text + &"x".repeat(bytes % 8)
+}
+
+#[tokio::test]
+async fn long_texts_are_kept_whole_changed_whole_and_leave_nothing() {
+    let mut bench = Bench::new().await;
+    let (user, session) = (bench.user, bench.session);
+    let mut said = Vec::new();
+    for bytes in LONG.into_iter().cycle().take(40) {
+        let annotation = Some(long("a note", bytes));
+        let turn = bench.say(&long("a secret", bytes), Beside { annotation, ..Beside::default() }).await;
+        bench.reply(turn, Some(&long("another note", bytes))).await;
+        said.push((turn.seq, bytes));
+    }
+    let parts = |bench: &Bench| bench.store.shared.index.parts();
+    for rebuild in [false, false, true] {
+        let log = bench.log().await;
+        for (seq, bytes) in &said {
+            assert!(log[seq.0 as usize - 1].1 == long("a secret", *bytes), "message {seq} of {bytes} bytes");
+            assert!(bench.annotation(seq.0).await == Some(long("another note", *bytes)), "beside message {seq}");
+        }
+        assert_eq!(parts(&bench), 2 * 10 * (1 + 1 + 14), "the parts of what was replaced are gone");
+        bench.again(rebuild).await;
+    }
+    let blobs = bench.dir.path().join("data/index/blobs");
+    assert_eq!(std::fs::read_dir(blobs).unwrap().count(), 0, "sled syncs no file of its own");
+    let (seq, _) = said.pop().unwrap();
+    assert_eq!(bench.store.erase(user, session, seq).await.unwrap(), Erasure::Erased);
+    bench.again(false).await;
+    assert_eq!((parts(&bench), bench.annotation(seq.0).await), (2 * (10 * 16 - 14), None));
+    bench.store.delete_session(user, session).await.unwrap();
+    for _ in 0..2_000 {
+        if parts(&bench) == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(parts(&bench), 0);
+}
