@@ -4,6 +4,7 @@
 //! with its default in `bondhu.toml`, which a test holds to both. [`load()`] reads a file, the environment and flags, and
 //! reports every fault of them at once.
 
+mod api;
 mod check;
 mod fault;
 #[cfg(any(test, fuzzing))]
@@ -26,6 +27,7 @@ use std::{
 };
 
 pub use self::{
+    api::ApiConfig,
     fault::{Fault, Faults, Place},
     jobs::{JobsConfig, Titles},
     live::{Change, Live, change},
@@ -50,6 +52,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// `[chat]`
     pub chat: ChatConfig,
+    /// `[api]`
+    pub api: ApiConfig,
     /// `[reply]`
     pub reply: ReplyConfig,
     /// `[concurrency]`

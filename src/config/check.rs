@@ -43,6 +43,9 @@ pub(super) fn between_keys(config: &Config, faulty: &BTreeSet<&'static str>) -> 
         &["auth.argon2.memory_kib", "auth.argon2.parallelism"],
         format!("must be at least 8 KiB for each lane ({lanes_need} KiB), not {}", argon2.memory_kib),
     );
+    if let Some(message) = super::api::too_small(config) {
+        rule(false, &["api.body_max", "api.input_chars_max"], message);
+    }
     let openai = &config.reply.openai;
     rule(
         openai.first_token_timeout <= openai.total_timeout,

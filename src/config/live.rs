@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::{AuthConfig, ChatConfig, Config, LogConfig, SETTINGS, ServerConfig};
+use super::{ApiConfig, AuthConfig, ChatConfig, Config, LogConfig, SETTINGS, ServerConfig};
 
 /// A value that may be replaced while others read it; clones share it. Each reading sees one value or the next, whole.
 #[derive(Debug)]
@@ -72,6 +72,7 @@ fn merged(running: &Config, read: &Config) -> Config {
         server: ServerConfig { hosts: new.server.hosts, cors_origins: new.server.cors_origins, ..old.server },
         auth: AuthConfig { argon2: old.auth.argon2, ..new.auth },
         chat: ChatConfig { message_chars_max: new.chat.message_chars_max, ..old.chat },
+        api: ApiConfig { input_chars_max: new.api.input_chars_max, ..old.api },
         concurrency: new.concurrency,
         limits: new.limits,
         alerts: new.alerts,

@@ -98,6 +98,9 @@ pub static SETTINGS: &[Setting] = &[
     // A character takes up to four bytes, and a message is at most 64 KiB on disk.
     count("chat.message_chars_max", |c| &mut c.chat.message_chars_max, 1, 16_384, "characters"),
     seconds("chat.idempotency_window_s", |c| &mut c.chat.idempotency_window, 1, 7 * 86_400),
+    // A character takes up to four bytes, and a text is at most 1,000,000 bytes on disk.
+    count("api.input_chars_max", |c| &mut c.api.input_chars_max, 1, 250_000, "characters"),
+    size("api.body_max", |c| &mut c.api.body_max, KIB, 64 * MIB),
     text("reply.backend", "\"companion\" or \"openai\"", set_backend, |config| {
         match config.reply.backend {
             ReplyBackend::Companion => "companion",

@@ -49,6 +49,8 @@ pub(super) struct Front {
     counts: RouteCounts,
     rules: ArcSwap<Rules>,
     bounds: Bounds,
+    /// Those of bodies under `/v1`.
+    bounds_v1: Bounds,
     listening_on: IpAddr,
     /// The last request id. Starts at a random multiple of 2^32, so that two runs don't use the same ids.
     last_id: AtomicU64,
@@ -105,9 +107,10 @@ struct Record {
 
 impl Front {
     pub(super) fn new(app: Arc<App>, listening_on: IpAddr) -> Self {
-        let bounds = {
-            let server = &app.loaded().config.server;
-            Bounds { max: server.body_max, within: server.body_timeout }
+        let (bounds, bounds_v1) = {
+            let config = &app.loaded().config;
+            let bounds = Bounds { max: config.server.body_max, within: config.server.body_timeout };
+            (bounds, Bounds { max: config.api.body_max, ..bounds })
         };
         // An id is no secret: where the system gives no randomness, the process id keeps two runs apart.
         let run = getrandom::u32().unwrap_or_else(|_| std::process::id());
@@ -116,6 +119,7 @@ impl Front {
             counts: RouteCounts::new(),
             rules: ArcSwap::from_pointee(Rules::new(&app, listening_on)),
             bounds,
+            bounds_v1,
             listening_on,
             last_id: AtomicU64::new(u64::from(run) << 32),
             app,
@@ -230,7 +234,8 @@ impl Front {
                 None
             }
         };
-        let request = ApiRequest::new(request, route, client, self.bounds);
+        let bounds = if record.is_v1 { self.bounds_v1 } else { self.bounds };
+        let request = ApiRequest::new(request, route, client, bounds);
         self.serve(rules, route.endpoint, caller.as_ref(), request).await
     }
 

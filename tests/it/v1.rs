@@ -3,6 +3,7 @@
 mod completions;
 mod conversations;
 mod errors;
+mod long;
 mod responses;
 mod stored;
 mod survival;

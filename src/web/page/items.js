@@ -5,6 +5,9 @@ import { dayOf } from './dates.js';
 /** A quote is cut to so many characters. */
 const QUOTE_MAX = 60;
 
+/** A text of over so many characters, which only programs say, shows its beginning until somebody asks for all of it. */
+const FOLDED_OVER = 16_384;
+
 /**
  * The places of the log, in order: days, messages, replies that are being made, and what is on its way.
  * @param {import('./conversation.js').Conversation} conversation
@@ -38,7 +41,8 @@ function stored(conversation, message, above, mayRepeat) {
     // A reply that was stopped before its first word says nothing; everything else did before it was erased.
     const state = content === '' && standing !== 'stopped' ? 'erased' : standing;
     const isReply = of !== null;
-    const actions = state === 'superseded' ? ['unfold', 'copy'] : state === 'erased' ? [] : ['copy'];
+    const isFolded = state === 'superseded' || (of === null && content.length > FOLDED_OVER);
+    const actions = isFolded ? ['unfold', 'copy'] : state === 'erased' ? [] : ['copy'];
     if (['failed', 'stopped', 'interrupted'].includes(state) && !isReply) actions.push('retry');
     if (isReply && mayRepeat && !['superseded', 'erased'].includes(state)) actions.push('again');
     const detail = state === 'failed' ? conversation.details.get(seq) : undefined;

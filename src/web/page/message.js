@@ -47,6 +47,7 @@ export function update(node, item, act) {
     const [head, , foot] = [node.querySelector('.who'), null, node.querySelector('.foot')];
     node.dataset.role = item.role;
     node.dataset.state = item.state;
+    node.classList.toggle('folds', item.actions.includes('unfold'));
     if (item.seq !== undefined) node.dataset.seq = item.seq;
     const name = speaker(item.role);
     node.setAttribute('aria-label', item.at ? `${name}, ${timeOf(item.at)}` : name);
@@ -126,7 +127,7 @@ async function copy(button, item) {
     }, 2000);
 }
 
-/** A reply that was replaced shows its beginning only, until somebody asks for all of it. */
+/** A reply that was replaced, and a very long text, show their beginning only, until somebody asks for all of it. */
 function unfold(button) {
     const isUnfolded = button.closest('.message').classList.toggle('unfolded');
     button.setAttribute('aria-expanded', String(isUnfolded));

@@ -53,3 +53,35 @@ fn what_a_program_adds_shows_on_the_page_and_what_a_person_says_in_its_list() {
     tab.shot("programs");
     browser.is_clean(&["401 (Unauthorized)"]);
 }
+
+#[test]
+fn a_very_long_text_of_a_program_shows_its_beginning_and_all_of_it_when_it_is_asked_for() {
+    let server = Server::start(&[]);
+    let browser = Browser::start();
+    let tab = browser.tab();
+    tab.register(&origin(&server), "amina");
+    tab.say("Hello");
+    tab.wait_answered(1);
+    let conversation = format!("conv_{}", tab.url().rsplit('/').next().unwrap().replace('-', ""));
+    let long = format!("It begins. {}It ends.", "word ".repeat(19_996));
+    assert_eq!(long.len(), 99_999);
+    let added = json!({ "items": [{ "role": "user", "content": long }, { "role": "user", "content": "Behind it." }] });
+    program_of(&server, "amina").post(&format!("/v1/conversations/{conversation}/items"), &added).expect(200);
+    tab.wait_state("Behind it.", "noted");
+    let height = || {
+        let height = "return document.querySelectorAll('.message .text')[2].getBoundingClientRect().height;";
+        tab.evaluate(height, &[]).as_f64().unwrap()
+    };
+    for again in [false, true] {
+        if again {
+            tab.reload();
+            tab.wait_state("Behind it.", "noted");
+        }
+        assert!(height() < 300.0, "{}", height());
+        tab.press_button("Show all");
+        assert!(height() > 5_000.0, "{}", height());
+        assert_eq!(tab.shown()[2].text, long);
+    }
+    tab.axe();
+    browser.is_clean(&["401 (Unauthorized)"]);
+}

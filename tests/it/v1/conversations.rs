@@ -110,7 +110,7 @@ fn items_are_messages_of_the_session_and_the_other_way_round() {
 
 #[test]
 fn what_can_not_be_an_item_or_a_page_is_named() {
-    let server = Server::start(&["chat.message_chars_max=50"]);
+    let server = Server::start(&["api.input_chars_max=50"]);
     let (mut amina, _) = server.user("amina");
     let id = make(&mut amina, &json!({}));
     let path = format!("/v1/conversations/{id}/items");
@@ -120,6 +120,7 @@ fn what_can_not_be_an_item_or_a_page_is_named() {
         (json!([]), "items", Value::Null),
         (json!(many), "items", Value::Null),
         (json!([{"role": "user", "content": " "}]), "items[0].content", Value::Null),
+        (json!([{"role": "user", "content": "আ".repeat(51)}]), "items[0].content", Value::Null),
         (json!([{"role": "user"}]), "items[0].content", Value::Null),
         (json!([{"content": "x"}]), "items[0].role", Value::Null),
         (json!([{"type": "function_call"}]), "items[0].type", json!("unsupported_value")),

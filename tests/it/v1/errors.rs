@@ -36,7 +36,7 @@ fn a_key_is_shown_by_the_client_itself() {
 
 #[test]
 fn what_is_not_there_and_what_can_not_be_read_are_refused_in_the_same_words_everywhere() {
-    let server = Server::start(&["server.body_max=1KiB"]);
+    let server = Server::start(&["api.body_max=20KiB", "api.input_chars_max=100"]);
     let (mut amina, _) = server.user("amina");
     for path in ["/v1", "/v1/", "/v1/embeddings", "/v1/models/", "/v1/chat", "/v1/chat/completions/"] {
         assert_eq!(refused(&amina.get(path), 404).2, "no_such_path", "{path}");
@@ -56,7 +56,7 @@ fn what_is_not_there_and_what_can_not_be_read_are_refused_in_the_same_words_ever
     assert_eq!(refused(&post("application/json", "{"), 400).2, "bad_request");
     assert_eq!(refused(&post("application/json", "[]"), 400), (json!(REQUEST), json!("body"), Value::Null));
     assert_eq!(refused(&post("application/json", "{}"), 400), (json!(REQUEST), json!("messages"), Value::Null));
-    let long = said(&"x".repeat(1024)).to_string();
+    let long = said(&"x".repeat(20 << 10)).to_string();
     assert_eq!(refused(&post("application/json", &long), 413).2, "body_too_large");
     server.is_calm();
 }

@@ -268,7 +268,7 @@ fn what_fails_is_told_to_whoever_waits_and_kept() {
 
 #[test]
 fn what_can_not_be_done_is_named() {
-    let server = Server::start(&["chat.message_chars_max=50"]);
+    let server = Server::start(&["api.input_chars_max=50"]);
     let (mut amina, _) = server.user("amina");
     let conversation = text(&amina.post("/v1/conversations", &json!({})).expect(200).json()["id"]);
     let (parameter, value, plain) = (json!("unsupported_parameter"), json!("unsupported_value"), Value::Null);
@@ -286,6 +286,12 @@ fn what_can_not_be_done_is_named() {
         (json!({"input": 7}), "input", &plain),
         (json!({"input": " "}), "input", &plain),
         (json!({"input": "x".repeat(51)}), "input", &plain),
+        (json!({"instructions": "x".repeat(51)}), "instructions", &plain),
+        (
+            json!({"input": [{"role": "developer", "content": "x".repeat(51)}, {"role": "user", "content": "x"}]}),
+            "input[0].content",
+            &plain,
+        ),
         (json!({"input": [{"role": "assistant", "content": "x"}]}), "input", &plain),
         (json!({"conversation": conversation, "previous_response_id": "resp_1"}), "previous_response_id", &plain),
         (json!({"conversation": conversation, "store": false}), "store", &plain),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
-    ids,
+    chars_max, ids,
     keys::Repetition,
     paging::Page,
     responses, seconds,
@@ -43,7 +43,7 @@ impl About {
 pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let repetition = Repetition::of(&request)?;
     let (body, digest) = request.json_or_default_with_digest().await?;
-    let NewConversation { items, metadata } = NewConversation::read(body)?;
+    let NewConversation { items, metadata } = NewConversation::read(body, chars_max(app))?;
     let (about, key) = (About::write(metadata)?, repetition.key(digest));
     let id = app.chat.create_conversation(caller, Some(about), items, Some(key)).await?;
     let session = app.chat.owned(caller, id).await?;
@@ -111,7 +111,8 @@ pub(super) async fn add_items(app: &App, caller: &Identity, request: ApiRequest)
     let session = in_path(app, caller, &request).await?;
     let repetition = Repetition::of(&request)?;
     let (body, digest) = request.json_with_digest().await?;
-    let added = app.chat.add_items(&session, new_items(body)?, Some(repetition.key(digest))).await?;
+    let items = new_items(body, chars_max(app))?;
+    let added = app.chat.add_items(&session, items, Some(repetition.key(digest))).await?;
     let data = added.iter().map(|item| shape::item(session.id(), item)).collect();
     Ok(response::json(StatusCode::OK, &List::of(data, false)))
 }

@@ -63,3 +63,8 @@ pub(in crate::http) async fn serve(
 fn seconds(time: Timestamp) -> i64 {
     time.0.div_euclid(1_000_000)
 }
+
+/// Most characters of a text that is stored.
+fn chars_max(app: &App) -> usize {
+    app.loaded().config.api.input_chars_max
+}

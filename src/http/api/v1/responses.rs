@@ -5,12 +5,13 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
+    chars_max,
     events::Teller,
     ids::{self, Passing},
     keys::Repetition,
     passing, seconds,
     shape::{self, End, List, Subject},
-    wire::{Entry, NewResponse, Question},
+    wire::{Entry, NewResponse, Question, bounded},
 };
 use crate::{
     app::App,
@@ -45,7 +46,8 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
     }
     let (stream, background) = (asked.stream, asked.echo.background);
     let (place, own) = place(app, caller, &asked).await?;
-    let chars_max = app.loaded().config.chat.message_chars_max;
+    let chars_max = chars_max(app);
+    bounded(asked.instructions.as_deref(), chars_max)?;
     let input = said(app, caller, asked.input).await?;
     let Question { before, content } = Question::of(input, "input", chars_max)?;
     let asked = Asked {

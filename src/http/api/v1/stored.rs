@@ -5,6 +5,7 @@ use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{
+    chars_max,
     chunks::{Chunks, Counts, reason},
     ids,
     paging::Page,
@@ -39,8 +40,7 @@ pub(super) async fn create(
 ) -> Result<ApiResponse, Problem> {
     let NewCompletion { ask, stream, include_usage, metadata, .. } = asked;
     let echo = Echo { metadata, inputs: ask.lines.len().saturating_sub(1), ..Echo::default() };
-    let chars_max = app.loaded().config.chat.message_chars_max;
-    let Question { before, content } = Question::of(ask.lines, "messages", chars_max)?;
+    let Question { before, content } = Question::of(ask.lines, "messages", chars_max(app))?;
     let asked = Asked {
         kind: Kind::Completion,
         instructions: Some(String::new()), // The messages have all that the model is to know.

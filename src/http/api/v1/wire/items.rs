@@ -10,7 +10,6 @@ use crate::{
     chat::Said,
     completions::Role,
     http::problem::Problem,
-    reply::REPLY_BYTES_MAX,
     store::{ITEMS_MAX, NewItem, Speaker},
     text::MessageText,
 };
@@ -91,7 +90,7 @@ pub(in crate::http::api::v1) struct Question {
 }
 
 impl Question {
-    /// Of items that stand at `path`; `chars_max` bounds the message.
+    /// Of items that stand at `path`; `chars_max` bounds each of them.
     ///
     /// # Errors
     /// Where the last one is not the user's, or one of them can't be stored.
@@ -99,21 +98,25 @@ impl Question {
         let last = items.pop().filter(|last| last.role == Role::User);
         let last = last.ok_or_else(|| Problem::field(path, "must end with a message of the user"))?;
         let content = MessageText::new(last.text, chars_max).map_err(|fault| Problem::field(path, fault))?;
-        Ok(Self { before: stored(items, path)?, content })
+        Ok(Self { before: stored(items, path, chars_max)?, content })
     }
 }
 
-/// Items as they are stored.
+/// Items as they are stored, each of at most `chars_max` characters.
 ///
 /// # Errors
 /// For the first that is empty or too long.
-pub(in crate::http::api::v1) fn stored(items: Vec<Said>, path: &str) -> Result<Vec<NewItem>, Problem> {
+pub(in crate::http::api::v1) fn stored(
+    items: Vec<Said>,
+    path: &str,
+    chars_max: usize,
+) -> Result<Vec<NewItem>, Problem> {
     if items.len() > ITEMS_MAX {
         return Err(Problem::field(path, format_args!("may have at most {ITEMS_MAX} items to be stored")));
     }
     let item = |(n, said): (usize, Said)| {
-        if said.text.trim().is_empty() || said.text.len() > REPLY_BYTES_MAX {
-            let fault = format!("must have 1 to {REPLY_BYTES_MAX} bytes, and not only white space, to be stored");
+        if said.text.trim().is_empty() || is_longer(&said.text, chars_max) {
+            let fault = format!("must have 1 to {chars_max} characters, and not only white space, to be stored");
             return Err(Problem::field(&format!("{path}[{n}].content"), fault));
         }
         let role = match said.role {
@@ -125,4 +128,21 @@ pub(in crate::http::api::v1) fn stored(items: Vec<Said>, path: &str) -> Result<V
         Ok(NewItem { role, content: said.text })
     };
     items.into_iter().enumerate().map(item).collect()
+}
+
+/// Instructions that are to be stored.
+///
+/// # Errors
+/// Where they have more than `chars_max` characters.
+pub(in crate::http::api::v1) fn bounded(instructions: Option<&str>, chars_max: usize) -> Result<(), Problem> {
+    if instructions.is_some_and(|text| is_longer(text, chars_max)) {
+        let fault = format_args!("must have at most {chars_max} characters to be stored");
+        return Err(Problem::field("instructions", fault));
+    }
+    Ok(())
+}
+
+/// True for more characters than `chars_max`.
+fn is_longer(text: &str, chars_max: usize) -> bool {
+    text.len() > chars_max && text.chars().nth(chars_max).is_some()
 }

@@ -1,0 +1,119 @@
+//! Texts that no person would type: kept, found, told and given back whole, and refused by one character more.
+
+use serde_json::{Value, json};
+
+use super::refused;
+use crate::support::{Client, Server, data::check_passes, list, model::asking, stub::Stub, text};
+
+/// The most characters by default.
+const CHARS_MAX: usize = 100_000;
+
+/// As many characters as may be, of three bytes, with `name` at their end.
+fn long(name: &str) -> String {
+    let mut text = "আ".repeat(CHARS_MAX - name.chars().count());
+    text.push_str(name);
+    text
+}
+
+fn texts(page: &Value) -> Vec<String> {
+    list(&page["data"]).iter().map(|item| text(&item["content"][0]["text"])).collect()
+}
+
+/// True where all four texts come back from every call that shows them.
+#[track_caller]
+fn is_whole(client: &mut Client, conversation: &str, response: &str, completion: &str) {
+    let items = client.get(&format!("/v1/conversations/{conversation}/items?order=asc")).expect(200).json();
+    let items = texts(&items);
+    assert!(items.len() == 3 && items[0] == long("item") && items[1] == long("input"), "the items");
+    let shown = client.get(&format!("/v1/responses/{response}")).expect(200).json();
+    assert!(shown["instructions"] == long("rule").as_str(), "the instructions");
+    let inputs = client.get(&format!("/v1/responses/{response}/input_items")).expect(200).json();
+    assert!(texts(&inputs) == [long("input")], "the input");
+    let stored = client.get(&format!("/v1/chat/completions/{completion}/messages")).expect(200).json();
+    assert!(stored["data"][0]["content"] == long("message").as_str(), "the completion's message");
+    let hex = &conversation["conv_".len()..];
+    let session = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+    let page = client.get(&format!("/api/v1/sessions/{session}/messages")).expect(200).json();
+    assert!(page["messages"][1]["content"] == long("input").as_str(), "the page of messages");
+    for name in ["item", "input", "message"] {
+        let found = client.post("/api/v1/search", &json!({ "text": format!("আ{name}") })).expect(200).json();
+        assert_eq!(found["total"], 1, "{name}");
+    }
+}
+
+#[test]
+fn the_longest_texts_are_kept_everywhere_and_one_character_more_nowhere() {
+    let mut server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let item = |text: String| json!([{"role": "developer", "content": text}]);
+    let made = amina.post("/v1/conversations", &json!({"items": item(long("item"))})).expect(200).json();
+    let conversation = text(&made["id"]);
+    let asked = json!({"conversation": conversation, "input": long("input"), "instructions": long("rule")});
+    let response = text(&amina.post("/v1/responses", &asked).expect(200).json()["id"]);
+    let messages = json!([{"role": "user", "content": long("message")}]);
+    let body = json!({"model": "any", "messages": messages, "store": true});
+    let completion = text(&amina.post("/v1/chat/completions", &body).expect(200).json()["id"]);
+    is_whole(&mut amina, &conversation, &response, &completion);
+
+    let more = long("input") + "x";
+    let many = |text: &str| json!([{"role": "user", "content": text}]);
+    for (path, body, param) in [
+        ("/v1/responses", json!({ "input": more }), "input"),
+        ("/v1/responses", json!({"input": "x", "instructions": more}), "instructions"),
+        ("/v1/conversations", json!({ "items": many(&more) }), "items[0].content"),
+        ("/v1/chat/completions", json!({"messages": many(&more), "store": true}), "messages"),
+    ] {
+        assert_eq!(refused(&amina.post(path, &body), 400).1, param, "{path}");
+    }
+    amina.post("/v1/responses", &json!({"input": more, "store": false})).expect(200);
+
+    server.kill();
+    server = server.restart(&[]);
+    let mut amina = amina.another_tab(&server);
+    is_whole(&mut amina, &conversation, &response, &completion);
+    let file = server.dir().path().join("all.jsonl");
+    server.command(&["export", "--with-passwords", "--out", file.to_str().unwrap()], "").ok();
+    assert!(server.stop().success());
+    check_passes(&server.data);
+
+    let other = Server::start(&[]);
+    let told = other.command(&["import", "--trust", file.to_str().unwrap()], "").ok();
+    assert!(!told.contains("cut"), "{told}");
+    let login = json!({"username": "amina", "password": crate::support::PASSWORD});
+    let token = text(&other.client().post("/api/v1/auth/login", &login).expect(200).json()["token"]);
+    let mut amina = Client::with_token(other.address, &token);
+    for name in ["item", "input", "message"] {
+        let found = amina.post("/api/v1/search", &json!({ "text": format!("আ{name}") })).expect(200).json();
+        assert_eq!(found["total"], 1, "{name}");
+        let hit = &found["hits"][0];
+        let at = (text(&hit["session_id"]), hit["seq"].as_u64().unwrap());
+        let page = amina.get(&format!("/api/v1/sessions/{}/messages?limit=200", at.0)).expect(200).json();
+        let message = list(&page["messages"]).iter().find(|message| message["seq"] == at.1).unwrap();
+        assert!(message["content"] == long(name).as_str(), "{name}");
+    }
+    other.is_calm();
+}
+
+#[test]
+fn a_message_that_is_longer_than_the_context_is_sent_by_itself_and_does_not_stand_in_the_way() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let conversation = text(&amina.post("/v1/conversations", &json!({})).expect(200).json()["id"]);
+    let told = || {
+        let body = stub.seen().last().unwrap().body.clone();
+        let texts = list(&body["messages"]).iter().map(|message| text(&message["content"]));
+        texts.collect::<Vec<_>>()
+    };
+    let mut ask = |input: &str| {
+        amina.post("/v1/responses", &json!({"conversation": conversation, "input": input})).expect(200);
+        told()
+    };
+    assert_eq!(ask("before").len(), 2, "the instructions and the message");
+    let said = ask(&long("input"));
+    assert!(said.len() == 2 && said[1] == long("input"));
+    assert_eq!(ask("behind")[1..], ["behind"], "what is before the long one is older still");
+    let said = ask("and more");
+    assert_eq!((said.len(), said[1].as_str(), said[3].as_str()), (4, "behind", "and more"));
+    server.is_calm();
+}
