@@ -79,6 +79,8 @@ struct State {
     text: String,
     /// Bytes of all text.
     length: usize,
+    /// The model that makes it, once one does.
+    made_by: Option<String>,
     end: Option<Result<Completed, ChatError>>,
 }
 
@@ -117,11 +119,17 @@ impl Completing {
         }
     }
 
+    /// The model that made the text up to here; nothing where there is none yet.
+    #[must_use]
+    pub fn made_by(&self) -> Option<String> {
+        self.shared.lock().made_by.clone()
+    }
+
     /// Waits for all of the text.
     ///
     /// # Errors
     /// As [`Completing::next`].
-    pub async fn whole(mut self) -> Result<(String, Completed), ChatError> {
+    pub async fn whole(&mut self) -> Result<(String, Completed), ChatError> {
         let mut whole = String::new();
         loop {
             match self.next().await? {
@@ -209,6 +217,8 @@ impl Making {
         let mut passing = Passing { shared: &self.shared, measure, first, completed: None };
         match inner.parts.backend.reply(prompt, &mut passing).await {
             Ok(_) => passing.completed.ok_or_else(no_reply),
+            // Programs are told why there is not a word.
+            Err(error) if error.filtered => passing.completed.ok_or_else(no_reply),
             Err(error) => {
                 tracing::warn!(cause = error.cause, "the backend made no completion");
                 let reply::ReplyError { detail, too_slow, refused, .. } = error;
@@ -239,6 +249,10 @@ struct Passing<'m> {
 }
 
 impl Hearer for Passing<'_> {
+    fn made_by(&mut self, model: &str) {
+        self.shared.lock().made_by = Some(model.to_owned());
+    }
+
     fn model(&mut self, text: &str) -> ControlFlow<()> {
         if let Some(measure) = self.measure.take() {
             measure.first_token();

@@ -26,7 +26,7 @@ const GO_ON: &str = "Your answer was cut off here. Go on exactly where it ends, 
 pub(super) struct Made {
     /// How the turn ends.
     pub(super) ending: Ending,
-    /// Why the reply ended and what it took, where the backend came to its end.
+    /// Why the reply ended and what it took, where the backend came to its end, or a filter left nothing of it.
     pub(super) end: Option<(Finish, Usage)>,
 }
 
@@ -87,9 +87,11 @@ pub(super) async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply
             let end = hearer.end;
             Made { ending: Ending::Reply { content: reply.seal(), stopped: extent == Extent::Part }, end }
         }
-        Err(ReplyError { detail, too_slow, cause, .. }) => {
-            tracing::warn!(session = %turn.session, seq = %turn.seq, cause, "the backend made no reply");
-            Made { ending: Ending::Failed { detail, too_slow }, end: None }
+        Err(ReplyError { detail, too_slow, filtered, cause, .. }) => {
+            if !filtered {
+                tracing::warn!(session = %turn.session, seq = %turn.seq, cause, "the backend made no reply");
+            }
+            Made { ending: Ending::Failed { detail, too_slow }, end: hearer.end }
         }
     }
 }
@@ -142,6 +144,12 @@ impl Measured<'_> {
 }
 
 impl Hearer for Measured<'_> {
+    fn made_by(&mut self, model: &str) {
+        if let Some(recording) = &self.reply.recording {
+            recording.made_by(model);
+        }
+    }
+
     fn model(&mut self, text: &str) -> ControlFlow<()> {
         if let Some(measure) = self.measure.take() {
             measure.first_token();

@@ -370,6 +370,12 @@ impl Chat {
         self.inner.parts.backend.model()
     }
 
+    /// The names of all models that may make a reply, the likeliest first.
+    #[must_use]
+    pub fn models(&self) -> Vec<&str> {
+        self.inner.parts.backend.models()
+    }
+
     /// How the servers stand that make replies; none where the companion does.
     #[must_use]
     pub fn upstreams(&self) -> Vec<UpstreamState> {

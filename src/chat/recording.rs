@@ -38,6 +38,8 @@ pub(super) struct Recording {
 struct Shown {
     text: String,
     ends: Vec<usize>,
+    /// The model that makes it, once one does.
+    made_by: Option<String>,
 }
 
 impl Recording {
@@ -53,6 +55,16 @@ impl Recording {
     /// What was asked.
     pub(super) fn asked(&self) -> &Asked {
         &self.asked
+    }
+
+    /// This model makes what comes next.
+    pub(super) fn made_by(&self, model: &str) {
+        self.lock().made_by = Some(model.to_owned());
+    }
+
+    /// The model that makes it; nothing where there is no text yet.
+    pub(super) fn maker(&self) -> Option<String> {
+        self.lock().made_by.clone()
     }
 
     /// There is more text.
@@ -106,7 +118,7 @@ impl Recording {
 
     /// The annotation with which its turn ends.
     pub(super) fn note(&self, inner: &Inner, ending: &Ending, end: Option<(Finish, Usage)>) -> String {
-        let Shown { text, mut ends } = std::mem::take(&mut *self.lock());
+        let Shown { text, mut ends, made_by } = std::mem::take(&mut *self.lock());
         let shown = match ending {
             Ending::Reply { content, .. } => {
                 if content.len() > text.len() {
@@ -117,7 +129,8 @@ impl Recording {
             Ending::Failed { .. } | Ending::Interrupted => text,
         };
         let (finish, usage) = end.unzip();
-        let (at, model) = (inner.parts.clock.now(), inner.parts.backend.model().to_owned());
+        let model = made_by.unwrap_or_else(|| inner.parts.backend.model().to_owned());
+        let at = inner.parts.clock.now();
         let ended = Some(NotedEnd { at, model, finish, usage, ends, shown });
         Note { asked: self.asked.clone(), ended }.write()
     }

@@ -198,6 +198,15 @@ impl Hearing {
         }
     }
 
+    /// The model that makes it; nothing where it has said nothing yet.
+    #[must_use]
+    pub fn made_by(&self) -> Option<String> {
+        match &self.end {
+            Some(response) => response.end.as_ref().map(|end| end.model.clone()),
+            None => self.inner.live.get(self.turn)?.recording.as_ref()?.maker(),
+        }
+    }
+
     fn piece(&mut self, piece: String) -> Heard {
         self.next += 1;
         Heard::Piece(self.next - 1, piece)

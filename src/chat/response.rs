@@ -142,6 +142,13 @@ impl Note {
     }
 }
 
+impl NotedEnd {
+    /// True where a filter left nothing of the reply.
+    fn is_filtered(&self) -> bool {
+        self.finish == Some(Finish::ContentFilter)
+    }
+}
+
 impl ResponseEnd {
     /// The pieces of its text, in order.
     pub fn pieces(&self) -> impl Iterator<Item = &str> {
@@ -153,18 +160,22 @@ impl ResponseEnd {
 impl Response {
     /// Of what the log and the annotation say.
     fn of(session: SessionId, message: Message, outcome: Outcome, note: Note) -> Self {
-        let Note { asked, ended } = note;
+        let Note { asked, mut ended } = note;
         let (how, text, at) = match outcome {
             Outcome::Pending => return Self { session, message, asked, end: None },
             Outcome::Reply(reply) => {
-                let finish = ended.as_ref().and_then(|ended| ended.finish);
-                let how = match finish {
+                // A turn that was answered anew has another text than the one that the annotation is about.
+                ended = ended.filter(|ended| are_of(&ended.ends, &reply.content));
+                let how = match ended.as_ref().and_then(|ended| ended.finish) {
+                    Some(Finish::ContentFilter) => How::Filtered,
                     _ if reply.status == Status::Stopped => How::Cancelled,
                     Some(Finish::Length) => How::TooLong,
-                    Some(Finish::ContentFilter) => How::Filtered,
                     Some(Finish::Stop) | None => How::Completed,
                 };
                 (how, reply.content, reply.created_at)
+            }
+            Outcome::Failed { .. } if ended.as_ref().is_some_and(NotedEnd::is_filtered) => {
+                (How::Filtered, String::new(), message.created_at)
             }
             Outcome::Failed { detail, too_slow } => {
                 (How::Failed { detail, too_slow }, shown(ended.as_ref()), message.created_at)
@@ -176,7 +187,6 @@ impl Response {
         };
         let at = ended.as_ref().map_or(at, |ended| ended.at);
         let (usage, model) = ended.as_ref().map_or_else(Default::default, |end| (end.usage, end.model.clone()));
-        // A turn that was answered anew has another text than the one that was shown.
         let ends = ended.map(|ended| ended.ends).filter(|ends| are_of(ends, &text));
         let ends = ends.unwrap_or_else(|| if text.is_empty() { Vec::new() } else { vec![text.len()] });
         Self { session, message, asked, end: Some(ResponseEnd { how, text, ends, usage, model, at }) }

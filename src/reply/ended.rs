@@ -67,6 +67,10 @@ impl<'h> Counted<'h> {
 }
 
 impl Hearer for Counted<'_> {
+    fn made_by(&mut self, model: &str) {
+        self.hearer.made_by(model);
+    }
+
     fn model(&mut self, text: &str) -> ControlFlow<()> {
         let go_on = self.hearer.model(text);
         self.passed(text, go_on)

@@ -68,11 +68,25 @@ impl From<Speaker> for Role {
     }
 }
 
-/// Takes a reply's text piece by piece; `Break`: enough, the rest is not wanted.
-type Sink<'a> = dyn FnMut(&str) -> ControlFlow<()> + Send + 'a;
+/// Takes a model's text piece by piece.
+trait Sink: Send {
+    /// This model is asked now; text that comes next is its.
+    fn asked(&mut self, _model: &str) {}
+
+    /// Text. `Break`: enough, the rest is not wanted.
+    fn text(&mut self, text: &str) -> ControlFlow<()>;
+}
+
+impl<F: FnMut(&str) -> ControlFlow<()> + Send> Sink for F {
+    fn text(&mut self, text: &str) -> ControlFlow<()> {
+        self(text)
+    }
+}
 
 /// Takes a reply as it is made, and hears how the model does.
 pub trait Hearer: Send {
+    /// The text that comes next is of this model, or of the companion; the last one that is named made the reply.
+    fn made_by(&mut self, model: &str);
     /// Text of the model; `Break`: enough, the rest is not wanted.
     fn model(&mut self, text: &str) -> ControlFlow<()>;
     /// Text that is not the model's: it says nothing of how long that takes.
@@ -80,7 +94,7 @@ pub trait Hearer: Send {
     /// The model has too much to do.
     fn overloaded(&mut self);
     /// The reply is at its end, and a good one: why, and the tokens that it took, by its server's count or estimated.
-    /// Comes once, behind the last text; never where there is no reply.
+    /// Comes once, behind the last text; where there is no reply, only if that is because a filter left nothing of it.
     fn finished(&mut self, finish: Finish, usage: Usage);
 }
 
@@ -115,6 +129,8 @@ pub struct ReplyError {
     pub too_slow: bool,
     /// What was asked is at fault, as its server says: another try gets the same.
     pub refused: bool,
+    /// The model's server let nothing of its answer through.
+    pub filtered: bool,
     /// A sign that there is too much to do: too slow, or a server says so.
     overloaded: bool,
     /// For the log: one line, without the key or anything that was said.
@@ -204,6 +220,19 @@ impl Backend {
         }
     }
 
+    /// The names of all models that may make a reply, the likeliest first, each once.
+    #[must_use]
+    pub fn models(&self) -> Vec<&str> {
+        let Kind::Openai(model) = &self.kind else { return vec![Companion::NAME] };
+        let mut names: Vec<&str> = Vec::new();
+        for name in model.servers.models().chain(model.stands_in.then_some(Companion::NAME)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// How much of a conversation it takes.
     #[must_use]
     pub fn budget(&self) -> Budget {
@@ -250,15 +279,24 @@ impl Backend {
     /// [`ReplyError`]; some text may have been passed on before.
     pub async fn reply(&self, prompt: Prompt<'_>, hearer: &mut dyn Hearer) -> Result<Extent, ReplyError> {
         let mut counted = Counted::new(hearer);
-        let (extent, said) = match &self.kind {
+        let made = match &self.kind {
             Kind::Companion(companion) => {
-                once(&mut counted, || companion.reply(&told(prompt.lines)))?;
-                (Extent::Whole, Said::default())
+                once(&mut counted, || companion.reply(&told(prompt.lines))).map(|()| (Extent::Whole, Said::default()))
             }
-            Kind::Openai(model) => model.reply(prompt, &mut counted).await?,
+            Kind::Openai(model) => model.reply(prompt, &mut counted).await,
         };
-        counted.ended(said, || self.cost(prompt));
-        Ok(extent)
+        match made {
+            Ok((extent, said)) => {
+                counted.ended(said, || self.cost(prompt));
+                Ok(extent)
+            }
+            Err(error) => {
+                if error.filtered {
+                    counted.ended(Said::FILTERED, || self.cost(prompt));
+                }
+                Err(error)
+            }
+        }
     }
 
     /// The tokens of what a reply is made from, estimated.
@@ -291,17 +329,15 @@ impl Model {
     async fn reply(&self, prompt: Prompt<'_>, hearer: &mut dyn Hearer) -> Result<(Extent, Said), ReplyError> {
         let lines = told(prompt.lines);
         let helplines = said(|| self.companion.helplines_first(&lines))?;
-        if helplines.as_ref().is_some_and(|helplines| hearer.aside(helplines).is_break()) {
-            return Ok((Extent::Whole, Said::default()));
-        }
-        let mut has_begun = false;
-        let mut passing = |text: &str| {
-            if !std::mem::replace(&mut has_begun, true) && helplines.is_some() && hearer.aside("\n\n").is_break() {
-                return ControlFlow::Break(());
+        if let Some(helplines) = &helplines {
+            hearer.made_by(Companion::NAME);
+            if hearer.aside(helplines).is_break() {
+                return Ok((Extent::Whole, Said::default()));
             }
-            hearer.model(text)
-        };
+        }
+        let mut passing = Passing { hearer, asked: String::new(), has_begun: false, is_behind: helplines.is_some() };
         let made = self.servers.reply(prompt, &mut passing).await;
+        let Passing { hearer, asked, has_begun, .. } = passing;
         if made.as_ref().is_err_and(|error| error.overloaded) {
             hearer.overloaded();
         }
@@ -310,7 +346,8 @@ impl Model {
             (Err(error), Some(helplines)) => {
                 tracing::error!(cause = error.cause, "the model made no reply behind the helplines");
                 if has_begun || !self.stands_in {
-                    return Ok((Extent::Part, Said::default()));
+                    let said = if error.filtered { Said::FILTERED } else { Said::default() };
+                    return Ok((Extent::Part, said));
                 }
                 let whole = said(|| self.companion.reply(&lines))?;
                 let _ = hearer.aside(whole.strip_prefix(&helplines).unwrap_or(&whole)); // It is all there is.
@@ -321,8 +358,38 @@ impl Model {
                 once(hearer, || self.companion.stand_in(&lines))?;
                 Ok((Extent::Whole, Said::default()))
             }
-            (Err(error), None) => Err(error),
+            (Err(error), None) => {
+                if error.filtered {
+                    hearer.made_by(&asked);
+                }
+                Err(error)
+            }
         }
+    }
+}
+
+/// Passes a model's text on, behind the helplines where there are any.
+struct Passing<'h> {
+    hearer: &'h mut dyn Hearer,
+    /// The model that was asked last.
+    asked: String,
+    has_begun: bool,
+    is_behind: bool,
+}
+
+impl Sink for Passing<'_> {
+    fn asked(&mut self, model: &str) {
+        model.clone_into(&mut self.asked);
+    }
+
+    fn text(&mut self, text: &str) -> ControlFlow<()> {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.hearer.made_by(&self.asked);
+            if self.is_behind && self.hearer.aside("\n\n").is_break() {
+                return ControlFlow::Break(());
+            }
+        }
+        self.hearer.model(text)
     }
 }
 
@@ -335,7 +402,9 @@ pub fn append(text: &mut String, piece: &str) -> ControlFlow<()> {
 
 /// Passes on what the companion says.
 fn once(hearer: &mut dyn Hearer, say: impl FnOnce() -> String) -> Result<(), ReplyError> {
-    let _ = hearer.aside(&said(say)?); // It is all there is.
+    let text = said(say)?;
+    hearer.made_by(Companion::NAME);
+    let _ = hearer.aside(&text); // It is all there is.
     Ok(())
 }
 
@@ -345,6 +414,7 @@ fn said<T>(say: impl FnOnce() -> T) -> Result<T, ReplyError> {
         detail: "The companion had no answer; please put it in other words.".to_owned(),
         too_slow: false,
         refused: false,
+        filtered: false,
         overloaded: false,
         cause: "a rule of the companion panicked".to_owned(),
     })
@@ -355,6 +425,8 @@ mod tests {
     use super::*;
 
     impl<F: FnMut(&str) -> ControlFlow<()> + Send> Hearer for F {
+        fn made_by(&mut self, _: &str) {}
+
         fn model(&mut self, text: &str) -> ControlFlow<()> {
             self(text)
         }

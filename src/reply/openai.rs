@@ -105,6 +105,11 @@ impl Openai {
         self.upstreams.first().map_or("none", |upstream| &upstream.model)
     }
 
+    /// The models of all servers, in their order.
+    pub(super) fn models(&self) -> impl Iterator<Item = &str> {
+        self.upstreams.iter().map(|upstream| upstream.model.as_str())
+    }
+
     /// Tokens of instructions and lines together.
     pub(super) fn budget(&self) -> usize {
         self.budget
@@ -126,7 +131,7 @@ impl Openai {
     ///
     /// # Errors
     /// [`ReplyError`]; text may have been passed on.
-    pub(super) async fn reply(&self, prompt: Prompt<'_>, sink: &mut Sink<'_>) -> Result<Said, ReplyError> {
+    pub(super) async fn reply(&self, prompt: Prompt<'_>, sink: &mut dyn Sink) -> Result<Said, ReplyError> {
         let task = Task { prompt, deadline: Instant::now() + self.times.total };
         let mut spoken = Spoken::new(sink);
         let first = self.first_server()?;
@@ -174,6 +179,7 @@ impl Openai {
     async fn ask(&self, leave: Leave<'_>, task: &Task<'_>, spoken: &mut Spoken<'_, '_>) -> Result<(), Failure> {
         let Leave { at, mut pass } = leave;
         let upstream = &self.upstreams[at];
+        spoken.asked(&upstream.model);
         let request = self.request(&upstream.model, task.prompt);
         let waits = Waits::begin(self.times, task.deadline);
         let outcome = upstream.ask(request, waits, spoken, &mut pass).await;

@@ -4,6 +4,7 @@ mod completions;
 mod conversations;
 mod errors;
 mod long;
+mod makers;
 mod responses;
 mod stored;
 mod survival;

@@ -40,6 +40,8 @@ pub(super) enum What {
     Rejected,
     /// The model said nothing.
     Silent,
+    /// A filter of the server let nothing of the answer through.
+    Filtered,
 }
 
 impl Failure {
@@ -72,7 +74,7 @@ impl Failure {
     /// does not answer could have it closed for everybody.
     pub(super) fn is_the_servers(&self) -> bool {
         match self.what {
-            What::Rejected | What::Silent => false,
+            What::Rejected | What::Silent | What::Filtered => false,
             What::Unreachable
             | What::Distant
             | What::Broken
@@ -88,7 +90,7 @@ impl Failure {
     pub(super) fn may_mend(&self, elsewhere: bool) -> bool {
         match self.what {
             What::Slow => false, // The time is gone, and a server that is slow is not helped by more work.
-            What::Distant | What::Barred | What::Rejected => elsewhere,
+            What::Distant | What::Barred | What::Rejected | What::Filtered => elsewhere,
             What::Unreachable | What::Broken | What::Busy(_) | What::Unavailable | What::Faulty | What::Silent => true,
         }
     }
@@ -111,12 +113,15 @@ impl Failure {
             What::Rejected => {
                 "The model server does not take this conversation; please try a shorter message.".to_owned()
             }
-            What::Silent => "The model said nothing usable; please put it in other words or try again.".to_owned(),
+            What::Silent | What::Filtered => {
+                "The model said nothing usable; please put it in other words or try again.".to_owned()
+            }
         };
         let too_slow = matches!(self.what, What::Slow | What::Distant);
         let overloaded = too_slow || matches!(self.what, What::Busy(_) | What::Unavailable);
         let refused = matches!(self.what, What::Rejected);
-        ReplyError { detail, too_slow, refused, overloaded, cause: for_log(&self.cause) }
+        let filtered = matches!(self.what, What::Filtered);
+        ReplyError { detail, too_slow, refused, filtered, overloaded, cause: for_log(&self.cause) }
     }
 }
 
@@ -149,7 +154,7 @@ impl From<PostError> for Failure {
 pub(super) fn resting(again: Duration) -> ReplyError {
     let detail = format!("The model server is not answering; please try again {}.", in_time(again));
     let cause = "every server failed too often and is left alone for a while".to_owned();
-    ReplyError { detail, too_slow: false, refused: false, overloaded: false, cause }
+    ReplyError { detail, too_slow: false, refused: false, filtered: false, overloaded: false, cause }
 }
 
 fn in_time(time: Duration) -> String {

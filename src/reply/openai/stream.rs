@@ -14,7 +14,7 @@ const ANSWER_BYTES_MAX: usize = 32 << 20;
 
 /// The way of the text to whoever asked for it, over all tries.
 pub(super) struct Spoken<'s, 'a> {
-    sink: &'s mut Sink<'a>,
+    sink: &'s mut (dyn Sink + 'a),
     /// White space before the first word: it may be all that ever comes, and would be no reply.
     lead: String,
     begun: bool,
@@ -22,8 +22,13 @@ pub(super) struct Spoken<'s, 'a> {
 }
 
 impl<'s, 'a> Spoken<'s, 'a> {
-    pub(super) fn new(sink: &'s mut Sink<'a>) -> Self {
+    pub(super) fn new(sink: &'s mut (dyn Sink + 'a)) -> Self {
         Self { sink, lead: String::new(), begun: false, said: Said::default() }
+    }
+
+    /// This model is asked now.
+    pub(super) fn asked(&mut self, model: &str) {
+        self.sink.asked(model);
     }
 
     /// True where text was passed on: no other try may begin after that.
@@ -57,13 +62,17 @@ impl<'s, 'a> Spoken<'s, 'a> {
 
     /// What a try came to that ended well.
     pub(super) fn outcome(&self) -> Result<(), Failure> {
-        if self.begun { Ok(()) } else { Err(Failure::new(What::Silent, "the answer has no text")) }
+        match self.said.finish {
+            _ if self.begun => Ok(()),
+            Some(Finish::ContentFilter) => Err(Failure::new(What::Filtered, "a filter let no text through")),
+            Some(Finish::Stop | Finish::Length) | None => Err(Failure::new(What::Silent, "the answer has no text")),
+        }
     }
 
     /// Passes `text` on; [`ControlFlow::Break`] where no more is wanted.
     fn say(&mut self, text: &str) -> ControlFlow<()> {
         if self.begun {
-            return (self.sink)(text);
+            return self.sink.text(text);
         }
         self.lead.push_str(text);
         if self.lead.trim().is_empty() {
@@ -71,7 +80,7 @@ impl<'s, 'a> Spoken<'s, 'a> {
             return if is_hopeless { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         }
         self.begun = true;
-        (self.sink)(&std::mem::take(&mut self.lead))
+        self.sink.text(&std::mem::take(&mut self.lead))
     }
 }
 
@@ -82,6 +91,11 @@ pub(crate) struct Said {
     pub(crate) finish: Option<Finish>,
     /// What it took.
     pub(crate) usage: Option<Usage>,
+}
+
+impl Said {
+    /// Nothing but that a filter ended it.
+    pub(crate) const FILTERED: Self = Self { finish: Some(Finish::ContentFilter), usage: None };
 }
 
 /// What a piece of the answer brought.
@@ -290,7 +304,9 @@ mod tests {
             ("data: <html>\n\n".to_owned(), true, "", Err(What::Faulty)),
             (format!("{hi}data: \u{fffd}\n\n"), true, "hi", Err(What::Faulty)),
             (format!("{hi}data: {{\"cho"), true, "hi", Err(What::Faulty)),
-            (FINISH.replace("stop", "content_filter"), true, "", silent),
+            (FINISH.replace("stop", "content_filter"), true, "", Err(What::Filtered)),
+            (format!("{white}{}", FINISH.replace("stop", "content_filter")), false, "", Err(What::Filtered)),
+            (format!("{hi}{}", FINISH.replace("stop", "content_filter")), false, "hi", Ok(())),
             (format!("{hi}{}", FINISH.replace("stop", "length")), false, "hi", Ok(())),
         ] {
             assert_eq!(read_all([stream.as_bytes()], delimited), (text.to_owned(), outcome), "{stream:?} {delimited}");

@@ -37,6 +37,9 @@ impl From<Usage> for Counts {
 
 /// The lines of one completion.
 pub(super) struct Chunks {
+    id: String,
+    created: i64,
+    model: String,
     /// Up to its choices.
     head: Vec<u8>,
     /// True where the last one says what it took.
@@ -45,11 +48,17 @@ pub(super) struct Chunks {
 
 impl Chunks {
     pub(super) fn new(id: &str, created: i64, model: &str, usage: bool) -> Self {
-        let model = serde_json::Value::from(model);
-        let head = format!(
-            "data: {{\"id\":\"{id}\",\"object\":\"chat.completion.chunk\",\"created\":{created},\"model\":{model},\"choices\":"
-        );
-        Self { head: head.into_bytes(), usage }
+        let (id, model) = (id.to_owned(), model.to_owned());
+        let head = head(&id, created, &model);
+        Self { id, created, model, head, usage }
+    }
+
+    /// What comes next is of this model.
+    pub(super) fn made_by(&mut self, model: Option<String>) {
+        if let Some(model) = model.filter(|model| *model != self.model) {
+            self.head = head(&self.id, self.created, &model);
+            self.model = model;
+        }
     }
 
     /// Who speaks.
@@ -93,6 +102,14 @@ impl Chunks {
         }
         out.extend_from_slice(if self.usage { b"}],\"usage\":null}\n\n" } else { b"}]}\n\n" });
     }
+}
+
+fn head(id: &str, created: i64, model: &str) -> Vec<u8> {
+    let model = serde_json::Value::from(model);
+    let head = format!(
+        "data: {{\"id\":\"{id}\",\"object\":\"chat.completion.chunk\",\"created\":{created},\"model\":{model},\"choices\":"
+    );
+    head.into_bytes()
 }
 
 #[cfg(test)]

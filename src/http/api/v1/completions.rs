@@ -66,13 +66,14 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
 }
 
 async fn answer(app: &App, caller: &Identity, asked: NewCompletion) -> Result<ApiResponse, Problem> {
-    let made = app.chat.complete(caller, asked.ask).await?;
+    let mut made = app.chat.complete(caller, asked.ask).await?;
     let (id, created) = (Passing::Completion.id(), seconds(app.clock.now()));
-    let model = app.chat.model();
     if asked.stream {
-        return stream(made, Chunks::new(&id, created, model, asked.include_usage)).await;
+        return stream(made, Chunks::new(&id, created, app.chat.model(), asked.include_usage)).await;
     }
     let (content, Completed { finish, usage }) = made.whole().await?;
+    let made_by = made.made_by();
+    let model = made_by.as_deref().unwrap_or(app.chat.model());
     let message = Message { role: "assistant", content: &content, refusal: None };
     let choice = Choice { index: 0, message, logprobs: None, finish_reason: reason(finish) };
     let (object, usage) = ("chat.completion", usage.into());
@@ -80,15 +81,19 @@ async fn answer(app: &App, caller: &Identity, asked: NewCompletion) -> Result<Ap
 }
 
 /// The events of `made`, once its first text is there.
-async fn stream(mut made: Completing, chunks: Chunks) -> Result<ApiResponse, Problem> {
+async fn stream(mut made: Completing, mut chunks: Chunks) -> Result<ApiResponse, Problem> {
     let mut first = Vec::with_capacity(2 * PIECE_BYTES);
+    let step = made.next().await;
+    chunks.made_by(made.made_by());
     chunks.role(&mut first);
-    let goes_on = say(&chunks, made.next().await, &mut first)?;
+    let goes_on = say(&chunks, step, &mut first)?;
     let rest = goes_on.then_some((made, chunks));
     Ok(response::events(Bytes::from(first), rest, |rest| async {
-        let Some((mut made, chunks)) = rest else { return Ok(None) };
+        let Some((mut made, mut chunks)) = rest else { return Ok(None) };
         let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let goes_on = say(&chunks, made.next().await, &mut piece).unwrap_or_else(|problem| {
+        let step = made.next().await;
+        chunks.made_by(made.made_by());
+        let goes_on = say(&chunks, step, &mut piece).unwrap_or_else(|problem| {
             piece.extend_from_slice(b"data: ");
             piece.extend_from_slice(&problem.openai_json());
             piece.extend_from_slice(b"\n\n");

@@ -39,6 +39,13 @@ impl Teller {
         usize::try_from(first).unwrap_or(usize::MAX)
     }
 
+    /// This model makes the response, as far as is known.
+    pub(super) fn made_by(&mut self, model: Option<String>) {
+        if let Some(model) = model {
+            self.subject.model = model;
+        }
+    }
+
     /// What comes before the text.
     pub(super) fn begin(&self, out: &mut Vec<u8>) {
         if self.seen.is_some_and(|seen| seen >= 1) {

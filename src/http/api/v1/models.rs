@@ -1,4 +1,5 @@
-//! Models: `/v1/models`. There is one, which makes all replies, whatever model a client names.
+//! Models: `/v1/models`. They are those that may make a reply, whatever model a client names: the first one does, and the
+//! others where it can't.
 
 use hyper::StatusCode;
 use serde::Serialize;
@@ -27,24 +28,25 @@ struct Model<'a> {
 #[derive(Serialize)]
 struct List<'a> {
     object: &'static str,
-    data: [Model<'a>; 1],
+    data: Vec<Model<'a>>,
 }
 
-fn model(app: &App) -> Model<'_> {
-    Model { id: app.chat.model(), object: "model", created: CREATED, owned_by: "bondhu" }
-}
-
-/// `GET /v1/models`: the model that makes the replies.
-pub(super) fn list(app: &App) -> ApiResponse {
-    response::json(StatusCode::OK, &List { object: "list", data: [model(app)] })
-}
-
-/// `GET /v1/models/{model}`: that model; 404 `model_not_found` for any other name.
-pub(super) fn get(app: &App, request: &ApiRequest) -> Result<ApiResponse, Problem> {
-    let model = model(app);
-    let name = request.segment("model").and_then(query::decode_segment);
-    if name.as_deref() != Some(model.id) {
-        return Err(Problem::no_such_model(model.id));
+impl<'a> Model<'a> {
+    fn named(id: &'a str) -> Self {
+        Self { id, object: "model", created: CREATED, owned_by: "bondhu" }
     }
-    Ok(response::json(StatusCode::OK, &model))
+}
+
+/// `GET /v1/models`: the models that make the replies, the likeliest first.
+pub(super) fn list(app: &App) -> ApiResponse {
+    let data = app.chat.models().into_iter().map(Model::named).collect();
+    response::json(StatusCode::OK, &List { object: "list", data })
+}
+
+/// `GET /v1/models/{model}`: one of them; 404 `model_not_found` for any other name.
+pub(super) fn get(app: &App, request: &ApiRequest) -> Result<ApiResponse, Problem> {
+    let name = request.segment("model").and_then(query::decode_segment);
+    let model = app.chat.models().into_iter().find(|model| name.as_deref() == Some(*model));
+    let model = model.ok_or_else(|| Problem::no_such_model(app.chat.model()))?;
+    Ok(response::json(StatusCode::OK, &Model::named(model)))
 }

@@ -42,11 +42,11 @@ struct Telling {
 /// # Errors
 /// As `POST /v1/responses` says.
 pub(super) async fn respond(app: &App, caller: &Identity, asked: NewResponse) -> Result<ApiResponse, Problem> {
-    let subject = subject(app, &asked);
+    let mut subject = subject(app, &asked);
     let stream = asked.stream;
     let sampling = asked.sampling.clone();
     let lines = lines(app, caller, asked).await?;
-    let made = app.chat.complete(caller, Ask { lines, sampling }).await?;
+    let mut made = app.chat.complete(caller, Ask { lines, sampling }).await?;
     if stream {
         let teller = Teller::new(subject, None);
         let telling = Telling { made, teller, text: String::new(), pieces: 0, clock: app.clock.clone() };
@@ -54,6 +54,7 @@ pub(super) async fn respond(app: &App, caller: &Identity, asked: NewResponse) ->
     }
     let (text, Completed { finish, usage }) = made.whole().await?;
     let (how, at) = (how(finish), seconds(app.clock.now()));
+    subject.model = made.made_by().unwrap_or(subject.model);
     let end = End { how: &how, text: &text, usage: Some(usage), at };
     Ok(response::json(StatusCode::OK, &subject.object(Some(&end))))
 }
@@ -82,8 +83,9 @@ impl Telling {
     /// The events, once the first text is there: what fails before has a status.
     async fn begin(mut self) -> Result<ApiResponse, Problem> {
         let mut first = Vec::with_capacity(BEGIN_BYTES);
-        self.teller.begin(&mut first);
         let step = self.made.next().await?;
+        self.teller.made_by(self.made.made_by());
+        self.teller.begin(&mut first);
         let goes_on = self.say(Ok(step), &mut first);
         Ok(response::events(Bytes::from(first), goes_on.then_some(self), |telling| async {
             let Some(mut telling) = telling else { return Ok(None) };
@@ -110,6 +112,7 @@ impl Telling {
                 return false;
             }
         };
+        self.teller.made_by(self.made.made_by());
         let end = End { how: &how, text: &self.text, usage, at: seconds(self.clock.now()) };
         self.teller.end(&end, self.pieces, out);
         false

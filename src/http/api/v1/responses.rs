@@ -182,6 +182,7 @@ fn tell(response: &Response, model: &str, hearing: Hearing, seen: Option<u64>) -
             }
             Ok(Heard::End(response)) => {
                 if let Some(end) = &response.end {
+                    teller.made_by(Some(end.model.clone()));
                     teller.end(&End::from(end), end.ends.len(), &mut out);
                 }
                 false

@@ -16,7 +16,9 @@ use super::{
 use crate::{
     app::App,
     auth::Identity,
-    chat::{Asked, Completed, Heard, Hearing, How, Key, Kind, Order, OwnedSession, Place, Response, ResponseEnd},
+    chat::{
+        Asked, ChatError, Completed, Heard, Hearing, How, Key, Kind, Order, OwnedSession, Place, Response, ResponseEnd,
+    },
     http::{
         problem::Problem,
         request::ApiRequest,
@@ -67,14 +69,18 @@ fn id(response: &Response) -> String {
 }
 
 /// The chunks of a stored completion, once its first text is there.
-async fn stream_of(mut hearing: Hearing, chunks: Chunks) -> Result<ApiResponse, Problem> {
+async fn stream_of(mut hearing: Hearing, mut chunks: Chunks) -> Result<ApiResponse, Problem> {
     let mut first = Vec::with_capacity(2 * PIECE_BYTES);
+    let heard = hearing.next().await;
+    chunks.made_by(hearing.made_by());
     chunks.role(&mut first);
-    let goes_on = say(&chunks, &mut hearing, &mut first).await?;
+    let goes_on = say(&chunks, heard, &mut first)?;
     Ok(response::events(Bytes::from(first), goes_on.then_some((hearing, chunks)), |telling| async {
-        let Some((mut hearing, chunks)) = telling else { return Ok(None) };
+        let Some((mut hearing, mut chunks)) = telling else { return Ok(None) };
         let mut out = Vec::with_capacity(PIECE_BYTES);
-        let goes_on = say(&chunks, &mut hearing, &mut out).await.unwrap_or_else(|problem| {
+        let heard = hearing.next().await;
+        chunks.made_by(hearing.made_by());
+        let goes_on = say(&chunks, heard, &mut out).unwrap_or_else(|problem| {
             out.extend_from_slice(b"data: ");
             out.extend_from_slice(&problem.openai_json());
             out.extend_from_slice(b"\n\n");
@@ -85,8 +91,8 @@ async fn stream_of(mut hearing: Hearing, chunks: Chunks) -> Result<ApiResponse, 
 }
 
 /// Words what comes next; false at the end.
-async fn say(chunks: &Chunks, hearing: &mut Hearing, out: &mut Vec<u8>) -> Result<bool, Problem> {
-    match hearing.next().await? {
+fn say(chunks: &Chunks, heard: Result<Heard, ChatError>, out: &mut Vec<u8>) -> Result<bool, Problem> {
+    match heard? {
         Heard::Piece(_, text) => {
             chunks.text(&text, out);
             Ok(true)

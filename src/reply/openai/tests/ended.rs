@@ -8,11 +8,17 @@ use crate::reply::{Backend, Extent, Finish, Hearer, Usage};
 struct Keeper {
     text: String,
     ended: Vec<(Finish, Usage)>,
+    /// Who made the text, in order.
+    made_by: Vec<String>,
     /// Bytes after which no more is wanted.
     enough: Option<usize>,
 }
 
 impl Hearer for Keeper {
+    fn made_by(&mut self, model: &str) {
+        self.made_by.push(model.to_owned());
+    }
+
     fn model(&mut self, text: &str) -> ControlFlow<()> {
         assert!(self.ended.is_empty(), "nothing comes behind the end");
         self.text.push_str(text);
