@@ -4,7 +4,7 @@
 
 use super::Inner;
 use crate::{
-    id::Seq,
+    id::{Seq, SessionId},
     reply::{Budget, Line, tokens},
     store::{Message, OpenTurn, Speaker, Status, StoreError},
 };
@@ -31,35 +31,85 @@ impl Context {
 
 /// Reads what the reply to `turn` is made from, under `instructions` or the session's own; nothing in it where the message is gone.
 pub(super) async fn of(inner: &Inner, turn: OpenTurn, instructions: Option<&str>) -> Result<Context, StoreError> {
-    let parts = &inner.parts;
-    let system = match instructions {
-        Some(instructions) => Some(instructions.to_owned()),
-        None => parts.store.session(turn.session).await?.and_then(|session| session.system_prompt),
-    };
-    let budget = match parts.backend.budget() {
-        Budget::Lines(_) => usize::MAX,
-        Budget::Tokens(tokens) => {
-            let told = tokens::at_most(system.as_deref().unwrap_or(parts.backend.system()));
-            tokens.saturating_sub(told + tokens::PER_MESSAGE)
-        }
-    };
-    let lines_max = match parts.backend.budget() {
-        Budget::Lines(lines) => lines,
-        Budget::Tokens(_) => usize::MAX,
-    };
+    let Told { system, tokens, lines } = Told::of(inner, Some(turn.session), instructions).await?;
     let mut limit = MESSAGES;
     loop {
-        let messages = parts.store.context(turn.session, turn.seq, limit).await?;
-        let is_all = messages.first().is_none_or(|first| first.seq.0 + limit as u64 > turn.seq.0 + 1);
+        let messages = inner.parts.store.context(turn.session, turn.seq, limit).await?;
+        let is_all = is_all(&messages, turn.seq, limit);
         let parts = conversation(turn.seq, messages);
         let whole = parts.len();
-        let fitting = newest_that_fit(parts, budget);
-        let wants_more = fitting.len() == whole && limit < lines_max.min(MESSAGES_MAX) && !is_all;
+        let fitting = newest_that_fit(parts, tokens);
+        let has_room = fitting.len() == whole && fitting.iter().map(Vec::len).sum::<usize>() < lines;
+        let wants_more = has_room && limit < MESSAGES_MAX && !is_all;
         if !wants_more {
             return Ok(Context { system, messages: fitting.into_iter().flatten().collect() });
         }
         limit *= 2;
     }
+}
+
+/// What a backend is told first, and what it takes beside that.
+struct Told {
+    /// Instructions, where they are not the configured ones.
+    system: Option<String>,
+    /// Most tokens.
+    tokens: usize,
+    /// Most lines.
+    lines: usize,
+}
+
+impl Told {
+    async fn of(inner: &Inner, session: Option<SessionId>, own: Option<&str>) -> Result<Self, StoreError> {
+        let parts = &inner.parts;
+        let system = match (own, session) {
+            (Some(own), _) => Some(own.to_owned()),
+            (None, Some(session)) => parts.store.session(session).await?.and_then(|session| session.system_prompt),
+            (None, None) => None,
+        };
+        Ok(match parts.backend.budget() {
+            Budget::Lines(lines) => Self { system, tokens: usize::MAX, lines },
+            Budget::Tokens(tokens) => {
+                let told = tokens::at_most(system.as_deref().unwrap_or(parts.backend.system()));
+                Self { system, tokens: tokens.saturating_sub(told + tokens::PER_MESSAGE), lines: usize::MAX }
+            }
+        })
+    }
+}
+
+/// Whether a reply to what is said last in `new` can be made from all that was said: in the turns of the session up to the
+/// message at `through`, and in `new` behind them.
+pub(super) async fn has_room(
+    inner: &Inner,
+    through: Option<OpenTurn>,
+    new: &[&str],
+    instructions: Option<&str>,
+) -> Result<bool, StoreError> {
+    let Told { tokens: tokens_max, lines: lines_max, .. } =
+        Told::of(inner, through.map(|turn| turn.session), instructions).await?;
+    let cost = |text: &str| tokens::at_most(text) + tokens::PER_MESSAGE;
+    let is_in_bounds = |said: &[Message]| {
+        let all = || said.iter().map(|message| message.content.as_str()).chain(new.iter().copied());
+        all().count() <= lines_max && (tokens_max == usize::MAX || all().map(cost).sum::<usize>() <= tokens_max)
+    };
+    let Some(OpenTurn { session, seq }) = through else { return Ok(is_in_bounds(&[])) };
+    let mut limit = MESSAGES;
+    loop {
+        let messages = inner.parts.store.context(session, seq, limit).await?;
+        let is_all = is_all(&messages, seq, limit);
+        // What stands right behind is not part of it: a conversation ends with the message that is to be answered.
+        let said: Vec<_> = conversation(seq.next(), messages).into_iter().flatten().collect();
+        let said: Vec<_> =
+            said.into_iter().filter(|message| message.seq != seq.next() || message.reply_to.is_some()).collect();
+        if is_all || limit >= MESSAGES_MAX || !is_in_bounds(&said) {
+            return Ok(is_all && is_in_bounds(&said));
+        }
+        limit *= 2;
+    }
+}
+
+/// True where these newest messages up to `seq`, `limit` places at most, are all.
+fn is_all(messages: &[Message], seq: Seq, limit: usize) -> bool {
+    messages.first().is_none_or(|first| first.seq <= Seq(1) || first.seq.0 + limit as u64 > seq.0 + 1)
 }
 
 /// A part of a conversation that is told whole or not at all: a turn, something that belongs to no turn, or the message that

@@ -35,6 +35,9 @@ pub enum ChatError {
     /// There is no such message of the user.
     #[error("no such message")]
     NoSuchMessage,
+    /// Nothing was to be left out, and it is too much: nothing was stored.
+    #[error("what was said is longer than the model's context")]
+    NoRoom,
     /// The idempotency key came before with another body.
     #[error("the idempotency key was used with another body")]
     KeyReused,

@@ -14,13 +14,18 @@ use super::{Inner, context, line::Place, live::LiveReply, recording::Recording};
 use crate::{
     admission::slots::Measure,
     completions::Role,
+    id::Seq,
     metrics::Histogram,
     reply::{Budget, Extent, Finish, Hearer, Instructions, Line, Prompt, ReplyError, Sampling, Usage},
-    store::Ending,
+    store::{Ending, OpenTurn},
 };
 
 /// What a model is told that is to go on with a reply, behind what there is of it.
 const GO_ON: &str = "Your answer was cut off here. Go on exactly where it ends, and repeat nothing of it.";
+
+/// What is told where nothing may be left out and there is no room any more.
+const NO_ROOM: &str = "The conversation has become longer than the model's context, and nothing of it was to be left out; \
+                       please begin a new one, or allow that (\"truncation\": \"auto\").";
 
 /// What making a reply came to.
 pub(super) struct Made {
@@ -63,6 +68,19 @@ pub(super) async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply
             return failed("The conversation could not be read; please try again.");
         }
     };
+    if let Some(asked) = asked.filter(|asked| asked.whole) {
+        let through = OpenTurn { session: turn.session, seq: Seq(turn.seq.0.saturating_sub(1)) };
+        let new: Vec<_> = context.messages.last().map(|last| last.content.as_str()).into_iter().collect();
+        // There was room when it was stored. What was answered since then may have taken it.
+        match context::has_room(inner, Some(through), &new, asked.instructions.as_deref()).await {
+            Ok(true) => {}
+            Ok(false) => return failed(NO_ROOM),
+            Err(error) => {
+                tracing::warn!(session = %turn.session, seq = %turn.seq, %error, "the conversation can't be read");
+                return failed("The conversation could not be read; please try again.");
+            }
+        }
+    }
     let begun_with = reply.text();
     let mut lines = context.lines();
     if !begun_with.is_empty() && matches!(inner.parts.backend.budget(), Budget::Tokens(_)) {

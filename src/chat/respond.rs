@@ -81,7 +81,7 @@ impl Chat {
     /// Dropping the future, or what it gives, changes nothing once the message is stored.
     ///
     /// # Errors
-    /// As [`Chat::send`], for what comes before the message is stored; `NoSuchMessage` where there is no response to go on
+    /// As [`Chat::send`], for what comes before the message is stored; `NoRoom`; `NoSuchMessage` where there is no response to go on
     /// behind, `BeingAnswered` where that has no outcome yet and is not the newest.
     pub async fn respond(&self, caller: &Identity, order: Order<'_>) -> Result<Begun, ChatError> {
         self.goes_on()?;
@@ -103,7 +103,8 @@ impl Chat {
                         started => break 'behind started?,
                     }
                 }
-                let said = inner.said_up_to(session.id, seq).await?;
+                let instructions = asked.instructions.as_deref();
+                let said = inner.said_up_to(session.id, seq, asked.whole.then_some(instructions)).await?;
                 turn::send(inner, caller, sending(Target::New, [said, before].concat(), None)).await?
             }
         };
@@ -119,11 +120,12 @@ impl Chat {
     }
 
     /// What a reply behind the response to the message at `seq` would be made from, oldest first: for one that is not stored.
+    /// `whole`: nothing may be left out.
     ///
     /// # Errors
-    /// `NoSuchMessage`, `BeingAnswered`; the store's.
-    pub async fn said_behind(&self, session: &OwnedSession, seq: Seq) -> Result<Vec<NewItem>, ChatError> {
-        self.inner.said_up_to(session.id, seq).await
+    /// `NoSuchMessage`, `BeingAnswered`, `NoRoom`; the store's.
+    pub async fn said_behind(&self, session: &OwnedSession, seq: Seq, whole: bool) -> Result<Vec<NewItem>, ChatError> {
+        self.inner.said_up_to(session.id, seq, whole.then_some(Some(""))).await
     }
 }
 
@@ -242,9 +244,20 @@ impl Inner {
         Ok((end == head).then_some(head))
     }
 
-    /// What was said up to the response to the message at `seq`, that included, as far as a reply could be made from it.
-    async fn said_up_to(&self, session: SessionId, seq: Seq) -> Result<Vec<NewItem>, ChatError> {
+    /// What was said up to the response to the message at `seq`, that included, as far as a reply could be made from it: all
+    /// of it, under these instructions, where `whole` says so.
+    async fn said_up_to(
+        &self,
+        session: SessionId,
+        seq: Seq,
+        whole: Option<Option<&str>>,
+    ) -> Result<Vec<NewItem>, ChatError> {
         let turn = OpenTurn { session, seq };
+        if let Some(instructions) = whole
+            && !context::has_room(self, Some(turn), &[], instructions).await?
+        {
+            return Err(ChatError::NoRoom);
+        }
         let (message, outcome) = self.parts.store.turn(session, seq).await?.ok_or(ChatError::NoSuchMessage)?;
         let reply = match outcome {
             Outcome::Pending => return Err(ChatError::BeingAnswered),

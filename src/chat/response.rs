@@ -43,6 +43,9 @@ pub struct Asked {
     /// True where its text is shown piece by piece: the pieces are durable before they are.
     #[serde(default)]
     pub shown: bool,
+    /// True where nothing that was said may be left out of what it is made from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
     /// What the API gives back of the request; the chat does not look into it.
     #[serde(default)]
     pub echo: serde_json::Value,
@@ -321,7 +324,8 @@ mod tests {
     fn note(ends: &[usize], shown: &str) -> Note {
         let sampling = Sampling::default();
         let echo = serde_json::json!({ "metadata": {} });
-        let asked = Asked { kind: Kind::Response, instructions: None, sampling, own: true, shown: true, echo };
+        let asked =
+            Asked { kind: Kind::Response, instructions: None, sampling, own: true, shown: true, whole: false, echo };
         let (at, model, finish) = (Timestamp(7), "model".to_owned(), Some(Finish::Length));
         let ended = NotedEnd { at, model, finish, usage: None, ends: ends.to_vec(), shown: shown.to_owned() };
         Note { asked, ended: Some(ended) }

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::{
     AGAIN, Answer, ChatError, ChatFigures, Inner, OwnedSession, Target,
     admit::admitted,
+    context,
     line::Place,
     live::{LiveReply, Try},
     making::{Made, caught, made},
@@ -93,6 +94,14 @@ pub(super) async fn send(inner: &Arc<Inner>, caller: &Identity, sending: Sending
         },
         Target::New => (SessionId::new(), true),
     };
+    if let Some(asked) = asked.as_ref().filter(|asked| asked.whole) {
+        let through = if create { None } else { end_of(inner, session).await? };
+        let before = beside.before.iter().map(|item| item.content.as_str());
+        let new: Vec<_> = before.chain([content.as_str()]).collect();
+        if !context::has_room(inner, through, &new, asked.instructions.as_deref()).await? {
+            return Err(ChatError::NoRoom);
+        }
+    }
     beside.annotation = asked.clone().map(|asked| Note { asked, ended: None }.write());
     let mut message = Some(NewMessage { user, session, create, content: content.into_string(), key, beside });
     let append = || message.take().map_or(Err(StoreError::Unknown), |message| parts.store.append(message));
@@ -107,6 +116,12 @@ pub(super) async fn send(inner: &Arc<Inner>, caller: &Identity, sending: Sending
         return Ok(repetition(&known)); // The key was used before this process began to look.
     }
     Ok(Started { turn: turn_of(&known), repeated: false, outcome: Some(told) })
+}
+
+/// The last place of a session.
+async fn end_of(inner: &Inner, session: SessionId) -> Result<Option<OpenTurn>, StoreError> {
+    let head = inner.parts.store.session(session).await?.map(|session| session.head);
+    Ok(head.map(|seq| OpenTurn { session, seq }))
 }
 
 fn turn_of(known: &Appended) -> OpenTurn {

@@ -9,7 +9,8 @@ use crate::{
 
 fn asked(shown: bool, own: bool) -> Asked {
     let echo = serde_json::json!({ "metadata": { "a": "b" } });
-    Asked { kind: Kind::Response, instructions: None, sampling: Sampling::default(), own, shown, echo }
+    let (sampling, whole) = (Sampling::default(), false);
+    Asked { kind: Kind::Response, instructions: None, sampling, own, shown, whole, echo }
 }
 
 fn order(place: Place, content: &str, key: Option<Key<'static>>) -> Order<'static> {

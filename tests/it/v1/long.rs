@@ -117,3 +117,102 @@ fn a_message_that_is_longer_than_the_context_is_sent_by_itself_and_does_not_stan
     assert_eq!((said.len(), said[1].as_str(), said[3].as_str()), (4, "behind", "and more"));
     server.is_calm();
 }
+
+/// A server whose model has room for about 500 tokens.
+fn cramped(stub: &Stub) -> Server {
+    let room = ["reply.openai.context_tokens=1024", "reply.openai.max_tokens=512", "reply.system_prompt=Be kind."];
+    asking(stub, &room)
+}
+
+#[test]
+fn what_is_not_to_be_cut_is_refused_before_anything_is_stored() {
+    let stub = Stub::start();
+    let server = cramped(&stub);
+    let (mut amina, _) = server.user("amina");
+    let words = |n: usize| "word ".repeat(n); // Two tokens each, as they are estimated.
+    let conversation = text(&amina.post("/v1/conversations", &json!({})).expect(200).json()["id"]);
+    let ask = |amina: &mut Client, input: &str, more: Value| {
+        let mut body = json!({"conversation": conversation, "input": input});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        amina.post("/v1/responses", &body)
+    };
+    let items = |amina: &mut Client| {
+        let items = amina.get(&format!("/v1/conversations/{conversation}/items?limit=100")).expect(200).json();
+        list(&items["data"]).len()
+    };
+    let whole = json!({"truncation": "disabled"});
+    let said = ask(&mut amina, &format!("[[say]] {}", words(100)), whole.clone()).expect(200).json();
+    assert_eq!(said["truncation"], "disabled", "there is room");
+    for (input, more) in [
+        (words(100), whole.clone()),
+        ("short".to_owned(), json!({"truncation": "disabled", "instructions": words(100)})),
+        (words(100), json!({"truncation": "disabled", "stream": true})),
+        (words(100), json!({"truncation": "disabled", "background": true})),
+    ] {
+        let told = refused(&ask(&mut amina, &input, more), 400);
+        assert_eq!((told.1, told.2), (json!("input"), json!("context_length_exceeded")));
+    }
+    assert_eq!((items(&mut amina), stub.seen().len()), (2, 1), "nothing of it was stored, and nobody asked");
+    let first = text(&said["id"]);
+    let again = json!({"previous_response_id": first, "input": words(100), "truncation": "disabled"});
+    for store in [true, false] {
+        let mut again = again.clone();
+        again["store"] = json!(store);
+        let answer = amina.post("/v1/responses", &again);
+        if store {
+            assert_eq!(refused(&answer, 400).2, "context_length_exceeded");
+        } else {
+            assert_eq!(answer.expect(200).json()["truncation"], "disabled", "all of it was passed on");
+        }
+    }
+    let asked = stub.seen().last().unwrap().body.clone();
+    assert_eq!(list(&asked["messages"]).len(), 3, "{asked}");
+    for more in [json!({}), json!({"truncation": null}), json!({"truncation": "auto"})] {
+        let cut = ask(&mut amina, &words(100), more).expect(200).json();
+        assert_eq!(cut["truncation"], "auto");
+        let asked = stub.seen().last().unwrap().body.clone();
+        assert!(list(&asked["messages"]).len() < 4, "the first turn is left out: {asked}");
+    }
+    assert_eq!(refused(&ask(&mut amina, "x", whole.clone()), 400).2, "context_length_exceeded");
+    // A turn of the conversation's past has room, and a branch behind it, too.
+    let branch = json!({"previous_response_id": first, "input": "[[say]] short", "truncation": "disabled"});
+    let branch = amina.post("/v1/responses", &branch).expect(200).json();
+    assert_eq!((&branch["truncation"], &branch["status"]), (&json!("disabled"), &json!("completed")));
+    server.is_calm();
+}
+
+#[test]
+fn a_repeat_of_what_had_room_is_the_first_one_though_there_is_no_room_for_another() {
+    let stub = Stub::start();
+    let server = cramped(&stub);
+    let (mut amina, _) = server.user("amina");
+    let conversation = text(&amina.post("/v1/conversations", &json!({})).expect(200).json()["id"]);
+    let input = format!("[[say]] {}", "word ".repeat(100));
+    let body = json!({"conversation": conversation, "input": input, "truncation": "disabled"});
+    let mut send = |key: &str| amina.json("POST", "/v1/responses", &[("idempotency-key", key)], &body);
+    let first = send("one").expect(200).json();
+    assert_eq!(send("one").expect(200).json(), first);
+    assert_eq!(refused(&send("two"), 400).2, "context_length_exceeded");
+}
+
+#[test]
+fn what_lost_its_room_while_it_waited_fails() {
+    let stub = Stub::start();
+    let server = cramped(&stub);
+    let (mut amina, _) = server.user("amina");
+    let conversation = text(&amina.post("/v1/conversations", &json!({})).expect(200).json()["id"]);
+    let begun = |input: String, truncation: &str| json!({"conversation": conversation, "input": input, "truncation": truncation, "background": true});
+    let words = "word ".repeat(200);
+    amina.post("/v1/responses", &begun(format!("[[gate long]] {words}"), "auto")).expect(200);
+    let waits = amina.post("/v1/responses", &begun("and then".to_owned(), "disabled")).expect(200).json();
+    stub.release("long");
+    let path = format!("/v1/responses/{}", text(&waits["id"]));
+    let mut end = Value::Null;
+    crate::support::comes_true("it ends", || {
+        end = amina.get(&path).expect(200).json();
+        end["status"] != "in_progress"
+    });
+    assert_eq!((&end["status"], &end["truncation"]), (&json!("failed"), &json!("disabled")));
+    assert!(text(&end["error"]["message"]).contains("longer than the model's context"), "{end}");
+    assert_eq!(stub.seen().len(), 1);
+}

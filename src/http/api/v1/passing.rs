@@ -64,7 +64,8 @@ async fn lines(app: &App, caller: &Identity, asked: NewResponse) -> Result<Vec<S
     let mut lines: Vec<_> = asked.instructions.map(|text| Said { role: Role::System, text }).into_iter().collect();
     if let Some(id) = &asked.echo.previous {
         let (session, response) = previous(app, caller, id).await?;
-        let before = app.chat.said_behind(&session, response.message.seq).await?;
+        let is_whole = asked.echo.is_whole();
+        let before = app.chat.said_behind(&session, response.message.seq, is_whole).await?;
         lines.extend(before.into_iter().map(|item| Said { role: item.role.into(), text: item.content }));
     }
     lines.extend(said(app, caller, asked.input).await?);

@@ -56,6 +56,7 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
         sampling: asked.sampling,
         own,
         shown: stream || background,
+        whole: asked.echo.is_whole(),
         echo: serde_json::to_value(&asked.echo).map_err(Problem::internal)?,
     };
     let key = Some(repetition.key(digest));

@@ -123,7 +123,7 @@ impl Subject {
             "tools": [],
             "top_logprobs": 0,
             "top_p": self.sampling.top_p.unwrap_or(1.0),
-            "truncation": echo.truncation.as_deref().unwrap_or("disabled"),
+            "truncation": echo.truncation(),
             "user": null,
             "usage": end.and_then(|end| end.usage).map(counts),
             "metadata": echo.metadata,

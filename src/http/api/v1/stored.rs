@@ -49,6 +49,7 @@ pub(super) async fn create(
         sampling: ask.sampling,
         own: true,
         shown: stream,
+        whole: false,
         echo: serde_json::to_value(&echo).map_err(Problem::internal)?,
     };
     let begun = app.chat.respond(caller, Order { place: Place::New, before, content, asked, key: Some(key) }).await?;

@@ -20,6 +20,11 @@ const UNSUPPORTED: &[Unsupported] = &[
     ("background_options", never),
 ];
 
+/// Too long a conversation is refused.
+const WHOLE: &str = "disabled";
+/// The oldest of it is left out.
+const CUT: &str = "auto";
+
 /// A response that is asked for.
 #[derive(Debug, PartialEq)]
 pub(in crate::http::api::v1) struct NewResponse {
@@ -55,6 +60,18 @@ pub(in crate::http::api::v1) struct Echo {
     pub(in crate::http::api::v1) truncation: Option<String>,
     /// How many items came with it, before the one that it answers.
     pub(in crate::http::api::v1) inputs: usize,
+}
+
+impl Echo {
+    /// True where nothing of the conversation may be left out.
+    pub(in crate::http::api::v1) fn is_whole(&self) -> bool {
+        self.truncation.as_deref() == Some(WHOLE)
+    }
+
+    /// What is done with too long a conversation: without a word, the oldest is left out.
+    pub(in crate::http::api::v1) fn truncation(&self) -> &'static str {
+        if self.is_whole() { WHOLE } else { CUT }
+    }
 }
 
 impl NewResponse {
@@ -112,7 +129,7 @@ fn conversation(fields: &mut Fields) -> Result<Option<String>, Problem> {
 fn truncation(fields: &mut Fields) -> Result<Option<String>, Problem> {
     let truncation = fields.text("truncation")?;
     match truncation.as_deref() {
-        None | Some("auto" | "disabled") => Ok(truncation),
+        None | Some(CUT | WHOLE) => Ok(truncation),
         Some(_) => Err(fields.refuse("truncation", "must be \"auto\" or \"disabled\"")),
     }
 }
