@@ -138,12 +138,11 @@ fn update_cache(shared: &Shared, change: &Change, decided: &Decided, begun: &mut
             }
             user_views.update(&meta.owner, |view| view.apply(change));
         }
-        Change::Erased { session, .. } => sessions.update(session, |view| view.apply(change)),
         Change::SessionDeleted { id, owner } => {
             sessions.update(id, |view| view.apply(change));
             user_views.update(owner, |view| view.apply(change));
         }
-        Change::Message { session, .. } | Change::Outcome { session, .. } => {
+        Change::Message { session, .. } | Change::Outcome { session, .. } | Change::Erased { session, .. } => {
             sessions.update(session, |view| view.apply(change));
             if let Some(Some(state)) = decided.sessions.get(session) {
                 user_views.update(&state.meta.owner, |view| view.apply(change));

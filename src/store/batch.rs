@@ -266,7 +266,9 @@ impl<'a> Batch<'a> {
             return Ok(Appended { session: known.session, message, repeated: true });
         }
         let Beside { before, annotation, about, behind, renews_key: _ } = new.beside;
-        let mut state = self.state_for(new.user, new.session, new.create, about)?;
+        // What is refused leaves nothing: a session that is made now ends at 0.
+        let create = new.create && behind.is_none_or(|behind| behind == Seq::ZERO);
+        let mut state = self.state_for(new.user, new.session, create, about)?;
         if behind.is_some_and(|behind| behind != state.end.head) {
             return Err(StoreError::Moved);
         }

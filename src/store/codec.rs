@@ -177,6 +177,20 @@ pub(crate) enum OutcomeRecord {
     },
 }
 
+impl OutcomeRecord {
+    /// True where the turn has come to something.
+    pub(crate) fn is_end(&self) -> bool {
+        match self {
+            Self::Resumed { .. } => false,
+            Self::Reply { .. }
+            | Self::Failed { .. }
+            | Self::Interrupted { .. }
+            | Self::Retried { .. }
+            | Self::RetryFailed { .. } => true,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SendKeyRecord {
     pub(crate) session: SessionId,
@@ -246,7 +260,7 @@ pub(crate) enum Change {
         expires_at: Timestamp,
     },
     /// What is kept beside a place in a session's log, 0 for the session itself; none takes it away. It ends the progress at
-    /// its place.
+    /// its place, as the turn's outcome does.
     Annotation {
         session: SessionId,
         seq: Seq,

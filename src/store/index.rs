@@ -158,7 +158,8 @@ impl Index {
         match change {
             Change::Message { session, seq, record } => self.put_message(*session, *seq, record),
             Change::Outcome { session, seq, record } => {
-                put(&self.outcomes, &MessageKey { session: *session, seq: *seq }.encode(), record)
+                put(&self.outcomes, &MessageKey { session: *session, seq: *seq }.encode(), record)?;
+                if record.is_end() { self.end_progress(*session, *seq) } else { Ok(()) }
             }
             Change::Session { id, meta } => self.put_session(*id, meta, at),
             Change::SessionDeleted { id, owner } => self.delete_session(*id, *owner, at),
@@ -198,9 +199,10 @@ impl Index {
         }
     }
 
-    /// Writes a message under its place.
+    /// Writes a message under its place; a reply ends the progress of its turn.
     pub(crate) fn put_message(&self, session: SessionId, seq: Seq, record: &MessageRecord) -> Result<(), IndexError> {
-        self.put_long(Long::Message, MessageKey { session, seq }, record)
+        self.put_long(Long::Message, MessageKey { session, seq }, record)?;
+        record.reply_to.map_or(Ok(()), |of| self.end_progress(session, of))
     }
 
     fn put_session(&self, id: SessionId, meta: &SessionMeta, at: Timestamp) -> Result<(), IndexError> {

@@ -50,10 +50,13 @@ impl Index {
             }
         }
         self.sweep(Long::Annotation, place)?;
-        if seq > Seq::ZERO {
-            for piece in self.items.progress.scan_prefix(key).keys() {
-                self.items.progress.remove(piece?)?;
-            }
+        if seq > Seq::ZERO { self.end_progress(session, seq) } else { Ok(()) }
+    }
+
+    /// Takes the pieces of the reply to `seq` away, which is no longer made.
+    pub(super) fn end_progress(&self, session: SessionId, seq: Seq) -> Result<(), IndexError> {
+        for piece in self.items.progress.scan_prefix(MessageKey { session, seq }.encode()).keys() {
+            self.items.progress.remove(piece?)?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod command;
 mod decide;
 mod found;
 mod imports;
+mod items;
 mod jobs;
 mod life;
 mod look;

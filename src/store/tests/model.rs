@@ -305,6 +305,7 @@ impl World {
         if (entry.status == "pending") != (status == "pending") {
             return None;
         }
+        entry.pieces.clear();
         entry.status = if words.is_some() { "answered" } else { "failed" }.to_owned();
         for reply in log.entries.values_mut().filter(|entry| entry.reply_to == Some(seq)) {
             reply.status = "superseded".to_owned();

@@ -22,8 +22,8 @@ use crate::{
     clock::{Clock, Timestamp},
     id::{JobId, MessageId, Seq, SessionId, TokenId, UserId},
     store::{
-        Appended, Enqueued, Imported, Job, JobStateName, Message, PageRange, Session, Store, StoreError, TokenDigest,
-        User,
+        AddedItems, Appended, Enqueued, Erasure, Imported, Job, JobStateName, Message, PageRange, Session, Store,
+        StoreError, TokenDigest, User,
     },
 };
 
@@ -63,6 +63,8 @@ pub(super) enum Got {
     Session(Session, bool),
     Message(Appended),
     Reply(Option<Message>),
+    Items(AddedItems),
+    Erased(Erasure),
     Enqueued(Enqueued),
     Job(Job),
     /// And what the same was answered once more.
@@ -218,9 +220,20 @@ impl Actual {
             | (Told::Wrong, Ok(Got::Imported(Imported::Wrong(_), _)))
             | (Told::KeyReused, Err(StoreError::KeyReused))
             | (Told::TurnGone, Err(StoreError::TurnGone))
+            | (Told::Moved, Err(StoreError::Moved))
             | (Told::Done | Told::User(_) | Told::Login(_), Ok(Got::Done))
             | (Told::Reply(None), Ok(Got::Reply(None))) => {}
             (Told::Flag(wanted), Ok(Got::Flag(flag))) => assert_eq!(*wanted, flag, "{op:?}"),
+            (Told::Erased(wanted), Ok(Got::Erased(erasure))) => assert_eq!(*wanted, erasure, "{op:?}"),
+            (Told::Items(number, first, last), Ok(Got::Items(added))) => {
+                assert_eq!(added.session, self.names.sessions[*number], "{op:?}");
+                for message in &added.items {
+                    self.names.messages.entry((*number, message.seq.0)).or_insert(message.id);
+                }
+                let sight = Sight { world, names: &self.names };
+                let wanted: Vec<Message> = (*first..=*last).map(|seq| sight.message(*number, seq)).collect();
+                assert_eq!(added.items, wanted, "{op:?}");
+            }
             (Told::User(number), Ok(Got::User(user))) => {
                 assert!(*user == Sight { world, names: &self.names }.user(*number), "{op:?}");
             }
@@ -337,6 +350,8 @@ fn word(got: &Result<Got, StoreError>) -> String {
         Ok(Got::Session(session, new)) => format!("{session:?}, new: {new}"),
         Ok(Got::Message(appended)) => format!("{appended:?}"),
         Ok(Got::Reply(reply)) => format!("{reply:?}"),
+        Ok(Got::Items(added)) => format!("{added:?}"),
+        Ok(Got::Erased(erasure)) => format!("{erasure:?}"),
         Ok(Got::Enqueued(enqueued)) => format!("{enqueued:?}"),
         Ok(Got::Job(job)) => format!("{job:?}"),
         Ok(Got::Imported(first, again)) => format!("{first:?}, again {again:?}"),

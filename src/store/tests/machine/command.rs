@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     actual::{Actual, Answer, Got},
+    items::note,
     jobs::JobOp,
     look::Sight,
     step::{Change, End, Op, Size},
@@ -13,8 +14,8 @@ use crate::{
     clock::Timestamp,
     id::{Seq, TokenId, UserId},
     store::{
-        AccountEdit, Beside, Edit, Ending, JobEffect, NewJob, NewMessage, OpenTurn, Role, SendKey, SessionEdit, Taken,
-        Tier, Token, TokenDigest, User, UserChange,
+        AccountEdit, Edit, Ending, JobEffect, NewJob, NewMessage, OpenTurn, Role, SendKey, SessionEdit, Taken, Tier,
+        Token, TokenDigest, User, UserChange,
     },
 };
 
@@ -56,10 +57,9 @@ impl Actual {
                 let user = user(pick);
                 Box::pin(async move { store.clear_sessions(user).await.map(|()| Got::Done) })
             }
-            Op::Append { user: pick, session: number, create, key, body, lasts, size } => {
+            Op::Append { user: pick, session: number, create, key, body, lasts, size, ref with } => {
                 let account = before.user(pick).unwrap();
-                let known = key.filter(|key| !before.users[account].keys.get(key).is_some_and(|key| key.unsure));
-                let key = known.map(|key| send_key(key, body, before.now + lasts));
+                let key = before.sure_key(account, key).map(|key| send_key(key, body, before.now + lasts));
                 let content = content(text, size);
                 let new = NewMessage {
                     user: user(pick),
@@ -67,19 +67,21 @@ impl Actual {
                     create,
                     content,
                     key,
-                    beside: Beside::default(),
+                    beside: with.beside(before, before.session(number)),
                 };
                 Box::pin(async move { store.append(new)?.await.map(Got::Message) })
             }
-            Op::Conclude { turn, end, size } => {
+            Op::Conclude { turn, end, size, noted } => {
                 let (turn, ending) = (self.turn(before, turn), ending(end, text, size));
-                Box::pin(async move { store.conclude(turn, ending, None).await.map(Got::Reply) })
+                let note = noted.then(|| note(before.texts() + 1));
+                Box::pin(async move { store.conclude(turn, ending, note).await.map(Got::Reply) })
             }
             Op::Retry { turn, end, size } => {
                 let (turn, ending) = (self.turn(before, turn), ending(end, text, size));
                 Box::pin(async move { store.retry(turn, ending).await.map(Got::Reply) })
             }
             Op::Job(ref op) => self.of_queue(op, before),
+            Op::Item(ref op) => self.of_program(op, before),
             Op::Import { user: pick, session: number, twice, .. } => {
                 let import = before.import_of(op, user(pick), session(number));
                 let twice = twice && before.alone;
@@ -139,6 +141,7 @@ impl Actual {
             | Op::Conclude { .. }
             | Op::Retry { .. }
             | Op::Job(_)
+            | Op::Item(_)
             | Op::Import { .. } => panic!("{op:?} is not about accounts"),
         }
     }

@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    items::note,
     step::{Change, End, Fate, Op, Size},
     world::{Account, Ended, Key, Line, Log, Login, Told, World, content},
 };
-use crate::store::{Role, Tier};
+use crate::store::{Role, Speaker, Tier};
 
 impl World {
     /// Does what was not dropped before it began, and says what must be answered. Nothing for what can't be said
@@ -43,9 +44,10 @@ impl World {
             Op::Delete { user, session } => self.delete(self.user(user)?, session)?,
             Op::Clear { user } => self.clear(self.user(user)?)?,
             Op::Append { .. } => self.append(op)?,
-            Op::Conclude { turn, end, size } => self.conclude(turn, end, size)?,
+            Op::Conclude { turn, end, size, noted } => self.conclude(turn, (end, size), noted)?,
             Op::Retry { turn, end, size } => self.retry(turn, end, size)?,
             Op::Job(ref op) => self.decide_job(op)?,
+            Op::Item(ref op) => self.decide_item(op)?,
             Op::Import { .. } => self.import(op)?,
         })
     }
@@ -170,7 +172,17 @@ impl World {
 
     pub(super) fn empty(&self, owner: usize, title: Option<String>) -> Log {
         let (created_at, updated_at) = (self.now, self.now);
-        Log { owner, title, prompt: None, created_at, updated_at, deleted: false, cleared: 0, messages: Vec::new() }
+        Log {
+            owner,
+            title,
+            prompt: None,
+            created_at,
+            updated_at,
+            deleted: false,
+            cleared: 0,
+            about: None,
+            messages: Vec::new(),
+        }
     }
 
     fn edit(&mut self, user: usize, pick: u8, edit: impl FnOnce(&mut Log, Option<String>)) -> Option<Told> {
@@ -216,39 +228,42 @@ impl World {
     }
 
     fn append(&mut self, op: &Op) -> Option<Told> {
-        let Op::Append { user, session, create, key, body, lasts, size } = *op else { return None };
+        let Op::Append { user, session, create, key, body, lasts, size, ref with } = *op else { return None };
         let (user, number) = (self.user(user)?, self.session(session));
-        let key = key.filter(|key| !self.users[user].keys.get(key).is_some_and(|known| known.unsure));
-        if let Some(known) = key.and_then(|key| self.users[user].keys.get(&key)).filter(|key| key.expires_at > self.now)
-        {
+        let key = self.sure_key(user, key);
+        if let Some(known) = self.known(user, key).filter(|_| !with.renews) {
             if self.users[user].deleted || self.is_adrift(known.session) {
                 return None;
             }
             let shown = !self.sessions[known.session].deleted && known.seq > self.sessions[known.session].cleared;
+            if known.body != body {
+                return Some(Told::KeyReused);
+            }
             // How it stands may be said from before an end that is under way.
             let ends = !matches!(self.sessions[known.session].line(known.seq).end, Ended::NotYet(_));
             if ends && self.busy.contains(&(known.session, known.seq)) {
                 return None;
             }
-            return Some(match () {
-                () if known.body != body => Told::KeyReused,
-                () if !shown => Told::TurnGone,
-                () => Told::Message(known.session, known.seq, true),
-            });
+            return Some(if shown { Told::Message(known.session, known.seq, true) } else { Told::TurnGone });
         }
         if self.users[user].deleted {
             return None;
         }
-        if number == self.sessions.len() {
-            if !create {
-                return Some(Told::NotOwner);
-            }
-            self.sessions.push(self.empty(user, None));
-        }
-        if !self.owns(user, number) {
+        let is_new = number == self.sessions.len();
+        // One that is made now ends at 0.
+        let may_be_made = create && !with.is_elsewhere();
+        if is_new && !may_be_made || !is_new && !self.owns(user, number) {
             return Some(Told::NotOwner);
         }
-        let seq = self.put(number, None, (size, false));
+        if with.is_elsewhere() {
+            return Some(Told::Moved);
+        }
+        if is_new {
+            self.sessions.push(self.empty(user, None));
+        }
+        let note = self.begin_with(number, with, is_new);
+        let seq = self.put(number, (None, None), (size, false));
+        self.sessions[number].line_mut(seq).note = note;
         if let Some(key) = key {
             let known = Key { session: number, seq, body, expires_at: self.now + lasts, unsure: false };
             self.users[user].keys.insert(key, known);
@@ -257,7 +272,23 @@ impl World {
         Some(Told::Message(number, seq, false))
     }
 
-    fn put(&mut self, number: usize, reply_to: Option<u64>, (size, stopped): (Size, bool)) -> u64 {
+    /// The key, where it is known whether it stands for something.
+    pub(super) fn sure_key(&self, user: usize, key: Option<u8>) -> Option<u8> {
+        key.filter(|key| !self.users[user].keys.get(key).is_some_and(|known| known.unsure))
+    }
+
+    /// What the key stands for.
+    pub(super) fn known(&self, user: usize, key: Option<u8>) -> Option<Key> {
+        key.and_then(|key| self.users[user].keys.get(&key)).filter(|key| key.expires_at > self.now).copied()
+    }
+
+    /// Adds a message: a reply, a message of no turn, or one that begins a turn.
+    pub(super) fn put(
+        &mut self,
+        number: usize,
+        (reply_to, noted): (Option<u64>, Option<Speaker>),
+        (size, stopped): (Size, bool),
+    ) -> u64 {
         let content = Arc::from(content(self.text(), size));
         self.stamps += 1;
         let (stamp, now) = (self.stamps, self.now);
@@ -265,17 +296,24 @@ impl World {
         let last = log.messages.last().filter(|_| log.head() > log.cleared);
         let at = last.map_or(log.updated_at, |last| last.at).max(now);
         log.updated_at = log.updated_at.max(at);
-        log.messages.push(Line { content, reply_to, stopped, at, stamp, end: Ended::NotYet(0) });
+        let (end, note, pieces) = (Ended::NotYet(0), None, Vec::new());
+        log.messages.push(Line { content, reply_to, noted, stopped, at, stamp, end, note, pieces });
         log.head()
     }
 
-    fn conclude(&mut self, pick: u8, end: End, size: Size) -> Option<Told> {
+    fn conclude(&mut self, pick: u8, end: (End, Size), noted: bool) -> Option<Told> {
         let (number, seq) = self.turn_to_end(pick)?;
         let log = &self.sessions[number];
-        if log.deleted || seq <= log.cleared || !matches!(log.line(seq).end, Ended::NotYet(_)) {
+        if log.deleted || seq <= log.cleared || !log.is_open(seq) {
             return Some(Told::TurnGone);
         }
-        let told = self.end(number, seq, (end, size));
+        let first = self.texts() + 1;
+        let told = self.end(number, seq, end);
+        let line = self.sessions[number].line_mut(seq);
+        line.pieces.clear();
+        if noted {
+            line.note = Some(note(first));
+        }
         self.title_later(number, seq);
         Some(told)
     }
@@ -300,7 +338,7 @@ impl World {
 
     fn end(&mut self, number: usize, seq: u64, (end, size): (End, Size)) -> Told {
         let ended = match end {
-            End::Reply | End::Stopped => Ended::Reply(self.put(number, Some(seq), (size, end == End::Stopped))),
+            End::Reply | End::Stopped => Ended::Reply(self.put(number, (Some(seq), None), (size, end == End::Stopped))),
             End::Failed { too_slow } => Ended::Failed { detail: content(self.text(), Size::Short), too_slow },
             End::Interrupted => Ended::Interrupted,
         };

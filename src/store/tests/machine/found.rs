@@ -9,7 +9,9 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     id::{Seq, SessionId, UserId},
-    store::{Beside, Edit, NewMessage, Role, SendKey, SessionEdit, Store, StoreError, Tier, User},
+    store::{
+        Beside, Edit, Ending, Erasure, NewMessage, OpenTurn, Role, SendKey, SessionEdit, Store, StoreError, Tier, User,
+    },
 };
 
 const HOUR: i64 = 3_600_000_000;
@@ -106,6 +108,65 @@ async fn p3_a_new_session_that_the_cache_has_no_room_for_is_not_empty_once_it_is
         assert_eq!(store.session(session).await.unwrap().unwrap().head, Seq(1), "what was acknowledged is shown");
         for message in busy {
             message.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_for_another_log_makes_no_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = at(1, &dir.path().join("data"));
+    let (user, session) = (user(&store).await, SessionId::new());
+    let beside = Beside { behind: Some(Seq(1)), ..Beside::default() };
+    let message = NewMessage { user, session, create: true, content: "text".to_owned(), key: None, beside };
+    assert!(matches!(store.append(message).unwrap().await, Err(StoreError::NotOwner(_))));
+    assert_eq!(store.session(session).await.unwrap(), None);
+    assert_eq!(store.sessions(user, None, 9).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_was_erased_is_not_in_a_history_that_was_read_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = at(1, &dir.path().join("data"));
+    let (user, session) = (user(&store).await, SessionId::new());
+    let content = "secret".to_owned();
+    let message = NewMessage { user, session, create: true, content, key: None, beside: Beside::default() };
+    let seq = store.append(message).unwrap().await.unwrap().message.seq;
+    store.conclude(OpenTurn { session, seq }, Ending::Interrupted, None).await.unwrap();
+    for (of, shows) in [(None, true), (Some(session), true), (None, false), (Some(session), false)] {
+        if !shows {
+            assert_eq!(store.erase(user, session, seq).await.unwrap(), Erasure::Erased);
+        }
+        let history = store.history(user, of, 50, 0).await.unwrap();
+        let history = String::from_utf8(history.body.to_vec()).unwrap();
+        assert_eq!(history.contains("secret"), shows, "{of:?}: {history}");
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_ended_has_no_pieces_though_nothing_was_noted() {
+    let reply = Ending::Reply { content: "all of it".to_owned(), stopped: false };
+    let failed = Ending::Failed { detail: "it failed".to_owned(), too_slow: false };
+    for ending in [reply, failed, Ending::Interrupted] {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let mut store = at(1, &data);
+        let (user, session) = (user(&store).await, SessionId::new());
+        let content = "text".to_owned();
+        let message = NewMessage { user, session, create: true, content, key: None, beside: Beside::default() };
+        let seq = store.append(message).unwrap().await.unwrap().message.seq;
+        let turn = OpenTurn { session, seq };
+        store.progress(turn, 0, "all ".to_owned()).await.unwrap();
+        let resumed = store.resume(vec![turn], 2).await.unwrap();
+        assert_eq!((resumed.len(), store.pieces(turn).await.unwrap()), (1, vec!["all ".to_owned()]), "it goes on");
+        store.conclude(turn, ending.clone(), None).await.unwrap();
+        for rebuild in [false, true] {
+            assert_eq!(store.pieces(turn).await.unwrap(), Vec::<String>::new(), "{ending:?}, new index: {rebuild}");
+            if !rebuild {
+                store.rebuild_at_next_start().unwrap();
+                end(store, true, &data).await;
+                store = at(1, &data);
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Pieces of imports in a run: turns of long ago behind whatever a session has.
 
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, option, prelude::*};
 
 use super::{
+    items::role,
     step::{DAY, HOUR, Op, Size, size},
     world::{Ended, Line, Log, Told, World, content},
 };
@@ -17,6 +18,8 @@ use crate::{
 pub(super) struct Piece {
     /// Of a reply, which of the messages before it is answered.
     reply: Option<u8>,
+    /// Who says it, where it belongs to no turn.
+    noted: Option<Speaker>,
     /// Of a message: it failed. Of a reply: it was stopped.
     odd: bool,
     /// How much earlier than now it was said, microseconds; what is negative was said in the future.
@@ -28,7 +31,10 @@ pub(super) fn import() -> BoxedStrategy<Op> {
     let ago = prop_oneof![Just(3 * DAY), Just(HOUR), Just(0), Just(-HOUR)];
     let reply = prop_oneof![1 => Just(None), 1 => Just(Some(0)), 1 => any::<u8>().prop_map(Some)];
     let odd = prop_oneof![4 => Just(false), 1 => Just(true)];
-    let piece = (reply, odd, ago, size()).prop_map(|(reply, odd, ago, size)| Piece { reply, odd, ago, size });
+    let piece = (reply, option::weighted(0.2, role()), odd, ago, size()).prop_map(|(reply, noted, odd, ago, size)| {
+        let (reply, odd) = if noted.is_some() { (None, false) } else { (reply, odd) };
+        Piece { reply, noted, odd, ago, size }
+    });
     let stale = prop_oneof![4 => Just(0), 1 => 1..4_u64];
     (0..3_u8, 0..12_u8, any::<bool>(), vec(piece, 0..5), stale, any::<bool>())
         .prop_map(|(user, session, make, pieces, stale, twice)| Op::Import {
@@ -59,6 +65,7 @@ struct Plan {
 struct Planned {
     /// What it answers, by the place where that will stand.
     reply_to: Option<u64>,
+    noted: Option<Speaker>,
     odd: bool,
     at: i64,
     content: String,
@@ -76,7 +83,7 @@ impl World {
         let from = if self.alone && head - cleared >= stale { head - stale } else { head };
         let asked = |log: &Log| {
             // What came since is not known to whoever made it: places behind its head are those of its own messages.
-            let shown = log.shown().filter(|&seq| seq <= from && log.line(seq).reply_to.is_none());
+            let shown = log.shown().filter(|&seq| seq <= from && log.line(seq).begins());
             shown.collect::<Vec<u64>>()
         };
         let mut answerable: Vec<u64> = log.map_or(Vec::new(), asked);
@@ -86,17 +93,25 @@ impl World {
             let back = piece.reply.filter(|_| !answerable.is_empty());
             let reply_to = back.map(|back| answerable[answerable.len() - 1 - usize::from(back) % answerable.len()]);
             match reply_to {
+                None if piece.noted.is_some() => {}
                 None => answerable.push(seq),
                 Some(of) if of <= head => {
                     if self.busy.contains(&(session, of)) {
                         return None;
                     }
-                    wrong |= matches!(log.map(|log| &log.line(of).end), Some(Ended::NotYet(_)));
+                    wrong |= log.is_some_and(|log| log.is_open(of));
                 }
                 Some(_) => {}
             }
             let (content, detail) = (content(text, piece.size), format!("detail {text}"));
-            lines.push(Planned { reply_to, odd: piece.odd, at: self.now - piece.ago, content, detail });
+            lines.push(Planned {
+                reply_to,
+                noted: piece.noted,
+                odd: piece.odd,
+                at: self.now - piece.ago,
+                content,
+                detail,
+            });
         }
         Some(Plan { user, session, is_new, from, head, lines, wrong })
     }
@@ -126,7 +141,7 @@ impl World {
         }
         for seq in head + 1..=head + count {
             let line = self.sessions[session].line_mut(seq);
-            if line.reply_to.is_none() && matches!(line.end, Ended::NotYet(_)) {
+            if line.begins() && matches!(line.end, Ended::NotYet(_)) {
                 line.end = Ended::Interrupted;
             }
             self.busy.insert((session, seq));
@@ -137,7 +152,7 @@ impl World {
 
     /// Its time is never before that of what it stands behind, which is `last` where that is known.
     fn put_imported(&mut self, session: usize, planned: Planned, last: Option<i64>) -> i64 {
-        let Planned { reply_to, odd, at, content, detail } = planned;
+        let Planned { reply_to, noted, odd, at, content, detail } = planned;
         self.stamps += 1;
         let (stamp, now) = (self.stamps, self.now);
         let log = &mut self.sessions[session];
@@ -149,7 +164,8 @@ impl World {
             _ => Ended::NotYet(0),
         };
         let stopped = odd && reply_to.is_some();
-        log.messages.push(Line { content: content.into(), reply_to, stopped, at, stamp, end });
+        let (content, note, pieces) = (content.into(), None, Vec::new());
+        log.messages.push(Line { content, reply_to, noted, stopped, at, stamp, end, note, pieces });
         if let Some(of) = reply_to {
             let seq = log.head();
             log.line_mut(of).end = Ended::Reply(seq);
@@ -164,13 +180,13 @@ impl World {
         let Some(plan) = self.plan(op) else { panic!("{op:?} was left out") };
         let message = |(n, line): (usize, &Planned)| ImportMessage {
             id: message_id(self.texts() + 1 + n),
-            role: if line.reply_to.is_none() { Speaker::User } else { Speaker::Assistant },
+            role: line.noted.unwrap_or(if line.reply_to.is_none() { Speaker::User } else { Speaker::Assistant }),
             content: line.content.clone(),
             // Of its own messages, it knows only where they would stand behind the head that it is made for.
             reply_to: line.reply_to.map(|of| Seq(if of > plan.head { of - plan.head + plan.from } else { of })),
             stopped: line.odd && line.reply_to.is_some(),
             created_at: Timestamp(line.at),
-            noted: false,
+            noted: line.noted.is_some(),
             failure: (line.odd && line.reply_to.is_none())
                 .then(|| ImportFailure { detail: line.detail.clone(), too_slow: true }),
         };

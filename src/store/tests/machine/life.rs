@@ -11,6 +11,7 @@ use std::{
 use super::{
     actual::{Actual, once},
     command::send_key,
+    items::With,
     jobs::released_at,
     look::{Sight, look},
     step::{Fate, How, Op, Size},
@@ -137,6 +138,7 @@ impl Actual {
             body: self.copies,
             lasts: 1 << 40,
             size: Size::Long,
+            with: With::default(),
         };
         let sends: Vec<Op> = (0..sends).map(send).collect();
         let mut worlds = vec![self.world.clone()];

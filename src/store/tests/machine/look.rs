@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     actual::Names,
+    items::{look_at_annotations, look_beside},
     jobs::{Key, Work},
     world::{Ended, World},
 };
@@ -89,7 +90,7 @@ impl Sight<'_> {
         Message {
             seq: Seq(seq),
             id: self.names.messages[&(number, seq)],
-            role: if line.reply_to.is_none() { Speaker::User } else { Speaker::Assistant },
+            role: line.noted.unwrap_or(if line.begins() { Speaker::User } else { Speaker::Assistant }),
             content: line.content.to_string(),
             reply_to: line.reply_to.map(Seq),
             status: log.status(seq),
@@ -129,7 +130,7 @@ impl Sight<'_> {
     }
 
     /// The sessions that are there, of one user or of all.
-    fn sessions(self, user: Option<usize>) -> Vec<usize> {
+    pub(super) fn sessions(self, user: Option<usize>) -> Vec<usize> {
         let there = |&number: &usize| {
             let log = &self.world.sessions[number];
             !log.deleted && user.is_none_or(|user| log.owner == user)
@@ -159,7 +160,7 @@ impl Sight<'_> {
         let mut turns = Vec::new();
         for &number in sessions {
             let log = &self.world.sessions[number];
-            let asked = log.shown().filter(|&seq| log.line(seq).reply_to.is_none());
+            let asked = log.shown().filter(|&seq| log.line(seq).begins());
             turns.extend(asked.map(|seq| (log.line(seq).stamp, number, seq)));
         }
         turns.sort_unstable();
@@ -178,6 +179,13 @@ impl Sight<'_> {
             "has_personality_context": false,
             "created_at": message.created_at.to_string(),
         })
+    }
+
+    /// The reply at a place, as the outcome of its turn.
+    pub(super) fn answer_at(self, number: usize, at: u64) -> Message {
+        let stopped = self.world.sessions[number].line(at).stopped;
+        let status = if stopped { Status::Stopped } else { Status::Complete };
+        Message { status, ..self.message(number, at) }
     }
 
     fn answer(self, number: usize, seq: u64) -> Option<Message> {
@@ -338,6 +346,7 @@ async fn look_at_session(
     if log.deleted {
         return;
     }
+    look_beside(store, sight, (number, id), round).await;
     assert_eq!(store.session(id).await.unwrap(), Some(sight.session(number)), "session {number}");
     assert_eq!(store.owner(id).await.unwrap(), Some(sight.names.users[log.owner]));
     let turns: Vec<(Seq, Status)> =
@@ -370,9 +379,7 @@ async fn look_at_turn(store: &Store, sight: Sight<'_>, (number, id, seq): (usize
             assert_eq!((detail, too_slow), (wanted, slow));
         }
         (Outcome::Reply(reply), Ended::Reply(at)) => {
-            let mut wanted = sight.message(number, *at);
-            wanted.status = if log.line(*at).stopped { Status::Stopped } else { Status::Complete };
-            assert_eq!(reply, &wanted);
+            assert_eq!(reply, &sight.answer_at(number, *at));
         }
         (outcome, wanted) => panic!("session {number}, turn {seq}: {outcome:?} and not {wanted:?}"),
     }
@@ -394,6 +401,7 @@ async fn look_at_user(store: &Store, sight: Sight<'_>, user: usize, tags: &mut T
     let logins: Vec<Token> = sight.world.logins_of(user).into_iter().map(|number| sight.login(number)).collect();
     assert_eq!(store.tokens(id).await.unwrap(), logins, "the logins of user {user}");
     look_at_list(store, sight, user).await;
+    look_at_annotations(store, sight, user, round).await;
     let turns = sight.turns(&sight.sessions(Some(user)));
     for window in [HISTORIES[0], HISTORIES[round % HISTORIES.len()]] {
         let history = shown(store.history(id, None, window.0, window.1).await, tags);

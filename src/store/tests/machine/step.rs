@@ -4,6 +4,7 @@ use proptest::{collection::vec, option, prelude::*};
 
 use super::{
     imports::{Piece, import},
+    items::{ItemOp, With, item_op, with},
     jobs::{JobOp, job_op},
 };
 
@@ -110,11 +111,14 @@ pub(super) enum Op {
         body: u8,
         lasts: i64,
         size: Size,
+        with: With,
     },
     Conclude {
         turn: u8,
         end: End,
         size: Size,
+        /// With an annotation.
+        noted: bool,
     },
     Retry {
         turn: u8,
@@ -122,6 +126,7 @@ pub(super) enum Op {
         size: Size,
     },
     Job(JobOp),
+    Item(ItemOp),
     /// `stale`: it was made for a head that was so many messages before, which only shows where nothing else is under way;
     /// `twice`: it is given once more.
     Import {
@@ -191,7 +196,7 @@ fn op() -> impl Strategy<Value = Op> {
     let user = || 0..3_u8;
     let session = || 0..12_u8;
     let lasts = || prop_oneof![Just(HOUR), Just(2 * DAY)];
-    let append = (user(), session(), any::<bool>(), option::weighted(0.3, 0..3_u8), 0..2_u8, lasts(), size());
+    let append = (user(), session(), any::<bool>(), option::weighted(0.3, 0..3_u8), 0..2_u8, lasts(), size(), with());
     prop_oneof![
         3 => (0..4_u8, option::weighted(0.3, any::<u8>())).prop_map(|(name, invitation)| Op::Register { name, invitation }),
         1 => lasts().prop_map(|lasts| Op::Invite { lasts }),
@@ -205,12 +210,14 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(user, session, title, prompt)| Op::Edit { user, session, title, prompt }),
         2 => (user(), session()).prop_map(|(user, session)| Op::Delete { user, session }),
         2 => user().prop_map(|user| Op::Clear { user }),
-        24 => append.prop_map(|(user, session, create, key, body, lasts, size)| Op::Append {
-            user, session, create, key, body, lasts, size,
+        24 => append.prop_map(|(user, session, create, key, body, lasts, size, with)| Op::Append {
+            user, session, create, key, body, lasts, size, with,
         }),
-        16 => (any::<u8>(), end(), size()).prop_map(|(turn, end, size)| Op::Conclude { turn, end, size }),
+        16 => (any::<u8>(), end(), size(), any::<bool>())
+            .prop_map(|(turn, end, size, noted)| Op::Conclude { turn, end, size, noted }),
         8 => (any::<u8>(), end(), size()).prop_map(|(turn, end, size)| Op::Retry { turn, end, size }),
         28 => job_op().prop_map(Op::Job),
+        28 => item_op().prop_map(Op::Item),
         8 => import(),
     ]
 }

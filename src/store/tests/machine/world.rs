@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{jobs::Queue, step::Size};
-use crate::store::{JobError, Role, Status, Tier};
+use crate::store::{Erasure, JobError, Role, Speaker, Status, Tier};
 
 /// Sessions that there are at once at most, so that what is done meets what was done before.
 const SESSIONS_MAX: usize = 8;
@@ -78,6 +78,8 @@ pub(super) struct Log {
     pub(super) deleted: bool,
     /// Messages up to this sequence are cleared.
     pub(super) cleared: u64,
+    /// The annotation of the session itself.
+    pub(super) about: Option<String>,
     pub(super) messages: Vec<Line>,
 }
 
@@ -86,11 +88,16 @@ pub(super) struct Log {
 pub(super) struct Line {
     pub(super) content: Arc<str>,
     pub(super) reply_to: Option<u64>,
+    /// Who says it, of what belongs to no turn.
+    pub(super) noted: Option<Speaker>,
     pub(super) stopped: bool,
     pub(super) at: i64,
     pub(super) stamp: u64,
-    /// Of a user's message.
+    /// Of what begins a turn.
     pub(super) end: Ended,
+    pub(super) note: Option<String>,
+    /// Of a turn that is open, what of its reply was made durable.
+    pub(super) pieces: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +123,9 @@ pub(super) enum Told {
     Session(usize, bool),
     Message(usize, u64, bool),
     Reply(Option<(usize, u64)>),
+    /// The session, and the first and the last of the messages that they are.
+    Items(usize, u64, u64),
+    Erased(Erasure),
     /// The job, and whether it was made.
     Enqueued(usize, bool),
     Taken(usize),
@@ -130,6 +140,7 @@ pub(super) enum Told {
     NoInvitation,
     KeyReused,
     TurnGone,
+    Moved,
 }
 
 impl World {
@@ -149,7 +160,7 @@ impl World {
     pub(super) fn turn(&self, pick: u8) -> Option<(usize, u64)> {
         let mut turns: Vec<(u64, usize, u64)> = Vec::new();
         for (number, log) in self.sessions.iter().enumerate() {
-            let asked = (1..).zip(&log.messages).filter(|(_, line)| line.reply_to.is_none());
+            let asked = (1..).zip(&log.messages).filter(|(_, line)| line.begins());
             turns.extend(asked.map(|(seq, line)| (line.stamp, number, seq)));
         }
         turns.sort_unstable();
@@ -173,9 +184,7 @@ impl World {
         for (number, log) in
             self.sessions.iter().enumerate().filter(|(number, log)| !log.deleted && !self.is_adrift(*number))
         {
-            let shown = (1..).zip(&log.messages).filter(|(seq, _)| *seq > log.cleared);
-            let not_yet = shown.filter(|(_, line)| line.reply_to.is_none() && matches!(line.end, Ended::NotYet(_)));
-            open.extend(not_yet.map(|(seq, _)| (number, seq)));
+            open.extend(log.shown().filter(|&seq| log.is_open(seq)).map(|seq| (number, seq)));
         }
         open
     }
@@ -222,9 +231,18 @@ impl Log {
         self.cleared + 1..=self.head()
     }
 
+    /// True where the message at `seq` begins a turn that has no outcome.
+    pub(super) fn is_open(&self, seq: u64) -> bool {
+        let line = self.line(seq);
+        line.begins() && matches!(line.end, Ended::NotYet(_))
+    }
+
     /// How the message at `seq` stands.
     pub(super) fn status(&self, seq: u64) -> Status {
         let line = self.line(seq);
+        if line.noted.is_some() {
+            return Status::Noted;
+        }
         if let Some(of) = line.reply_to {
             return match (&self.line(of).end, line.stopped) {
                 (Ended::Reply(at), _) if *at != seq => Status::Superseded,
@@ -239,6 +257,13 @@ impl Log {
             Ended::Failed { .. } => Status::Failed,
             Ended::Interrupted => Status::Interrupted,
         }
+    }
+}
+
+impl Line {
+    /// True where it begins a turn.
+    pub(super) fn begins(&self) -> bool {
+        self.reply_to.is_none() && self.noted.is_none()
     }
 }
 
