@@ -421,6 +421,15 @@ impl Index {
         get(&self.tokens, &digest)
     }
 
+    /// All logins with their digests.
+    pub(crate) fn all_tokens(&self) -> impl Iterator<Item = Result<([u8; 32], TokenRecord), IndexError>> {
+        self.tokens.iter().map(|entry| {
+            let (digest, record) = entry?;
+            let digest = digest.as_ref().try_into().map_err(|_| CodecError::Malformed("a digest".to_owned()))?;
+            Ok((digest, codec::decode(&record)?))
+        })
+    }
+
     /// The user's logins with their digests, oldest first.
     pub(crate) fn token_records(&self, user: UserId) -> Result<Vec<([u8; 32], TokenRecord)>, IndexError> {
         let mut tokens = Vec::new();

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod faults;
+mod held;
 mod imports;
 mod items;
 mod jobs;
@@ -14,6 +15,7 @@ mod power;
 pub(super) mod probe;
 mod random;
 mod shown;
+mod tampered;
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@
 //! The journal is read twice: once for what it says by itself (checksums, numbers, dense sequences, one outcome a
 //! message, owners, tombstones), once against the index.
 
+mod beside;
 mod jobs;
 mod session;
 
@@ -12,13 +13,14 @@ use std::{
     path::Path,
 };
 
+use beside::Beside;
 use jobs::Queue;
 use session::{ENDED_BEFORE, NOT_BEHIND, SessionModel};
 
 use super::{
     OpenError,
     checkpoint::Checkpoint,
-    codec::{Change, MessageRecord, SessionRecord, TokenRecord, UserRecord, decode},
+    codec::{Change, MessageRecord, SessionRecord, UserRecord},
     disk::Dir,
     index::{Index, IndexError, guarded},
     journal,
@@ -181,6 +183,7 @@ struct Model {
     deleted_users: HashSet<UserId>,
     stamp: u64,
     queue: Queue,
+    beside: Beside,
     now: Timestamp,
     last_message_at: Option<Timestamp>,
 }
@@ -194,12 +197,14 @@ impl Model {
             deleted_users: HashSet::new(),
             stamp: 0,
             queue: Queue::default(),
+            beside: Beside::default(),
             now,
             last_message_at: None,
         }
     }
 
     fn follow(&mut self, change: &Change, frame: u64, verdict: &mut Verdict) {
+        self.beside.follow(change);
         match change {
             Change::User { id, record } => {
                 if self.deleted_users.contains(id) {
@@ -305,10 +310,10 @@ impl Model {
         verdict.last_message_at = self.last_message_at;
     }
 
-    /// True where the text of `record` was taken out, and nothing else: `found` is what is left.
-    fn is_erased(&self, session: SessionId, seq: Seq, found: &MessageRecord, record: &MessageRecord) -> bool {
+    /// True where `found` is what is to be there of a message: without its text where that was taken out.
+    fn is_so(&self, session: SessionId, seq: Seq, found: &MessageRecord, record: &MessageRecord) -> bool {
         let is_erased = self.sessions.get(&session).is_some_and(|session| session.erased.contains(&seq));
-        is_erased && *found == MessageRecord { content: String::new(), ..record.clone() }
+        if is_erased { *found == MessageRecord { content: String::new(), ..record.clone() } } else { found == record }
     }
 
     /// True where readers see the message.
@@ -366,7 +371,7 @@ fn compare(
             if model.shows(*session, *seq) && broken.is_none() {
                 messages += 1;
                 match guarded(|| index.message(*session, *seq)) {
-                    Ok(Some(found)) if found == *record || model.is_erased(*session, *seq, &found, record) => {}
+                    Ok(Some(found)) if model.is_so(*session, *seq, &found, record) => {}
                     Ok(_) => verdict
                         .find(format!("frame {frame}: message {seq} of session {session} is not so in the index")),
                     Err(error) => broken = Some(error),
@@ -409,11 +414,6 @@ fn compare_trees(index: &Index, model: &Model, messages: u64, verdict: &mut Verd
     if index.users.len() != model.users.len() {
         verdict.find(format!("the index has {} users, the journal {}", index.users.len(), model.users.len()));
     }
-    for value in index.tokens.iter().values() {
-        let token: TokenRecord = decode(&value?)?;
-        if !model.users.contains_key(&token.user) {
-            verdict.find(format!("login {} belongs to user {}, who is not there", token.id, token.user));
-        }
-    }
+    model.compare_beside(index, verdict)?;
     model.queue.compare(index, model.now, verdict)
 }

@@ -106,7 +106,8 @@ impl Index {
     ) -> impl DoubleEndedIterator<Item = Result<(Seq, String), IndexError>> {
         let key = |seq| MessageKey { session, seq }.encode();
         let entries = self.items.annotations.range((Bound::Included(key(first)), Bound::Included(key(last))));
-        entries.filter_map(|entry| self.annotated(entry).transpose())
+        entries
+            .filter_map(|entry| self.annotated(entry).transpose().map(|found| found.map(|(key, text)| (key.seq, text))))
     }
 
     /// The pieces of a running reply, as far as they are without a gap.
@@ -122,6 +123,25 @@ impl Index {
             pieces.push(text);
         }
         Ok(pieces)
+    }
+
+    /// All annotations with their places.
+    pub(crate) fn all_annotations(&self) -> impl Iterator<Item = Result<(MessageKey, String), IndexError>> {
+        self.items.annotations.iter().filter_map(|entry| self.annotated(entry).transpose())
+    }
+
+    /// All pieces of running replies, with the turn and the byte where each begins.
+    pub(crate) fn all_pieces(&self) -> impl Iterator<Item = Result<(SessionId, Seq, u32, String), IndexError>> {
+        self.items.progress.iter().map(|entry| {
+            let (key, text) = entry?;
+            let key = PieceKey::decode(&key).ok_or_else(|| malformed("a progress key"))?;
+            Ok((key.message.session, key.message.seq, key.at, codec::decode(&text)?))
+        })
+    }
+
+    /// The digests of all logins that have scopes.
+    pub(crate) fn all_scopes(&self) -> impl Iterator<Item = Result<[u8; 32], IndexError>> {
+        self.items.scopes.iter().keys().map(|key| key?.as_ref().try_into().map_err(|_| malformed("a scopes key")))
     }
 
     /// True where this very piece of a running reply is there.
@@ -161,9 +181,16 @@ impl Index {
         Ok(false)
     }
 
-    fn annotated(&self, entry: sled::Result<(sled::IVec, sled::IVec)>) -> Result<Option<(Seq, String)>, IndexError> {
+    fn annotated(
+        &self,
+        entry: sled::Result<(sled::IVec, sled::IVec)>,
+    ) -> Result<Option<(MessageKey, String)>, IndexError> {
         let (key, text) = entry?;
-        let key = MessageKey::decode(&key).ok_or_else(|| CodecError::Malformed("an annotations key".to_owned()))?;
-        Ok(self.whole(Long::Annotation, key, text)?.map(|text| (key.seq, text)))
+        let key = MessageKey::decode(&key).ok_or_else(|| malformed("an annotations key"))?;
+        Ok(self.whole(Long::Annotation, key, text)?.map(|text| (key, text)))
     }
+}
+
+fn malformed(what: &str) -> IndexError {
+    CodecError::Malformed(what.to_owned()).into()
 }

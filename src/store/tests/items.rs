@@ -2,16 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    super::{verify::verify_dir, *},
-    user,
-};
+use super::{super::*, held::Held, user};
 use crate::id::Seq;
 
 /// A store that can be closed and opened again.
 struct Bench {
     dir: tempfile::TempDir,
-    store: Store,
+    store: Held,
     user: UserId,
     session: SessionId,
 }
@@ -19,22 +16,21 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path()).0;
+        let store = Held::new(open(dir.path()).0);
         let user = user(&store).await;
         Self { dir, store, user, session: SessionId::new() }
     }
 
     /// Closes and opens it, with a new index where that is asked for; gives the open turns.
     async fn again(&mut self, rebuild: bool) -> Vec<OpenTurn> {
-        if rebuild {
-            self.store.rebuild_at_next_start().unwrap();
-        }
-        self.store.close().await;
-        let verdict = verify_dir(&Dir::of(self.dir.path().join("data")), |_, _| ()).unwrap();
-        assert_eq!(verdict.findings, []);
-        let (store, open) = open(self.dir.path());
-        self.store = store;
-        open
+        let (data, mut turns) = (self.dir.path().join("data"), Vec::new());
+        let begin = || {
+            let (store, open) = open(self.dir.path());
+            turns = open;
+            store
+        };
+        self.store.again(&data, rebuild, begin).await;
+        turns
     }
 
     async fn say(&self, content: &str, beside: Beside) -> OpenTurn {

@@ -2,10 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{
-    super::{verify::verify_dir, *},
-    user,
-};
+use super::{super::*, held::Held, user};
 use crate::id::{JobId, Seq};
 
 const START: Timestamp = Timestamp(1_795_900_000_000_000);
@@ -15,7 +12,7 @@ const LEASE: Duration = Duration::from_mins(1);
 struct Bench {
     dir: tempfile::TempDir,
     clock: Clock,
-    store: Store,
+    store: Held,
 }
 
 impl Bench {
@@ -26,19 +23,13 @@ impl Bench {
     /// By the machine's clock, segments that compaction wrote are what the next start reads; by another they pass for those of a copy.
     fn by(clock: Clock) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path(), &clock);
+        let store = Held::new(open(dir.path(), &clock));
         Self { dir, clock, store }
     }
 
     /// Closes and opens it, with a new index where that is asked for.
     async fn again(&mut self, rebuild: bool) {
-        if rebuild {
-            self.store.rebuild_at_next_start().unwrap();
-        }
-        self.store.close().await;
-        let verdict = verify_dir(&Dir::of(self.dir.path().join("data")), |_, _| ()).unwrap();
-        assert_eq!(verdict.findings, []);
-        self.store = open(self.dir.path(), &self.clock);
+        self.store.again(&self.dir.path().join("data"), rebuild, || open(self.dir.path(), &self.clock)).await;
     }
 
     async fn list(&self, state: JobStateName) -> Vec<Job> {

@@ -3,7 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use super::{
-    super::{batch::Batch, codec::Change, memory::Memory, verify::verify_dir, *},
+    super::{batch::Batch, codec::Change, memory::Memory, *},
+    held::Held,
     user,
 };
 use crate::id::TokenId;
@@ -48,7 +49,7 @@ async fn there(store: &Store, user: UserId) -> Vec<(u8, Option<u32>)> {
 #[tokio::test]
 async fn a_key_keeps_its_bounds_over_a_use_a_restart_a_new_index_and_compaction() {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = open(dir.path());
+    let mut store = Held::new(open(dir.path()));
     let user = user(&store).await;
     store.create_token(digest(1), token(user, FAR, None), 9).await.unwrap();
     for (n, scopes) in [(2, 5), (3, 0), (4, u32::MAX)] {
@@ -60,12 +61,7 @@ async fn a_key_keeps_its_bounds_over_a_use_a_restart_a_new_index_and_compaction(
     for rebuild in [false, true] {
         store.compact().await.unwrap();
         assert_eq!(there(&store, user).await, wanted, "after compaction");
-        if rebuild {
-            store.rebuild_at_next_start().unwrap();
-        }
-        store.close().await;
-        assert_eq!(verify_dir(&Dir::of(dir.path().join("data")), |_, _| ()).unwrap().findings, []);
-        store = open(dir.path());
+        store.again(&dir.path().join("data"), rebuild, || open(dir.path())).await;
         assert_eq!(there(&store, user).await, wanted, "after a start, with a new index: {rebuild}");
     }
     let touched = store.token(digest(2)).await.unwrap().unwrap();
@@ -76,7 +72,7 @@ async fn a_key_keeps_its_bounds_over_a_use_a_restart_a_new_index_and_compaction(
 #[tokio::test]
 async fn what_ends_a_key_takes_its_bounds_along() {
     let dir = tempfile::tempdir().unwrap();
-    let mut store = open(dir.path());
+    let mut store = Held::new(open(dir.path()));
     let (first, second) = (user(&store).await, user(&store).await);
     let soon = Clock::System.now().after(Duration::from_hours(1));
     for (owner, n, expires_at) in [(first, 10, FAR), (second, 20, FAR)] {
@@ -104,9 +100,7 @@ async fn what_ends_a_key_takes_its_bounds_along() {
     store.delete_user(first).await.unwrap();
     assert_eq!(bounded(&store), Vec::<u8>::new());
     store.compact().await.unwrap();
-    store.rebuild_at_next_start().unwrap();
-    store.close().await;
-    store = open(dir.path());
+    store.again(&dir.path().join("data"), true, || open(dir.path())).await;
     assert_eq!(bounded(&store), Vec::<u8>::new(), "nor in a new index");
     store.close().await;
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     items::note,
     step::{Change, End, Fate, Op, Size},
-    world::{Account, Ended, Key, Line, Log, Login, Told, World, content},
+    world::{Account, Code, Ended, Key, Line, Log, Login, Told, World, content},
 };
 use crate::store::{Role, Speaker, Tier};
 
@@ -23,9 +23,9 @@ impl World {
 
     fn decide(&mut self, op: &Op) -> Option<Told> {
         Some(match *op {
-            Op::Register { name, invitation } => self.register(name, invitation),
+            Op::Register { name, invitation } => self.register(name, invitation)?,
             Op::Invite { lasts } => {
-                self.invitations.push((self.now + lasts, true));
+                self.invitations.push(Code { expires_at: self.now + lasts, used: false, unsure: false });
                 Told::Done
             }
             Op::Change { user, to } => self.change(self.user(user)?, to),
@@ -52,15 +52,17 @@ impl World {
         })
     }
 
-    fn register(&mut self, name: u8, invitation: Option<u8>) -> Told {
+    fn register(&mut self, name: u8, invitation: Option<u8>) -> Option<Told> {
         if self.users.iter().any(|user| user.name == name && !user.deleted) {
-            return Told::NameTaken;
+            return Some(Told::NameTaken);
         }
         if let Some(pick) = invitation {
             let code = usize::from(pick) % (self.invitations.len() + 1);
-            match self.invitations.get_mut(code) {
-                Some((expires_at, usable)) if *usable && *expires_at > self.now => *usable = false,
-                Some(_) | None => return Told::NoInvitation,
+            let now = self.now;
+            match self.invitations.get_mut(code).filter(|code| !code.used && code.expires_at > now) {
+                Some(code) if code.unsure => return None,
+                Some(code) => code.used = true,
+                None => return Some(Told::NoInvitation),
             }
         }
         self.users.push(Account {
@@ -73,7 +75,7 @@ impl World {
             created_at: self.now,
             keys: BTreeMap::new(),
         });
-        Told::User(self.users.len() - 1)
+        Some(Told::User(self.users.len() - 1))
     }
 
     fn change(&mut self, user: usize, to: Change) -> Told {

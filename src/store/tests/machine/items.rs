@@ -1,6 +1,9 @@
 //! What programs do in a run, beside turns: items, annotations, pieces of running replies, erasures.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use proptest::{collection::vec, option, prelude::*};
 
@@ -13,7 +16,7 @@ use super::{
 };
 use crate::{
     id::{Seq, SessionId, UserId},
-    store::{Beside, Erasure, NewItem, NewItems, OpenTurn, Speaker, Store},
+    store::{Beside, Erasure, NewItem, NewItems, OpenTurn, Speaker, Store, Walk},
 };
 
 /// Bodies of items are none of messages: what is sent again is of the same kind.
@@ -356,6 +359,7 @@ pub(super) async fn look_at_annotations(store: &Store, sight: Sight<'_>, user: u
     }
     let after = all.get(round % (all.len() + 1)).map(|(session, seq, _)| (*session, *seq));
     let id = sight.names.users[user];
+    let until = Instant::now() + Duration::from_mins(1);
     for upwards in [true, false] {
         let is_behind =
             |place: (SessionId, Seq)| after.is_none_or(|after| if upwards { place > after } else { place < after });
@@ -364,7 +368,7 @@ pub(super) async fn look_at_annotations(store: &Store, sight: Sight<'_>, user: u
             wanted.reverse();
         }
         wanted.truncate(3);
-        let found = store.annotations(id, (after, upwards), 3, |_| true).await.unwrap();
+        let found = store.annotations(id, Walk { after, upwards, limit: 3, until }, |_| true).await.unwrap();
         assert_eq!(found, wanted, "the annotations of user {user} behind {after:?}, upwards: {upwards}");
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{CacheConfig, DataConfig},
     id::Seq,
-    store::{ExpiryCursor, ExportCursor, OpenTurn, PageRange, Passwords, Running, Store},
+    store::{Dir, ExpiryCursor, ExportCursor, OpenTurn, PageRange, Passwords, Running, Store, verify::verify_dir},
 };
 
 /// Small, so that a run goes through several.
@@ -91,6 +91,10 @@ impl Actual {
         }
         let built = inode(&self.data);
         end(self.store, matches!(how, How::Clean | How::CleanAndRebuild), &self.data).await;
+        if how == How::Clean {
+            let verdict = verify_dir(&Dir::of(&self.data), |_, _| ()).unwrap();
+            assert_eq!((verdict.findings, verdict.index_to_rebuild), (Vec::new(), None), "what check finds");
+        }
         let (store, open) = open(&self.data, cache, &self.clock);
         if matches!(how, How::Clean | How::Crash) {
             assert_eq!(inode(&self.data), built, "no reason to build the index anew");

@@ -23,8 +23,7 @@ pub(super) struct World {
     pub(super) users: Vec<Account>,
     pub(super) sessions: Vec<Log>,
     pub(super) logins: Vec<Login>,
-    /// Codes: when each ends, and whether it may still be used; nothing is known of one that was compacted when over.
-    pub(super) invitations: Vec<(i64, bool)>,
+    pub(super) invitations: Vec<Code>,
     /// Turns that the commands under way begin or end: the chat does nothing more to a turn before it was answered.
     pub(super) busy: BTreeSet<(usize, u64)>,
     /// The command that is given is the only one that is under way.
@@ -44,6 +43,15 @@ pub(super) struct Account {
     pub(super) deleted: bool,
     pub(super) created_at: i64,
     pub(super) keys: BTreeMap<u8, Key>,
+}
+
+/// An invitation.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Code {
+    pub(super) expires_at: i64,
+    pub(super) used: bool,
+    /// It was over when what is over was taken away: should the clock go back, it may be there or not.
+    pub(super) unsure: bool,
 }
 
 /// A login.
@@ -206,8 +214,8 @@ impl World {
         for key in self.users.iter_mut().flat_map(|user| user.keys.values_mut()) {
             key.unsure |= key.expires_at <= now;
         }
-        for (expires_at, usable) in &mut self.invitations {
-            *usable &= *expires_at > now;
+        for code in &mut self.invitations {
+            code.unsure |= code.expires_at <= now;
         }
         self.forget_jobs();
     }
