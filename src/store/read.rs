@@ -30,6 +30,8 @@ use crate::{
 const LOGGED_BYTES_MAX: usize = 256 << 10;
 /// Messages behind the one that is answered that a context has at most: an old message may be answered anew.
 const BEHIND_MAX: u64 = 1024;
+/// How often a page is read where its session is cleared meanwhile.
+const PAGE_TRIES: usize = 8;
 
 impl Store {
     /// Runs one closure over the index in `pool`. An index that can't be read ends the process, to be rebuilt.
@@ -228,22 +230,31 @@ impl Store {
     /// # Errors
     /// `NotOwner` where it was deleted meanwhile; those of every read.
     pub async fn page(&self, session: SessionId, range: PageRange) -> Result<Rendered, StoreError> {
-        let view = self.view(session).await?.ok_or(StoreError::NotOwner(session))?;
-        if let Some(page) = view.ready_page(range) {
-            return Ok(page);
+        let mut tries = 1;
+        loop {
+            let view = self.view(session).await?.ok_or(StoreError::NotOwner(session))?;
+            if let Some(page) = view.ready_page(range) {
+                return Ok(page);
+            }
+            if let Some(page) = view.page(range) {
+                self.shared.sessions.reweigh(&session);
+                return Ok(page);
+            }
+            let run = view.run(range);
+            let head = view.end.head;
+            let read = self.read(move |index| {
+                let entries = index.entries(session, run.first, run.last, head)?;
+                let fragments: Vec<Fragment> = entries.iter().map(Fragment::of).collect();
+                let is_whole = fragments.len() as u64 == (run.last.0 + 1).saturating_sub(run.first.0);
+                Ok((fragment::page(fragments.iter(), head, run.has_more), is_whole))
+            });
+            let (page, is_whole) = read.await?;
+            // What was cleared or deleted meanwhile is not there any more: then there is a new view to read by.
+            if is_whole || tries == PAGE_TRIES {
+                return Ok(page);
+            }
+            tries += 1;
         }
-        if let Some(page) = view.page(range) {
-            self.shared.sessions.reweigh(&session);
-            return Ok(page);
-        }
-        let run = view.run(range);
-        let head = view.end.head;
-        self.read(move |index| {
-            let entries = index.entries(session, run.first, run.last, head)?;
-            let fragments: Vec<Fragment> = entries.iter().map(Fragment::of).collect();
-            Ok(fragment::page(fragments.iter(), head, run.has_more))
-        })
-        .await
     }
 
     /// The first messages after `after`, at most `limit` and not many bytes, and the head of the log that they were read from.

@@ -172,6 +172,8 @@ impl Actual {
             self.is_told(&worlds[at], op, &told, got);
         }
         self.barrier().await;
+        let made = self.world.invitations.iter_mut().skip(worlds[0].invitations.len());
+        made.for_each(|code| code.unsure = false); // From here on somebody may have it.
         self.learn().await;
         for (session, page, early) in reads {
             let read = match early {

@@ -25,7 +25,7 @@ impl World {
         Some(match *op {
             Op::Register { name, invitation } => self.register(name, invitation)?,
             Op::Invite { lasts } => {
-                self.invitations.push(Code { expires_at: self.now + lasts, used: false, unsure: false });
+                self.invitations.push(Code { expires_at: self.now + lasts, used: false, unsure: true });
                 Told::Done
             }
             Op::Change { user, to } => self.change(self.user(user)?, to),

@@ -10,7 +10,8 @@ use crate::{
     clock::{Clock, Timestamp},
     id::{Seq, SessionId, UserId},
     store::{
-        Beside, Edit, Ending, Erasure, NewMessage, OpenTurn, Role, SendKey, SessionEdit, Store, StoreError, Tier, User,
+        Beside, Edit, Ending, Erasure, NewMessage, OpenTurn, PageRange, Role, SendKey, SessionEdit, Store, StoreError,
+        Tier, User,
     },
 };
 
@@ -169,4 +170,36 @@ async fn a_turn_that_ended_has_no_pieces_though_nothing_was_noted() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_page_that_is_read_while_its_session_is_cleared_is_of_before_or_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(&dir.path().join("data"), 8 << 20, &Clock::manual(Timestamp(HOUR)));
+    let (user, session) = (user(&store).await, SessionId::new());
+    for _ in 0..4 {
+        let content = "x".repeat(40 << 10); // So long that the cache keeps the last one only.
+        let message = NewMessage { user, session, create: true, content, key: None, beside: Beside::default() };
+        store.append(message).unwrap().await.unwrap();
+    }
+    let range = PageRange { after: None, before: None, limit: 2 };
+    assert_eq!(store.page(session, range).await.unwrap().body.len() >> 10, 80);
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Arc::new(std::sync::Mutex::new(held));
+    let hold = || {
+        let held = Arc::clone(&held);
+        store.reads.submit(move || drop(held.lock().map(|held| held.recv()))).unwrap();
+    };
+    for _ in 0..std::thread::available_parallelism().map_or(2, usize::from).max(2) {
+        hold();
+    }
+    let mut page = Box::pin(store.page(session, range));
+    assert!(once(page.as_mut()).await.is_none(), "it waits for the index");
+    store.clear_sessions(user).await.unwrap();
+    while store.shared.index.has_removals() {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    let page: serde_json::Value = serde_json::from_slice(&page.await.unwrap().body).unwrap();
+    assert_eq!(page, serde_json::json!({"messages": [], "head": 4, "has_more": false}));
 }

@@ -50,7 +50,8 @@ pub(super) struct Account {
 pub(super) struct Code {
     pub(super) expires_at: i64,
     pub(super) used: bool,
-    /// It was over when what is over was taken away: should the clock go back, it may be there or not.
+    /// It was over when what is over was taken away: should the clock go back, it may be there or not. Or it is not yet known
+    /// that it was made.
     pub(super) unsure: bool,
 }
 
