@@ -10,7 +10,7 @@ use super::{
         codec::{Change, TokenRecord},
         index::{Index, IndexError},
     },
-    Model, Verdict,
+    MessageKey, Model, Verdict,
 };
 use crate::{
     clock::Timestamp,
@@ -135,7 +135,7 @@ impl Model {
         let mut wanted: BTreeMap<_, _> = journal.filter(|((session, seq), _)| self.has_place(*session, *seq)).collect();
         let mut differing = Vec::new();
         for entry in index.all_annotations() {
-            let (super::MessageKey { session, seq }, text) = entry?;
+            let (MessageKey { session, seq }, text) = entry?;
             if self.has_place(session, seq) && wanted.remove(&(session, seq)) != Some(digest(&text)) {
                 differing.push((session, seq));
             }
