@@ -315,6 +315,17 @@ def test_file_input(ask):
     ask(input=[user([{"type": "input_text", "text": "What is this?"}, file])])
 
 
-@pytest.mark.xfail(strict=True, reason="as OpenAI's own API, bondhu closes a stream of a response without [DONE]")
-def test_streams_end_with_done(lines):
-    assert lines(input="hi")[-1] == (None, "[DONE]")
+@pytest.mark.parametrize(
+    "body", [{}, {"store": False}, {"input": "[[length]] cut off"}, {"input": "[[errormid]] one two"}, {"input": "[[filter]]"}]
+)
+def test_streams_end_with_done(lines, body):
+    told = lines(**{"input": "hi", **body})
+    assert told[-1] == (None, "[DONE]") and [data for _, data in told].count("[DONE]") == 1
+
+
+def test_a_stream_that_is_asked_for_again_ends_with_done(http, ask):
+    id = ask(input="hi")["id"]
+    for seen in (None, 4, 1000):
+        query = {"stream": "true"} | ({} if seen is None else {"starting_after": seen})
+        told = http.get(f"/responses/{id}", params=query).text
+        assert told.endswith("data: [DONE]\n\n") and told.count("[DONE]") == 1

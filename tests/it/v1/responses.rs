@@ -15,8 +15,9 @@ fn said(response: &Value) -> &str {
 /// All events of a stream that is whole, whose numbers follow `seen`.
 #[track_caller]
 pub(super) fn dense(mut events: Events, seen: Option<u64>) -> Vec<Event> {
-    let all: Vec<_> = std::iter::from_fn(|| events.next()).collect();
+    let mut all: Vec<_> = std::iter::from_fn(|| events.next()).collect();
     assert!(events.is_whole, "{all:?}");
+    assert_eq!(all.pop().map(|end| end.data), Some(json!("[DONE]")), "{all:?}");
     for (number, event) in (seen.map_or(0, |seen| seen + 1)..).zip(&all) {
         assert_eq!(event.data["sequence_number"], number, "{event:?}");
         assert_eq!(event.data["type"], *event.name);
@@ -232,7 +233,9 @@ fn one_in_the_background_goes_on_alone_and_is_cancelled_by_its_id() {
     while events.next().unwrap().data["delta"] != "one " {}
     let cancelled = amina.post(&format!("{path}/cancel"), &json!({})).expect(200).json();
     assert_eq!((said(&cancelled), &cancelled["status"]), ("one ", &json!("cancelled")));
-    let last = events.rest().pop().unwrap();
+    let mut rest = events.rest();
+    assert_eq!(rest.pop().unwrap().data, "[DONE]");
+    let last = rest.pop().unwrap();
     assert_eq!((last.name.as_str(), &last.data["response"]["status"]), ("response.incomplete", &json!("cancelled")));
     assert_eq!(amina.post(&format!("{path}/cancel"), &json!({})).expect(200).json(), cancelled, "it has ended");
     stub.wait_until(|stub| stub.replying() == 0);

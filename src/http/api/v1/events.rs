@@ -9,6 +9,8 @@ use crate::{chat::How, http::problem::Problem, sse};
 
 /// The number of the first piece.
 const PIECES: u64 = 4;
+/// What ends every stream, however much of it was seen. It is no event, and has no number.
+const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// Words the events of one response, for who has seen those up to a number.
 pub(super) struct Teller {
@@ -91,6 +93,7 @@ impl Teller {
             How::Failed { .. } => "response.failed",
         };
         self.event(number, name, json!({"response": self.subject.object(Some(end))}), out);
+        out.extend_from_slice(DONE);
     }
 
     /// The end of a stream that can't go on.
@@ -100,6 +103,7 @@ impl Teller {
         let number = if self.pieces == 0 { 2 } else { PIECES + self.pieces };
         let data = json!({"code": error["code"], "message": error["message"], "param": error["param"]});
         self.event(number, "error", data, out);
+        out.extend_from_slice(DONE);
     }
 
     fn item_begins(&self, out: &mut Vec<u8>) {
@@ -167,7 +171,8 @@ mod tests {
         }
         let text = pieces.concat();
         teller.end(&End { how, text: &text, usage: None, at: 8 }, pieces.len(), &mut out);
-        let frames: Vec<_> = String::from_utf8(out).unwrap().split_terminator("\n\n").map(str::to_owned).collect();
+        let mut frames: Vec<_> = String::from_utf8(out).unwrap().split_terminator("\n\n").map(str::to_owned).collect();
+        assert_eq!(frames.pop().as_deref(), Some("data: [DONE]"));
         let read = |frame: &String| {
             let (name, data) = frame.split_once("\ndata: ").unwrap();
             let data: Value = serde_json::from_str(data).unwrap();
