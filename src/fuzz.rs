@@ -26,6 +26,7 @@ pub static TARGETS: &[Target] = &[
     Target { name: "records", run: store::fuzz::records },
     Target { name: "keys", run: store::fuzz::keys },
     Target { name: "bodies", run: http::fuzz::bodies },
+    Target { name: "programs", run: http::fuzz::programs },
     Target { name: "targets", run: http::fuzz::targets },
     Target { name: "headers", run: http::fuzz::headers },
     Target { name: "events", run: events::events },

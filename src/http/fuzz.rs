@@ -8,6 +8,7 @@ use hyper::{
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
+pub(crate) use super::api::v1::fuzz::programs;
 use super::{
     api::{auth, chat, messages, search, sessions},
     body, credentials,
@@ -35,7 +36,7 @@ pub(crate) fn bodies(input: &[u8]) {
     }
 }
 
-fn body<T: DeserializeOwned + PartialEq>(bytes: &[u8]) {
+pub(super) fn body<T: DeserializeOwned + PartialEq>(bytes: &[u8]) {
     let text = str::from_utf8(bytes).unwrap_or_default();
     let value = serde_json::from_str::<Value>(text).ok();
     match (body::decode::<T>(bytes), value) {
@@ -57,14 +58,14 @@ fn body<T: DeserializeOwned + PartialEq>(bytes: &[u8]) {
 }
 
 /// A sentence, bounded, with nothing that a terminal would obey.
-fn is_for_people(problem: &Problem) {
+pub(super) fn is_for_people(problem: &Problem) {
     let detail = problem.detail();
     assert!(!detail.is_empty() && detail.chars().count() < 600, "{detail:?} is too long");
     assert!(!detail.contains(char::is_control), "{detail:?}");
 }
 
 /// Values may be secrets, so no answer has them; names of fields it may have.
-fn repeats_no_value(value: &Value, detail: &str) {
+pub(super) fn repeats_no_value(value: &Value, detail: &str) {
     match value {
         Value::String(text) => {
             let is_telling = text.len() > 8 && text.chars().any(|c| !c.is_ascii_lowercase() && c != ' ');

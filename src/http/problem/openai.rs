@@ -50,6 +50,12 @@ impl Problem {
         response
     }
 
+    /// The status under `/v1`.
+    #[cfg(any(test, fuzzing))]
+    pub(in crate::http) fn openai_status(&self) -> StatusCode {
+        status(self.kind)
+    }
+
     /// The body, which is also what a stream says that fails behind its first byte.
     pub(in crate::http) fn openai_json(&self) -> Vec<u8> {
         let error = Members {

@@ -7,6 +7,8 @@ mod chunks;
 mod completions;
 mod conversations;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub(in crate::http) mod fuzz;
 mod ids;
 mod keys;
 mod models;

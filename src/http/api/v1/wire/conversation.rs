@@ -9,6 +9,7 @@ use crate::{http::problem::Problem, store::NewItem};
 const ITEMS_MAX: usize = 20;
 
 /// A conversation that is to be made.
+#[derive(Debug, PartialEq)]
 pub(in crate::http::api::v1) struct NewConversation {
     /// What is said in it already.
     pub(in crate::http::api::v1) items: Vec<NewItem>,
