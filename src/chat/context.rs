@@ -13,6 +13,9 @@ use crate::{
 const MESSAGES: usize = 50;
 /// The most that are read.
 const MESSAGES_MAX: usize = 6400;
+/// Bytes that are read, however few tokens the backend takes, and however many.
+const BYTES_MIN: usize = 1 << 20;
+const BYTES_MAX: usize = 32 << 20;
 
 /// What the backend is asked with.
 pub(super) struct Context {
@@ -34,8 +37,8 @@ pub(super) async fn of(inner: &Inner, turn: OpenTurn, instructions: Option<&str>
     let Told { system, tokens, lines } = Told::of(inner, Some(turn.session), instructions).await?;
     let mut limit = MESSAGES;
     loop {
-        let messages = inner.parts.store.context(turn.session, turn.seq, limit).await?;
-        let is_all = is_all(&messages, turn.seq, limit);
+        let (messages, is_cut) = inner.parts.store.context(turn.session, turn.seq, limit, bytes_max(tokens)).await?;
+        let is_all = is_cut || is_all(&messages, turn.seq, limit); // Of what is cut nothing would fit.
         let parts = conversation(turn.seq, messages);
         let whole = parts.len();
         let fitting = newest_that_fit(parts, tokens);
@@ -94,17 +97,23 @@ pub(super) async fn has_room(
     let Some(OpenTurn { session, seq }) = through else { return Ok(is_in_bounds(&[])) };
     let mut limit = MESSAGES;
     loop {
-        let messages = inner.parts.store.context(session, seq, limit).await?;
-        let is_all = is_all(&messages, seq, limit);
+        let (messages, is_cut) = inner.parts.store.context(session, seq, limit, bytes_max(tokens_max)).await?;
+        let is_all = !is_cut && is_all(&messages, seq, limit);
         // What stands right behind is not part of it: a conversation ends with the message that is to be answered.
         let said: Vec<_> = conversation(seq.next(), messages).into_iter().flatten().collect();
         let said: Vec<_> =
             said.into_iter().filter(|message| message.seq != seq.next() || message.reply_to.is_some()).collect();
-        if is_all || limit >= MESSAGES_MAX || !is_in_bounds(&said) {
+        if is_all || is_cut || limit >= MESSAGES_MAX || !is_in_bounds(&said) {
             return Ok(is_all && is_in_bounds(&said));
         }
         limit *= 2;
     }
+}
+
+/// Bytes of messages that are read for so many tokens: no more could be told, even if few of those that are read were part of
+/// the conversation.
+fn bytes_max(tokens: usize) -> usize {
+    tokens.saturating_mul(tokens::BYTES_MAX).clamp(BYTES_MIN, BYTES_MAX)
 }
 
 /// True where these newest messages up to `seq`, `limit` places at most, are all.

@@ -9,6 +9,8 @@ use crate::{
 
 /// Messages that one step of a listing reads.
 const STEP: usize = 64;
+/// Bytes of text that a listing has, however many items it was asked for; a longer one stands in it alone.
+const LISTED_BYTES_MAX: usize = 4 << 20;
 
 /// Which item of a session: a message by its place, or the answer to the message at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +69,7 @@ impl Chat {
         NewItems { user, session, create: false, about: None, items, key, renews_key }
     }
 
-    /// Up to `limit` items behind `after`, upwards from the first or downwards from the last, and whether there are more;
+    /// Up to `limit` items, and not many bytes, behind `after`, upwards from the first or downwards from the last, and whether there are more;
     /// nothing where `after` is not there.
     ///
     /// # Errors
@@ -99,14 +101,16 @@ impl Chat {
         upwards: bool,
         limit: usize,
     ) -> Result<(Vec<Message>, bool), ChatError> {
-        let mut items = Vec::new();
+        let (mut items, mut bytes) = (Vec::new(), 0);
         while from > Seq::ZERO {
             let run = self.inner.parts.store.run(session.id, from, upwards, STEP).await?;
             let Some(last) = run.last().map(|message| message.seq) else { break };
-            items.extend(run.into_iter().filter(is_item));
-            if items.len() > limit {
-                items.truncate(limit);
-                return Ok((items, true));
+            for item in run.into_iter().filter(is_item) {
+                bytes += item.content.len();
+                if items.len() == limit || (bytes > LISTED_BYTES_MAX && !items.is_empty()) {
+                    return Ok((items, true));
+                }
+                items.push(item);
             }
             from = if upwards { last.next() } else { Seq(last.0.saturating_sub(1)) };
         }

@@ -3,6 +3,9 @@
 /// What a message takes beside its text: the marks around it and the name of its role. The formats in use need 3 to 6.
 pub const PER_MESSAGE: usize = 8;
 
+/// Bytes of a token, at most, as they are counted here.
+pub const BYTES_MAX: usize = LETTERS;
+
 /// Letters of one token, at least, in words that people write.
 const LETTERS: usize = 3;
 

@@ -10,7 +10,7 @@ use super::{
     ImportFailure, Message, Role, Session, Status, Store, StoreError, Tier, Token,
     batch::{State, message_of, session_of, token_of, user_of},
     index::{Index, IndexError},
-    log::{Ended, NOW},
+    log::{Ended, NOW, Within},
 };
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -164,7 +164,9 @@ fn account(index: &Index, user: UserId, passwords: Passwords, out: &mut Vec<u8>)
 
 /// Adds messages from `first` on, to `last` at the most, and gives the last one that it added.
 fn messages(index: &Index, session: SessionId, first: Seq, last: Seq, out: &mut Vec<u8>) -> Result<Seq, IndexError> {
-    for entry in index.entries(session, first, last, NOW)? {
+    let (entries, is_cut) = index.entries_within(session, (first, last), NOW, Within::First(STEP_BYTES))?;
+    let last = entries.last().filter(|_| is_cut).map_or(last, |entry| entry.seq);
+    for entry in entries {
         let message = message_of(entry.seq, &entry.record, entry.status);
         let failure = if entry.status == Status::Failed { failure(index, session, entry.seq)? } else { None };
         line(&Line::Message { session_id: session, message: &message, failure }, out);

@@ -13,7 +13,7 @@ use std::{ops::Bound, path::Path, sync::Arc};
 pub use expiry::ExpiryCursor;
 use items::ItemTrees;
 pub(crate) use jobs::JobTrees;
-pub(crate) use long::Long;
+pub(crate) use long::{Long, length};
 
 use sled::{IVec, Tree};
 

@@ -12,6 +12,8 @@ use super::{
     batch::message_of,
     command::{Command, Reply},
     index::Index,
+    log::Within,
+    read::PAGE_BYTES_MAX,
 };
 use crate::id::{Seq, SessionId, UserId};
 
@@ -236,7 +238,7 @@ impl Store {
         .await
     }
 
-    /// Up to `limit` messages of a session from `from` on, upwards or downwards, with how they stand and for a user's message
+    /// Up to `limit` messages of a session, and not many bytes, from `from` on, upwards or downwards, with how they stand and for a user's message
     /// the place of its answer; superseded replies and erased messages are among them.
     ///
     /// # Errors
@@ -260,7 +262,8 @@ impl Store {
                 let last = from.min(head);
                 (Seq(last.0.saturating_sub(wide)).max(oldest), last)
             };
-            let entries = index.entries(session, first, last, head)?;
+            let within = if upwards { Within::First(PAGE_BYTES_MAX) } else { Within::Last(PAGE_BYTES_MAX) };
+            let (entries, _) = index.entries_within(session, (first, last), head, within)?;
             let mut messages: Vec<_> =
                 entries.iter().map(|entry| message_of(entry.seq, &entry.record, entry.status)).collect();
             if !upwards {

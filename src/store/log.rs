@@ -3,7 +3,7 @@
 use super::{
     Status,
     codec::{CodecError, MessageRecord, OutcomeRecord, SpeakerCode},
-    index::{Index, IndexError, Long},
+    index::{Index, IndexError, Long, length},
     key::MessageKey,
 };
 use crate::{
@@ -23,6 +23,13 @@ pub(crate) struct Entry {
 
 /// Where the log ends for those who want all of it.
 pub(crate) const NOW: Seq = Seq(u64::MAX);
+
+/// How much of a run of messages is read: one at least, and no more than so many bytes of the first ones, or of the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Within {
+    First(usize),
+    Last(usize),
+}
 
 /// How a turn ended, as the log and the outcomes show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +98,50 @@ impl Index {
             .collect()
     }
 
+    /// Those of [`Index::messages`] that are within the bound, in order, and true where others were left out.
+    pub(crate) fn messages_within(
+        &self,
+        session: SessionId,
+        (first, last): (Seq, Seq),
+        within: Within,
+    ) -> Result<(Vec<(Seq, MessageRecord)>, bool), IndexError> {
+        if first > last {
+            return Ok((Vec::new(), false));
+        }
+        let bounds = MessageKey { session, seq: first }.encode()..=MessageKey { session, seq: last }.encode();
+        let mut entries = self.messages.range(bounds);
+        let (mut messages, mut bytes, mut is_cut) = (Vec::new(), 0, false);
+        loop {
+            let (entry, bytes_max) = match within {
+                Within::First(bytes) => (entries.next(), bytes),
+                Within::Last(bytes) => (entries.next_back(), bytes),
+            };
+            let Some((key, value)) = entry.transpose()? else { break };
+            bytes += length(&value);
+            is_cut = bytes > bytes_max && !messages.is_empty();
+            if is_cut {
+                break;
+            }
+            messages.extend(self.decode_entry((key, value))?);
+        }
+        if matches!(within, Within::Last(_)) {
+            messages.reverse();
+        }
+        Ok((messages, is_cut))
+    }
+
+    /// Those of [`Index::entries`] that are within the bound, and true where others were left out.
+    pub(crate) fn entries_within(
+        &self,
+        session: SessionId,
+        bounds: (Seq, Seq),
+        head: Seq,
+        within: Within,
+    ) -> Result<(Vec<Entry>, bool), IndexError> {
+        let (messages, is_cut) = self.messages_within(session, bounds, within)?;
+        Ok((self.with_standings(session, &messages, head)?, is_cut))
+    }
+
     /// The messages from `first` to `last` and how they stood when the log ended at `head`: a reply behind that had not
     /// come yet, and had replaced none.
     pub(crate) fn entries(
@@ -101,6 +152,16 @@ impl Index {
         head: Seq,
     ) -> Result<Vec<Entry>, IndexError> {
         let messages = self.messages(session, first, last)?;
+        self.with_standings(session, &messages, head)
+    }
+
+    /// Messages in order, and how they stood when the log ended at `head`.
+    fn with_standings(
+        &self,
+        session: SessionId,
+        messages: &[(Seq, MessageRecord)],
+        head: Seq,
+    ) -> Result<Vec<Entry>, IndexError> {
         let mut entries = Vec::with_capacity(messages.len());
         for (index, (seq, record)) in messages.iter().enumerate() {
             let next = messages.get(index + 1).filter(|(next, _)| *next == seq.next()).map(|(_, record)| record);

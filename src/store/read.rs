@@ -14,7 +14,7 @@ use super::{
     fragment::{self, Fragment},
     history,
     index::{Index, IndexError, guarded},
-    log::Ended,
+    log::{Ended, Within},
     search::Sought,
     view::{SessionView, UserView, turn_window},
     writer::fail_on,
@@ -28,6 +28,8 @@ use crate::{
 
 /// Bytes of messages that one step of following the log takes, roughly.
 const LOGGED_BYTES_MAX: usize = 256 << 10;
+/// Bytes of messages that a page has, however many it was asked for; a longer one stands on it alone.
+pub(super) const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Messages behind the one that is answered that a context has at most: an old message may be answered anew.
 const BEHIND_MAX: u64 = 1024;
 /// How often a page is read where its session is cleared meanwhile.
@@ -243,10 +245,12 @@ impl Store {
             let run = view.run(range);
             let head = view.end.head;
             let read = self.read(move |index| {
-                let entries = index.entries(session, run.first, run.last, head)?;
+                let within =
+                    if range.after.is_some() { Within::First(PAGE_BYTES_MAX) } else { Within::Last(PAGE_BYTES_MAX) };
+                let (entries, is_cut) = index.entries_within(session, (run.first, run.last), head, within)?;
                 let fragments: Vec<Fragment> = entries.iter().map(Fragment::of).collect();
-                let is_whole = fragments.len() as u64 == (run.last.0 + 1).saturating_sub(run.first.0);
-                Ok((fragment::page(fragments.iter(), head, run.has_more), is_whole))
+                let is_whole = is_cut || fragments.len() as u64 == (run.last.0 + 1).saturating_sub(run.first.0);
+                Ok((fragment::page(fragments.iter(), head, run.has_more || is_cut), is_whole))
             });
             let (page, is_whole) = read.await?;
             // What was cleared or deleted meanwhile is not there any more: then there is a new view to read by.
@@ -274,7 +278,8 @@ impl Store {
             return Ok((first_bytes(messages.map(Fragment::logged)), head));
         }
         let messages = self.read(move |index| {
-            let entries = index.entries(session, run.first, run.last, head)?;
+            let within = Within::First(LOGGED_BYTES_MAX);
+            let (entries, _) = index.entries_within(session, (run.first, run.last), head, within)?;
             Ok(first_bytes(entries.iter().map(|entry| Fragment::of(entry).logged())))
         });
         Ok((messages.await?, head))
@@ -299,21 +304,33 @@ impl Store {
     }
 
     /// What a reply to the message at `seq` is made from, ascending: the newest messages up to that, at most `limit`,
-    /// and those behind it, where the replies to earlier turns stand that were made while it waited.
+    /// and those behind it, where the replies to earlier turns stand that were made while it waited. True where some of them
+    /// were left out, because they have over `bytes_max` bytes: the message at `seq` itself never is.
     ///
     /// # Errors
     /// Those of every read.
-    pub async fn context(&self, session: SessionId, seq: Seq, limit: usize) -> Result<Vec<Message>, StoreError> {
+    pub async fn context(
+        &self,
+        session: SessionId,
+        seq: Seq,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<(Vec<Message>, bool), StoreError> {
         if let Some(context) = self.view(session).await?.and_then(|view| view.context(seq, limit)) {
-            return Ok(context);
+            return Ok((context, false));
         }
         self.read(move |index| {
-            let Some(meta) = index.session_meta(session)? else { return Ok(Vec::new()) };
+            let Some(meta) = index.session_meta(session)? else { return Ok((Vec::new(), false)) };
             let head = index.log_end(session, meta.cleared_through, meta.cleared_turns)?.head;
             let first = seq.next().0.saturating_sub(limit as u64).max(meta.cleared_through.next().0);
             let last = head.min(Seq(seq.0.saturating_add(BEHIND_MAX)));
-            let entries = index.entries(session, Seq(first), last, head)?;
-            Ok(entries.iter().map(|entry| message_of(entry.seq, &entry.record, entry.status)).collect())
+            let bounds = (Seq(first), last.min(seq));
+            let (mut entries, is_cut) = index.entries_within(session, bounds, head, Within::Last(bytes_max))?;
+            let bounds = (seq.next().max(Seq(first)), last);
+            let (behind, is_cut_behind) = index.entries_within(session, bounds, head, Within::First(bytes_max))?;
+            entries.extend(behind);
+            let messages = entries.iter().map(|entry| message_of(entry.seq, &entry.record, entry.status)).collect();
+            Ok((messages, is_cut || is_cut_behind))
         })
         .await
     }

@@ -15,7 +15,7 @@ use super::{
     Speaker, Status, Store, StoreError,
     codec::{MessageRecord, SessionMeta, SpeakerCode},
     index::Index,
-    log::NOW,
+    log::{NOW, Within},
 };
 use crate::{
     clock::{Timestamp, rfc3339},
@@ -25,6 +25,8 @@ use crate::{
 
 /// Messages that are read from the index at once.
 const STEP: u64 = 256;
+/// Bytes of messages that are read at once, but for a longer one.
+const STEP_BYTES: usize = 4 << 20;
 /// The most characters of a message that a hit shows.
 const EXCERPT_CHARS_MAX: usize = 240;
 
@@ -102,7 +104,9 @@ impl Sought<'_> {
             while first <= head {
                 self.in_time()?;
                 let last = Seq(first.0 + STEP - 1).min(head);
-                for (seq, record) in index.messages(session, first, last)? {
+                let (messages, is_cut) = index.messages_within(session, (first, last), Within::First(STEP_BYTES))?;
+                let last = messages.last().filter(|_| is_cut).map_or(last, |(seq, _)| *seq);
+                for (seq, record) in messages {
                     if text::folded(&record.content).contains(self.needle) {
                         found(Match { session, meta: &meta, seq, record })?;
                     }

@@ -55,7 +55,7 @@ async fn a_context_has_the_replies_that_came_while_its_message_waited() {
         }
         let turn = OpenTurn { session, seq: Seq(1) };
         store.conclude(turn, Ending::Reply { content: "reply".to_owned(), stopped: false }, None).await.unwrap();
-        let context = store.context(session, Seq(2), 1).await.unwrap();
+        let (context, _) = store.context(session, Seq(2), 1, usize::MAX).await.unwrap();
         let contents: Vec<_> = context.iter().map(|message| message.content.as_str()).collect();
         assert_eq!(contents, ["second", "reply"], "with {capacity} bytes of cache");
         store.close().await;

@@ -15,7 +15,7 @@ use super::{
     codec::{Change, MessageRecord, OutcomeRecord, SessionMeta, SpeakerCode},
     fragment::{self, Fragment, Pair},
     index::{Index, IndexError},
-    log::LogEnd,
+    log::{LogEnd, Within},
 };
 use crate::id::{Seq, SessionId, UserId};
 
@@ -130,7 +130,8 @@ impl SessionView {
     /// The session as it was when its log ended with `end`: the index may be ahead of that.
     fn up_to(index: &Index, id: SessionId, meta: SessionMeta, end: LogEnd) -> Result<Self, IndexError> {
         let first = meta.cleared_through.0.max(end.head.0.saturating_sub(TAIL_MESSAGES as u64)) + 1;
-        let entries = index.entries(id, Seq(first), end.head, end.head)?;
+        let within = Within::Last(TAIL_BYTES);
+        let (entries, _) = index.entries_within(id, (Seq(first), end.head), end.head, within)?;
         let mut view = Self::empty(id, meta);
         view.end = end;
         for entry in entries {

@@ -45,6 +45,11 @@ impl Long {
     }
 }
 
+/// Bytes of the value whose first part, or all of it, is `head`.
+pub(crate) fn length(head: &[u8]) -> usize {
+    mark_of(head).map_or(head.len(), |[a, b, c, d, ..]| u32::from_be_bytes([a, b, c, d]) as usize)
+}
+
 impl Index {
     fn heads(&self, of: Long) -> &sled::Tree {
         match of {

@@ -216,3 +216,55 @@ fn what_lost_its_room_while_it_waited_fails() {
     assert!(text(&end["error"]["message"]).contains("longer than the model's context"), "{end}");
     assert_eq!(stub.seen().len(), 1);
 }
+
+#[test]
+fn a_page_of_long_texts_is_shorter_and_says_that_there_are_more() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let conversation = text(&amina.post("/v1/conversations", &json!({})).expect(200).json()["id"]);
+    let items = format!("/v1/conversations/{conversation}/items");
+    let names: Vec<_> = (0..20).map(|n| format!("number {n}.")).collect();
+    for two in names.chunks(2) {
+        let added: Vec<_> = two.iter().map(|name| json!({"role": "user", "content": long(name)})).collect();
+        amina.post(&items, &json!({ "items": added })).expect(200);
+    }
+    let name = |whole: &str| whole.trim_start_matches('আ').to_owned();
+    for order in ["asc", "desc"] {
+        let (mut seen, mut pages, mut after) = (Vec::new(), 0, String::new());
+        loop {
+            let page = amina.get(&format!("{items}?limit=100&order={order}{after}")).expect(200);
+            assert!(page.body.len() < 5 << 20, "{} bytes", page.body.len());
+            let page = page.json();
+            seen.extend(texts(&page).iter().map(|text| name(text)));
+            pages += 1;
+            if page["has_more"] == false {
+                break;
+            }
+            after = format!("&after={}", text(&page["last_id"]));
+        }
+        if order == "desc" {
+            seen.reverse();
+        }
+        assert_eq!((&seen, pages), (&names, 2), "{order}");
+    }
+    let hex = &conversation["conv_".len()..];
+    let session = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+    let path = format!("/api/v1/sessions/{session}/messages?limit=200");
+    for query in ["", "&after=0"] {
+        let page = amina.get(&format!("{path}{query}")).expect(200).json();
+        let shown: Vec<_> =
+            list(&page["messages"]).iter().map(|message| name(message["content"].as_str().unwrap())).collect();
+        assert_eq!((shown.len(), &page["has_more"]), (13, &json!(true)), "{query}");
+        let wanted = if query.is_empty() { &names[7..] } else { &names[..13] };
+        assert_eq!(shown, wanted, "{query}");
+    }
+    let export = server.command(&["export"], "").ok();
+    let exported: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let exported = exported.iter().filter(|line| line["type"] == "message");
+    assert_eq!(exported.map(|line| name(line["content"].as_str().unwrap())).collect::<Vec<_>>(), names);
+    let found = amina.post("/api/v1/search", &json!({"text": "আnumber", "limit": 50})).expect(200).json();
+    assert_eq!(found["total"], 20);
+    let asked = json!({"conversation": conversation, "input": "hello"});
+    amina.post("/v1/responses", &asked).expect(200);
+    server.is_calm();
+}

@@ -44,7 +44,7 @@ impl Actual {
         for &id in &self.names.sessions {
             let range = PageRange { after: Some(Seq::ZERO), before: None, limit: 50 };
             dropped(store.page(id, range), polls).await;
-            dropped(store.context(id, Seq(1), 50), polls).await;
+            dropped(store.context(id, Seq(1), 50, usize::MAX), polls).await;
             dropped(store.turn(id, Seq(1)), polls).await;
             dropped(store.log_after(id, Seq::ZERO, 5), polls).await;
         }

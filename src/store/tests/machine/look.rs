@@ -383,7 +383,7 @@ async fn look_at_turn(store: &Store, sight: Sight<'_>, (number, id, seq): (usize
         }
         (outcome, wanted) => panic!("session {number}, turn {seq}: {outcome:?} and not {wanted:?}"),
     }
-    let context: Vec<Message> = store.context(id, Seq(seq), 3).await.unwrap();
+    let context: Vec<Message> = store.context(id, Seq(seq), 3, usize::MAX).await.unwrap().0;
     let wanted: Vec<Message> = log.shown().filter(|&at| at + 3 > seq).map(|at| sight.message(number, at)).collect();
     assert_eq!(context, wanted, "session {number}: context of {seq}");
 }
