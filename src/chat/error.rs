@@ -63,6 +63,14 @@ pub enum ChatError {
         /// True: what was asked is at fault (400).
         refused: bool,
     },
+    /// More is to be kept beside the words than may be; nothing was stored.
+    #[error("{bytes} bytes are to be kept beside the words, {max} may be")]
+    TooMuchKept {
+        /// So much it would be, bytes of JSON.
+        bytes: usize,
+        /// So much it may be.
+        max: usize,
+    },
     /// The history was cleared, or the session deleted, while the reply was being made.
     #[error("the message was deleted while it was being answered")]
     DeletedMeanwhile,

@@ -1,6 +1,6 @@
 //! The items of a conversation, as programs see them: what was said, without what was replaced, failed or erased.
 
-use super::{Chat, ChatError, Key, OwnedSession, Target};
+use super::{Chat, ChatError, Key, OwnedSession, Target, response::fitting};
 use crate::{
     auth::Identity,
     id::{Seq, SessionId, UserId},
@@ -33,7 +33,7 @@ impl Chat {
     /// Makes a session with what a program says of it, and its first items; `key` says by what a repeat is known.
     ///
     /// # Errors
-    /// `KeyReused`; `DeletedMeanwhile` where a repeat finds nothing any more; the store's.
+    /// `TooMuchKept`; `KeyReused`; `DeletedMeanwhile` where a repeat finds nothing any more; the store's.
     pub async fn create_conversation(
         &self,
         caller: &Identity,
@@ -41,6 +41,7 @@ impl Chat {
         items: Vec<NewItem>,
         key: Option<Key<'_>>,
     ) -> Result<SessionId, ChatError> {
+        let about = about.map(fitting).transpose()?;
         let new = NewItems { about, create: true, ..self.new_items(caller.id(), SessionId::new(), items, key) };
         self.goes_on()?;
         Ok(self.inner.parts.store.add_items(new).await?.session)
@@ -154,8 +155,9 @@ impl Chat {
     /// Changes what programs keep of a conversation as a whole.
     ///
     /// # Errors
-    /// As [`Chat::session`].
+    /// `TooMuchKept`; as [`Chat::session`].
     pub async fn set_about(&self, session: &OwnedSession, about: Option<String>) -> Result<(), ChatError> {
+        let about = about.map(fitting).transpose()?;
         self.inner.parts.store.annotate(session.owner, session.id, Seq::ZERO, about).await?;
         Ok(())
     }

@@ -21,6 +21,8 @@ use crate::{
 
 /// Between two pieces, so that a fast model does not make a frame of every token: too short to be seen.
 const PAUSE: Duration = Duration::from_millis(25);
+/// The most pieces of one reply, for all of their ends are kept: what comes behind them is shown at the end.
+pub(super) const PIECES_MAX: usize = 8192;
 
 /// What is kept of a running response beside its text.
 #[derive(Debug)]
@@ -98,7 +100,13 @@ impl Recording {
         }
         loop {
             self.grown.notified().await;
-            let at = self.lock().text.len();
+            let (at, count) = {
+                let shown = self.lock();
+                (shown.text.len(), shown.ends.len())
+            };
+            if count >= PIECES_MAX {
+                break;
+            }
             let Some(piece) = reply.piece(at) else { continue };
             let from = u32::try_from(at).unwrap_or(u32::MAX); // A reply has 64 KiB at the most.
             match inner.parts.store.progress(reply.turn, from, piece.text.clone()).await {

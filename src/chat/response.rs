@@ -13,7 +13,7 @@ use crate::{
     clock::Timestamp,
     id::{Seq, SessionId},
     reply::{Finish, Sampling, Usage},
-    store::{Message, OpenTurn, Outcome, Status, Walk},
+    store::{ANNOTATION_BYTES_MAX, Message, OpenTurn, Outcome, Status, Walk},
 };
 
 /// By which call a response was asked for.
@@ -139,6 +139,14 @@ impl Note {
         serde_json::from_str(text).ok()
     }
 
+    /// The annotation of a response that begins.
+    ///
+    /// # Errors
+    /// `TooMuchKept`: it would be longer than one may be.
+    pub(super) fn begin(asked: Asked) -> Result<String, ChatError> {
+        fitting(Self { asked, ended: None }.write())
+    }
+
     /// The annotation.
     pub(super) fn write(&self) -> String {
         serde_json::to_string(self).expect("texts, numbers and JSON are always JSON")
@@ -149,6 +157,17 @@ impl NotedEnd {
     /// True where a filter left nothing of the reply.
     fn is_filtered(&self) -> bool {
         self.finish == Some(Finish::ContentFilter)
+    }
+}
+
+/// An annotation, unless it is longer than one may be with which something begins.
+///
+/// # Errors
+/// `TooMuchKept`.
+pub(super) fn fitting(annotation: String) -> Result<String, ChatError> {
+    match annotation.len() {
+        bytes if bytes > ANNOTATION_BYTES_MAX => Err(ChatError::TooMuchKept { bytes, max: ANNOTATION_BYTES_MAX }),
+        _ => Ok(annotation),
     }
 }
 
@@ -255,7 +274,7 @@ impl Chat {
     /// Changes what the API gives back of a response's request; false where it is being made, or is not there.
     ///
     /// # Errors
-    /// As [`Chat::session`].
+    /// `TooMuchKept`; as [`Chat::session`].
     pub async fn change_echo(
         &self,
         session: &OwnedSession,
@@ -266,6 +285,7 @@ impl Chat {
         let note = store.annotation(session.id, seq).await?.and_then(|text| Note::read(&text));
         let Some(mut note) = note else { return Ok(false) };
         change(&mut note.asked.echo);
+        Note::begin(note.asked.clone())?; // What is added at the end has its own room.
         Ok(store.annotate(session.owner, session.id, seq, Some(note.write())).await?)
     }
 
@@ -312,7 +332,12 @@ impl super::Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{id::MessageId, store::Speaker};
+    use crate::{
+        chat::recording::PIECES_MAX,
+        id::MessageId,
+        reply::REPLY_BYTES_MAX,
+        store::{ANNOTATION_GROWTH_MAX, Speaker},
+    };
 
     fn message(seq: u64, content: &str, status: Status) -> Message {
         let reply_to = (seq > 1).then_some(Seq(1));
@@ -329,6 +354,30 @@ mod tests {
         let (at, model, finish) = (Timestamp(7), "model".to_owned(), Some(Finish::Length));
         let ended = NotedEnd { at, model, finish, usage: None, ends: ends.to_vec(), shown: shown.to_owned() };
         Note { asked, ended: Some(ended) }
+    }
+
+    #[test]
+    fn what_the_end_adds_to_an_annotation_fits_in_its_room() {
+        let worst = "\u{1}".repeat(REPLY_BYTES_MAX); // Six bytes of JSON each.
+        let ends: Vec<usize> = (0..=PIECES_MAX).map(|n| REPLY_BYTES_MAX - PIECES_MAX + n).collect();
+        let mut note = note(&ends, &worst);
+        if let Some(ended) = &mut note.ended {
+            ended.model = "m".repeat(4096);
+            ended.usage = Some(Usage { input: u64::MAX, output: u64::MAX });
+        }
+        let begun = Note::begin(note.asked.clone()).unwrap();
+        let grown = note.write().len() - begun.len();
+        assert!(grown <= ANNOTATION_GROWTH_MAX && grown > ANNOTATION_GROWTH_MAX / 2, "{grown}");
+    }
+
+    #[test]
+    fn more_than_may_be_kept_is_refused() {
+        let with = |chars: usize| Asked { instructions: Some("i".repeat(chars)), ..note(&[], "").asked };
+        let room = ANNOTATION_BYTES_MAX - Note::begin(with(0)).unwrap().len();
+        assert_eq!(Note::begin(with(room)).unwrap().len(), ANNOTATION_BYTES_MAX);
+        let refused = Note::begin(with(room + 1)).unwrap_err();
+        let ChatError::TooMuchKept { bytes, max } = refused else { panic!("{refused}") };
+        assert_eq!((bytes, max), (ANNOTATION_BYTES_MAX + 1, ANNOTATION_BYTES_MAX));
     }
 
     fn end(outcome: Outcome, note: &Note) -> ResponseEnd {

@@ -102,7 +102,7 @@ pub(super) async fn send(inner: &Arc<Inner>, caller: &Identity, sending: Sending
             return Err(ChatError::NoRoom);
         }
     }
-    beside.annotation = asked.clone().map(|asked| Note { asked, ended: None }.write());
+    beside.annotation = asked.clone().map(Note::begin).transpose()?;
     let mut message = Some(NewMessage { user, session, create, content: content.into_string(), key, beside });
     let append = || message.take().map_or(Err(StoreError::Unknown), |message| parts.store.append(message));
     let (place, appended) = admitted(inner, caller, session, append).await?;

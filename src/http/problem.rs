@@ -426,6 +426,7 @@ impl From<ChatError> for Problem {
                 let kind = if too_slow { &REPLY_SLOW } else { &REPLY_FAILED };
                 Self::new(if refused { &REFUSED } else { kind }, detail)
             }
+            ChatError::TooMuchKept { bytes, max } => openai::too_much_kept(bytes, max),
             ChatError::DeletedMeanwhile => deleted_meanwhile(),
             ChatError::Store(error) => Self::from(error),
         }

@@ -17,9 +17,11 @@ use super::{
 };
 use crate::id::{Seq, SessionId, UserId};
 
-/// The longest annotation, bytes: instructions as long as a text may be, with every character escaped, and what stands
-/// around them.
-pub const ANNOTATION_BYTES_MAX: usize = 8 << 20;
+/// The longest annotation with which a message or a session begins, bytes: instructions as long as a text may be, with every
+/// character escaped, and what stands around them. Whoever makes one holds it to that.
+pub const ANNOTATION_BYTES_MAX: usize = 2 << 20;
+/// By so many bytes it may be longer once the turn's outcome is noted in it.
+pub const ANNOTATION_GROWTH_MAX: usize = 448 << 10;
 /// The most items that are added at once.
 pub const ITEMS_MAX: usize = 1024;
 

@@ -72,7 +72,9 @@ pub use import::{
     Holder, IMPORT_MESSAGES_MAX, Import, ImportFailure, ImportMessage, ImportSession, Imported, Look, TEXT_BYTES_MAX,
 };
 pub use index::ExpiryCursor;
-pub use items::{ANNOTATION_BYTES_MAX, AddedItems, Beside, Erasure, ITEMS_MAX, NewItem, NewItems, Walk};
+pub use items::{
+    ANNOTATION_BYTES_MAX, ANNOTATION_GROWTH_MAX, AddedItems, Beside, Erasure, ITEMS_MAX, NewItem, NewItems, Walk,
+};
 pub use jobs::{
     COMPACTION, Enqueued, Job, JobCounts, JobCursor, JobEffect, JobState, JobStateName, NewJob, Repeat, TITLES, Taken,
 };

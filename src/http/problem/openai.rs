@@ -30,6 +30,15 @@ struct Members<'p> {
     code: Option<String>,
 }
 
+/// 400 for a request with more beside the words than is kept with them.
+pub(super) fn too_much_kept(bytes: usize, max: usize) -> Problem {
+    let detail = format!(
+        "What is kept with this beside its messages (instructions, the form of the text, metadata) would be {bytes} bytes \
+         of JSON, and may be at most {max}; please shorten the instructions or the schema, or say \"store\": false."
+    );
+    Problem::new(&INVALID, detail).coded("too_much_kept")
+}
+
 impl Problem {
     /// The answer under `/v1`.
     pub(in crate::http) fn respond_openai(&self) -> ApiResponse {
@@ -155,6 +164,7 @@ mod tests {
             (Problem::other_login(), 409, request, json!("other_login"), headers(&[("x-should-retry", "false")])),
             (ChatError::BeingAnswered.into(), 409, request, json!("being_answered"), vec![]),
             (ChatError::KeyReused.into(), 422, request, json!("key_reused"), vec![]),
+            (ChatError::TooMuchKept { bytes: 2, max: 1 }.into(), 400, request, json!("too_much_kept"), vec![]),
             (Problem::over_limit(over), 429, "requests", json!("rate_limit_exceeded"), waits.clone()),
             (failed(false).into(), 502, server, json!("reply_failed"), vec![]),
             (failed(true).into(), 400, request, json!("request_refused"), vec![]),

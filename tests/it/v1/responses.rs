@@ -325,3 +325,40 @@ fn what_can_not_be_done_is_named() {
     assert_eq!(list(&sessions["sessions"]).len(), 2, "nothing of what was refused is stored");
     server.is_calm();
 }
+
+#[test]
+fn what_is_kept_beside_a_response_has_a_bound_that_its_refusal_names() {
+    let stub = Stub::start();
+    let server = asking(&stub, &["api.body_max=16MiB"]);
+    let (mut amina, _) = server.user("amina");
+    let code = |answer: &crate::support::Response| {
+        let error = answer.json()["error"].clone();
+        assert!(text(&error["message"]).contains("2097152") && text(&error["message"]).contains("shorten"), "{error}");
+        refused(answer, 400).2
+    };
+    let form = |bytes: usize| json!({"type": "object", "description": "x".repeat(bytes)});
+    let too_much = 2 << 20;
+    let format = |bytes: usize| json!({"format": {"type": "json_schema", "name": "n", "schema": form(bytes)}});
+    for (name, body) in [
+        ("waited for", json!({"text": format(too_much / 2)})),
+        ("as a stream", json!({"text": format(too_much), "stream": true})),
+        ("in the background", json!({"text": format(too_much), "background": true})),
+        ("with instructions", json!({"text": format(too_much / 2 - (50 << 10)), "instructions": "x".repeat(100_000)})),
+    ] {
+        let mut asked = json!({"input": "[[say]] never"});
+        asked.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        assert_eq!(code(&amina.post(PATH, &asked)), "too_much_kept", "{name}");
+    }
+    let form = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": form(too_much)}});
+    let asked = json!({"messages": [{"role": "user", "content": "never"}], "response_format": form, "store": true});
+    assert_eq!(code(&amina.post("/v1/chat/completions", &asked)), "too_much_kept");
+    assert_eq!(amina.get("/v1/conversations").expect(200).json()["data"], json!([]), "nothing was stored");
+    let asked = json!({"input": "[[say]] kept", "instructions": "x".repeat(100_000), "text": format(900 << 10)});
+    let made = amina.post(PATH, &asked).expect(200).json();
+    assert_eq!(said(&made), "kept");
+    let again = amina.get(&format!("{PATH}/{}", text(&made["id"]))).expect(200).json();
+    assert_eq!(again["instructions"], asked["instructions"], "and it is kept whole");
+    let asked = json!({"input": "[[say]] passed", "text": format(too_much), "store": false});
+    assert_eq!(said(&amina.post(PATH, &asked).expect(200).json()), "passed", "of which nothing is kept");
+    server.is_calm();
+}
