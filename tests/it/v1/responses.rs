@@ -343,7 +343,7 @@ fn what_is_kept_beside_a_response_has_a_bound_that_its_refusal_names() {
         ("waited for", json!({"text": format(too_much / 2)})),
         ("as a stream", json!({"text": format(too_much), "stream": true})),
         ("in the background", json!({"text": format(too_much), "background": true})),
-        ("with instructions", json!({"text": format(too_much / 2 - (50 << 10)), "instructions": "x".repeat(100_000)})),
+        ("with instructions", json!({"text": format(too_much / 2 - (40 << 10)), "instructions": "x".repeat(100_000)})),
     ] {
         let mut asked = json!({"input": "[[say]] never"});
         asked.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
