@@ -66,7 +66,15 @@ pub(super) fn kind(config: Live<AlertsConfig>, clock: Clock) -> Kind {
         let work: super::Work = Box::pin(async move { within(tell(&payload, id, &config, &clock, &names)).await });
         work
     };
-    Kind { name: ALERT, lease: LEASE, is_long: false, every: None, at_once: false, run: Box::new(run) }
+    Kind {
+        name: ALERT,
+        lease: LEASE,
+        is_long: false,
+        every: None,
+        at_once: false,
+        makes_room: false,
+        run: Box::new(run),
+    }
 }
 
 async fn tell(

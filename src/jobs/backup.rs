@@ -70,5 +70,5 @@ pub(super) fn kind(store: Arc<Store>, clock: Clock, backups: Backups) -> Kind {
         });
         work
     };
-    Kind { name: BACKUP, lease: LEASE, is_long: true, every, at_once: true, run: Box::new(run) }
+    Kind { name: BACKUP, lease: LEASE, is_long: true, every, at_once: true, makes_room: false, run: Box::new(run) }
 }

@@ -17,5 +17,13 @@ pub(super) fn kind(store: Arc<Store>) -> Kind {
         });
         work
     };
-    Kind { name: COMPACTION, lease: LEASE, is_long: true, every: None, at_once: false, run: Box::new(run) }
+    Kind {
+        name: COMPACTION,
+        lease: LEASE,
+        is_long: true,
+        every: None,
+        at_once: false,
+        makes_room: true,
+        run: Box::new(run),
+    }
 }

@@ -24,5 +24,13 @@ pub(super) fn kind(store: Arc<Store>) -> Kind {
         });
         work
     };
-    Kind { name: "expiry", lease: LEASE, is_long: false, every: Some(EVERY), at_once: false, run: Box::new(run) }
+    Kind {
+        name: "expiry",
+        lease: LEASE,
+        is_long: false,
+        every: Some(EVERY),
+        at_once: false,
+        makes_room: true,
+        run: Box::new(run),
+    }
 }

@@ -68,6 +68,8 @@ pub struct Kind {
     pub every: Option<Duration>,
     /// True where the first of those is due at once.
     pub at_once: bool,
+    /// True where it is begun on a full disk too, because it makes room there.
+    pub makes_room: bool,
     /// Begins a try. What the try changes must be what the end of the job changes, or must be the same when it is done twice.
     pub run: Box<dyn Fn(&Job) -> Work + Send + Sync>,
 }

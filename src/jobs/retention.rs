@@ -33,7 +33,15 @@ pub(super) fn kind(store: Arc<Store>, clock: Clock, limits: Live<LimitsConfig>) 
         });
         work
     };
-    Kind { name: "retention", lease: LEASE, is_long: true, every: Some(EVERY), at_once: false, run: Box::new(run) }
+    Kind {
+        name: "retention",
+        lease: LEASE,
+        is_long: true,
+        every: Some(EVERY),
+        at_once: false,
+        makes_room: true,
+        run: Box::new(run),
+    }
 }
 
 /// Clears the old messages of all users.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    store::{JobError, JobStateName, NewJob, Repeat, StoreError, Taken},
+    store::{Health, Job, JobError, JobStateName, NewJob, Repeat, StoreError, Taken},
 };
 
 /// The longest sleep.
@@ -45,11 +45,8 @@ enum Next {
 
 /// Runs jobs until the server stops.
 pub(super) async fn run(inner: Arc<Inner>) {
-    until_stored(&inner, || inner.store.release_jobs(again_by(&inner))).await;
-    for kind in inner.kinds.values() {
-        if let Some(every) = kind.every {
-            until_stored(&inner, || inner.store.enqueue(recurring(kind, first(kind, inner.clock.now(), every)))).await;
-        }
+    if unless_stopped(&inner, make_ready(&inner)).await.is_none() {
+        return;
     }
     let workers = inner.config.workers;
     let places =
@@ -83,9 +80,18 @@ pub(super) async fn run(inner: Arc<Inner>) {
     }
 }
 
-/// When a job that recurs is due where there is none of it yet.
-fn first(kind: &Kind, now: Timestamp, every: Duration) -> Timestamp {
-    if kind.at_once { now } else { now.after(every) }
+/// Gives back what ran when the last process ended, and has each recurring job be there.
+async fn make_ready(inner: &Inner) {
+    until_stored(inner, || inner.store.release_jobs(again_by(inner))).await;
+    for kind in inner.kinds.values() {
+        let Some(every) = kind.every else { continue };
+        let due = |wait| recurring(kind, inner.clock.now().after(wait));
+        let job = until_stored(inner, || inner.store.enqueue(due(every))).await;
+        // Where there was one, its own time holds: that the server starts is no reason for one more.
+        if kind.at_once && job.is_some_and(|job| job.is_new) {
+            until_stored(inner, || inner.store.enqueue(due(Duration::ZERO))).await;
+        }
+    }
 }
 
 /// What `work` gives; nothing once the server stops.
@@ -104,28 +110,43 @@ fn recurring(kind: &Kind, due: Timestamp) -> NewJob {
 }
 
 /// Takes the first due job that may run. What this program knows nothing of is parked for one that does.
+///
+/// On a full disk only what makes room is begun, however much waits before it.
 async fn next(inner: &Inner, places: &Places, place: OwnedSemaphorePermit) -> Result<Next, StoreError> {
     let now = inner.clock.now();
-    for job in inner.store.jobs(JobStateName::Queued, None, LOOK).await? {
-        if job.due > now {
-            return Ok(Next::Wait(Some(job.due)));
+    let is_full = inner.store.health() == Health::DiskFull;
+    let again = is_full.then(|| now.after(AGAIN)); // Nobody tells that there is room again.
+    let mut after = None;
+    loop {
+        let jobs = inner.store.jobs(JobStateName::Queued, after, LOOK).await?;
+        let (is_last, last) = (jobs.len() < LOOK, jobs.last().map(Job::cursor));
+        for job in jobs {
+            if job.due > now {
+                return Ok(Next::Wait(Some(again.map_or(job.due, |again| again.min(job.due)))));
+            }
+            let Some(kind) = inner.kinds.get(job.kind.as_str()) else {
+                let parked = inner.store.park_job(job.id, "this program has no such kind of job".to_owned()).await;
+                not_taken(parked)?;
+                tracing::warn!(job = %job.id, kind = job.kind, "a job of an unknown kind was parked");
+                continue;
+            };
+            if is_full && !kind.makes_room {
+                continue;
+            }
+            let long = match kind.is_long.then(|| Arc::clone(&places.long).try_acquire_owned()) {
+                Some(Err(_)) => continue,
+                Some(Ok(long)) => Some(long),
+                None => None,
+            };
+            if let Some(taken) = not_taken(inner.store.take_job(job.id, kind.lease).await)? {
+                return Ok(Next::Run(Box::new(taken), (place, long)));
+            }
         }
-        let Some(kind) = inner.kinds.get(job.kind.as_str()) else {
-            let parked = inner.store.park_job(job.id, "this program has no such kind of job".to_owned()).await;
-            not_taken(parked)?;
-            tracing::warn!(job = %job.id, kind = job.kind, "a job of an unknown kind was parked");
-            continue;
-        };
-        let long = match kind.is_long.then(|| Arc::clone(&places.long).try_acquire_owned()) {
-            Some(Err(_)) => continue,
-            Some(Ok(long)) => Some(long),
-            None => None,
-        };
-        if let Some(taken) = not_taken(inner.store.take_job(job.id, kind.lease).await)? {
-            return Ok(Next::Run(Box::new(taken), (place, long)));
+        if is_last || !is_full {
+            return Ok(Next::Wait(again));
         }
+        after = last;
     }
-    Ok(Next::Wait(None))
 }
 
 /// Nothing where the job was removed meanwhile.

@@ -95,7 +95,7 @@ fn kind(
         let _ = said.send(job.payload.clone());
         work(job.payload.clone())
     };
-    Kind { name, lease, is_long: false, every: None, at_once: false, run: Box::new(run) }
+    Kind { name, lease, is_long: false, every: None, at_once: false, makes_room: false, run: Box::new(run) }
 }
 
 /// Waits until `payload` was said.

@@ -26,7 +26,15 @@ pub(super) fn kind(store: Arc<Store>) -> Kind {
         });
         work
     };
-    Kind { name: TITLES, lease: LEASE, is_long: false, every: None, at_once: false, run: Box::new(run) }
+    Kind {
+        name: TITLES,
+        lease: LEASE,
+        is_long: false,
+        every: None,
+        at_once: false,
+        makes_room: false,
+        run: Box::new(run),
+    }
 }
 
 async fn title(store: &Store, session: SessionId, owner: UserId) -> Result<JobEffect, Failure> {

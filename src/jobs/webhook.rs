@@ -81,7 +81,15 @@ pub(super) fn kind() -> Kind {
         let work: super::Work = Box::pin(async move { within(post(&payload, id, &names)).await });
         work
     };
-    Kind { name: WEBHOOK, lease: LEASE, is_long: false, every: None, at_once: false, run: Box::new(run) }
+    Kind {
+        name: WEBHOOK,
+        lease: LEASE,
+        is_long: false,
+        every: None,
+        at_once: false,
+        makes_room: false,
+        run: Box::new(run),
+    }
 }
 
 /// `post`, which fails where it takes too long.

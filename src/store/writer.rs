@@ -211,7 +211,8 @@ impl Writer {
     /// True where there is something to remove from the index and nothing is wrong.
     fn removes(&self) -> bool {
         let timers = &self.timers;
-        timers.removals && self.shared.health() == Health::Ready && Instant::now() >= timers.removals_from
+        // On a full disk too: it is what a deletion there is for.
+        timers.removals && self.shared.health() != Health::Failed && Instant::now() >= timers.removals_from
     }
 
     /// Decides every command in order and makes all of them durable with one frame and one sync; only then does anyone

@@ -361,3 +361,30 @@ fn p7_the_server_makes_its_backups_by_the_clock_itself() {
     assert_eq!(server.figures().count("bondhu_job_failures_total{kind=\"backup\"}"), 0);
     server.is_calm();
 }
+
+#[test]
+fn a_start_makes_no_backup_where_there_is_one_and_the_next_is_not_due() {
+    let dir = tempfile::tempdir().unwrap();
+    let backups = format!("backup.dir={}", dir.path().join("backups").display());
+    let settings = [backups.as_str(), "jobs.titles=excerpt"];
+    let mut server = Server::start(&settings);
+    comes_true("the first is made", || server.figures().count("bondhu_backups_total") == 1);
+    let next = |server: &Server| {
+        let listed = server.command(&["jobs", "list"], "").ok();
+        listed.lines().find(|line| line.contains(" backup ")).unwrap().to_owned()
+    };
+    comes_true("its job has ended", || next(&server).contains(" queued "));
+    let due = next(&server);
+    let (mut amina, _) = server.user("amina");
+    for _ in 0..3 {
+        server = server.restart(&settings);
+        amina = amina.another_tab(&server);
+        // A job of now is taken behind one that a start has made due.
+        let session = amina.session();
+        amina.say(&session, "hello");
+        comes_true("it has its title", || server.figures().count("bondhu_jobs_done_total{kind=\"titles\"}") == 1);
+        assert_eq!(next(&server), due);
+    }
+    let made = std::fs::read_dir(dir.path().join("backups")).unwrap();
+    assert_eq!(made.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count(), 1);
+}

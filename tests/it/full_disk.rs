@@ -2,6 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
+use bondhu::{
+    clock::Clock,
+    store::{COMPACTION, NewJob, Repeat},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -273,4 +277,39 @@ fn without_a_mount() {
     assert!(!at.exists() && !at.with_extension("partial").exists(), "something is left");
     backup(&server, &at).ok();
     check_passes(&at);
+}
+
+/// More than one look at the queue sees.
+const WEBHOOKS: usize = 70;
+
+#[test]
+fn what_makes_room_runs_on_a_full_disk_before_everything_that_waits_for_room() {
+    let hooks = Hooks::start(Some(204));
+    let mut server = Server::start(&[]);
+    server.stop();
+    crate::jobs::enqueue(&server.data, &hooks, WEBHOOKS);
+    crate::jobs::with_store(&server.data, async |store| {
+        let (kind, key) = (COMPACTION.to_owned(), COMPACTION.to_owned());
+        let (due, repeat) = (Clock::System.now(), Repeat::Again);
+        store.enqueue(NewJob { kind, key, user: None, payload: String::new(), due, repeat }).await.unwrap();
+    });
+    let mut server = server.restart(&["data.min_free=1TiB"]);
+    assert_eq!(server.client().get("/ready").expect(503).json()["parts"]["store"], "disk full");
+    comes_true("it is compacted", || server.figures().count("bondhu_jobs_done_total{kind=\"compaction\"}") == 1);
+    assert!(hooks.came().is_empty(), "a message that needs room was begun");
+    assert!(server.stop().success());
+    let log = server.log();
+    assert!(!log.iter().any(|line| line.contains("still running") || line.contains("given back")), "{log:?}");
+    let server = server.restart(&[]);
+    hooks.wait_for(WEBHOOKS);
+    server.is_calm();
+}
+
+#[test]
+fn a_server_that_begins_on_a_full_disk_stops_in_order() {
+    let mut server = Server::start(&["data.min_free=1TiB"]);
+    server.client().get("/ready").expect(503);
+    assert!(server.stop().success());
+    let log = server.log();
+    assert!(!log.iter().any(|line| line.contains("still running") || line.contains("given back")), "{log:?}");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     super::{ExpiryCursor, OldMessages, StoreError, command::Reply},
-    Enqueued, Job, JobEffect, NewJob, Taken,
+    COMPACTION, Enqueued, Job, JobEffect, NewJob, Repeat, Taken,
 };
 use crate::{
     clock::Timestamp,
@@ -43,9 +43,11 @@ pub(crate) enum JobCommand {
 }
 
 impl JobCommand {
-    /// True for what makes room, or ends what was begun.
+    /// True for what makes room, for what ends what was begun, and for the few jobs of the server's own that are to be there
+    /// whatever the disk is like. Which jobs are begun then, those know who run them.
     pub(crate) fn is_allowed_on_a_full_disk(&self) -> bool {
         match self {
+            Self::Enqueue(job, _) => job.repeat == Repeat::Recurring || job.kind == COMPACTION,
             Self::Finish(..)
             | Self::Fail(..)
             | Self::GiveBack(..)
@@ -53,8 +55,9 @@ impl JobCommand {
             | Self::Release(..)
             | Self::Remove(..)
             | Self::RemoveExpired(..)
+            | Self::Take(..)
             | Self::ClearOld(..) => true,
-            Self::Enqueue(..) | Self::Take(..) | Self::Retry(..) => false,
+            Self::Retry(..) => false,
         }
     }
 
