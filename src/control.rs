@@ -376,9 +376,8 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
         ControlRequest::JobRemove { id } => return jobs::remove(store, id).await,
         ControlRequest::Compact {} => {
             let bytes_saved = store.compact().await.map_err(|error| error.to_string())?;
-            store
-                .rebuild_at_next_start()
-                .map_err(|error| format!("the index can't be marked for rebuilding: {error}"))?;
+            let marked = store.rebuild_at_next_start().await;
+            marked.map_err(|error| format!("the index can't be marked for rebuilding: {error}"))?;
             return Ok(ControlAnswer::Compacted { bytes_saved });
         }
         ControlRequest::Reload {} | ControlRequest::LogLevel { .. } => {

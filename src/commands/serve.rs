@@ -145,7 +145,21 @@ async fn perform(app: &App, request: ControlRequest) -> ControlAnswer {
     if let ControlRequest::LogLevel { level } = &request {
         return set_log_level(app, level);
     }
+    if let ControlRequest::UserDelete { username } = &request {
+        return delete_user(app, username).await;
+    }
     control::perform(&app.auth, &app.store, request).await
+}
+
+/// Deletes an account, and ends the replies that are being made for it: nobody will read them.
+async fn delete_user(app: &App, username: &str) -> ControlAnswer {
+    match app.auth.remove_user(username).await {
+        Ok(user) => {
+            app.chat.end_replies(user.id);
+            ControlAnswer::Done {}
+        }
+        Err(error) => ControlAnswer::Refused { reason: error.to_string() },
+    }
 }
 
 async fn reload(app: &App) -> ControlAnswer {

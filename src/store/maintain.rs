@@ -1,6 +1,7 @@
 //! What the store does beside the writer: checkpoints of the index, and compaction of the journal.
 
 use std::{
+    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -48,9 +49,11 @@ impl Store {
     /// Leaves word that the index is to be rebuilt at the next start: what sled has freed may still hold deleted text.
     ///
     /// # Errors
-    /// The system's.
-    pub fn rebuild_at_next_start(&self) -> std::io::Result<()> {
-        checkpoint::mark_rebuild(&Layout::of(&self.dir).index)
+    /// The system's, and one of its own where too many reads wait.
+    pub async fn rebuild_at_next_start(&self) -> io::Result<()> {
+        let index = Layout::of(&self.dir).index;
+        // The sync blocks, which no worker may.
+        self.read(move |_| Ok(checkpoint::mark_rebuild(&index))).await.map_err(io::Error::other)?
     }
 }
 

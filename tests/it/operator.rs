@@ -4,7 +4,7 @@ use std::os::unix::fs::chown;
 
 use serde_json::json;
 
-use crate::support::{Client, PASSWORD, Server, command::Done};
+use crate::support::{Client, PASSWORD, Server, command::Done, model::asking, stub::Stub};
 
 /// A user that runs no tests.
 const NOBODY: u32 = 65534;
@@ -211,4 +211,16 @@ fn many_accounts_are_listed_once_each_over_all_pages() {
     let mut listed: Vec<_> = listed.lines().map(|line| line.split(' ').next().unwrap()).collect();
     listed.sort_unstable();
     assert_eq!(listed, names);
+}
+
+#[test]
+fn the_replies_of_an_account_that_is_deleted_end_with_it() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    let _waits = amina.say_and_leave(&session, "[[tokens 100000 20]]");
+    stub.wait_until(|stub| stub.replying() == 1);
+    server.command(&["user", "delete", "Amina", "--yes"], "").ok();
+    stub.wait_until(|stub| stub.replying() == 0);
 }

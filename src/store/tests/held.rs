@@ -26,7 +26,7 @@ impl Held {
     pub(super) async fn end(&mut self, data: &Path, rebuild: bool) {
         let store = self.0.take().unwrap();
         if rebuild {
-            store.rebuild_at_next_start().unwrap();
+            store.rebuild_at_next_start().await.unwrap();
         }
         store.close().await;
         drop(store);

@@ -164,7 +164,7 @@ async fn a_turn_that_ended_has_no_pieces_though_nothing_was_noted() {
         for rebuild in [false, true] {
             assert_eq!(store.pieces(turn).await.unwrap(), Vec::<String>::new(), "{ending:?}, new index: {rebuild}");
             if !rebuild {
-                store.rebuild_at_next_start().unwrap();
+                store.rebuild_at_next_start().await.unwrap();
                 end(store, true, &data).await;
                 store = at(1, &data);
             }

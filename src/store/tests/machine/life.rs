@@ -87,7 +87,7 @@ impl Actual {
 
     pub(super) async fn restart(mut self, how: How, cache: u64, resumes: Option<u32>) -> Self {
         if matches!(how, How::CleanAndRebuild | How::CrashAndRebuild) {
-            self.store.rebuild_at_next_start().unwrap();
+            self.store.rebuild_at_next_start().await.unwrap();
         }
         let built = inode(&self.data);
         end(self.store, matches!(how, How::Clean | How::CleanAndRebuild), &self.data).await;
