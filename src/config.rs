@@ -28,6 +28,7 @@ use std::{
 
 pub use self::{
     api::ApiConfig,
+    check::is_within,
     fault::{Fault, Faults, Place},
     jobs::{JobsConfig, Titles},
     live::{Change, Live, change},

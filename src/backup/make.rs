@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    config::is_within,
     store::{Sealed, SegmentHead, check_sealed},
 };
 
@@ -46,6 +47,9 @@ pub fn make(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, BackupError> {
     let began = Instant::now();
+    if is_within(into, data) {
+        return Err(BackupError::Taken { dir: into.to_owned(), why: "is within the data directory".to_owned() });
+    }
     let (place, found) = Place::take(into)?;
     let made_at = clock.now().to_string(); // Before the sealing: what was acknowledged by now is in it.
     let build = || {

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write,
+    io::ErrorKind,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -43,10 +44,9 @@ impl Operator {
                 let here = Here::open(loaded)?;
                 if is_new {
                     // Whoever stands elsewhere than the server does makes an account where nobody will look for it.
-                    let made = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
                     note(&format!(
                         "{} was not there, and was made; start the server with the same one",
-                        made.display()
+                        full(dir).display()
                     ));
                 }
                 Ok(Self::Here(Box::new(here)))
@@ -149,7 +149,8 @@ impl Here {
         let runtime = small_runtime()?;
         let entered = runtime.enter();
         let opened = Store::open(&config.data, &config.cache, Clock::System);
-        let (store, _) = opened.map_err(|error| Failure::Failed(refusal(&error)))?; // The server answers what is open.
+        let refused = |error: OpenError| Failure::Failed(refusal(&error, &config.data.dir));
+        let (store, _) = opened.map_err(refused)?; // The server answers what is open.
         let store = Arc::new(store);
         let auth = Auth::start(config.auth.clone(), Arc::clone(&store), Clock::System)
             .map_err(|error| Failure::Failed(format!("no thread can be started: {error}")))?;
@@ -160,16 +161,47 @@ impl Here {
 
 /// Refuses another user's directory: the server that runs as that user could not open what this process writes there.
 pub(super) fn is_own(dir: &Path) -> Result<(), Failure> {
-    let Ok(metadata) = dir.metadata() else { return Ok(()) }; // It will be made, or its opening says why it can't be.
-    let (owner, own) = (metadata.uid(), geteuid().as_raw());
-    if owner == own {
-        return Ok(());
-    }
+    let Some((owner, own)) = other_owner(dir) else { return Ok(()) };
     Err(Failure::Failed(format!(
         "{} belongs to the user with the id {owner}, and this is the one with {own}: run this command as the user that the \
          server runs as, as by sudo -u '#{owner}'",
         dir.display()
     )))
+}
+
+/// Refuses to serve another user's directory: that user could not open what this process would write there.
+pub(super) fn may_serve(dir: &Path) -> Result<(), Failure> {
+    let Some((owner, own)) = other_owner(dir) else { return Ok(()) };
+    Err(Failure::Failed(format!(
+        "{0} belongs to the user with the id {owner}, and this is the one with {own}: start the server as that user, as by \
+         sudo -u '#{owner}', or give this one the directory: chown -R {own} {0}",
+        full(dir).display()
+    )))
+}
+
+/// The directory's owner and who this is, where they are not the same. One that is not there is nobody's: it will be made, or
+/// its opening says why it can't be.
+fn other_owner(dir: &Path) -> Option<(u32, u32)> {
+    let (owner, own) = (dir.metadata().ok()?.uid(), geteuid().as_raw());
+    (owner != own).then_some((owner, own))
+}
+
+/// The path as it is from everywhere.
+fn full(dir: &Path) -> PathBuf {
+    std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
+}
+
+/// Why a directory can't be opened, with what to do where another user has left files in it.
+pub(super) fn with_remedy(error: &OpenError, dir: &Path) -> String {
+    let is_denied = matches!(error, OpenError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied);
+    if !is_denied {
+        return error.to_string();
+    }
+    let own = geteuid().as_raw();
+    format!(
+        "{error}: another user has left files there, as a server that root ran; give them back, as root: chown -R {own} {}",
+        full(dir).display()
+    )
 }
 
 /// Refuses the directory of an older program: to open it would end the way back to that one, which is for a start of the
@@ -184,7 +216,7 @@ fn is_current(dir: &Path) -> Result<(), Failure> {
     )))
 }
 
-fn refusal(error: &OpenError) -> String {
+fn refusal(error: &OpenError, dir: &Path) -> String {
     match error {
         OpenError::InUse(dir) => format!(
             "{} is in use, but nobody answers at its {}: wait until that process has started or stopped, then try again",
@@ -192,7 +224,7 @@ fn refusal(error: &OpenError) -> String {
             crate::config::SOCKET,
         ),
         OpenError::Damaged { .. } | OpenError::Newer { .. } | OpenError::Io { .. } | OpenError::Index(_) => {
-            error.to_string()
+            with_remedy(error, dir)
         }
     }
 }

@@ -8,6 +8,7 @@ mod supervisor;
 use std::{
     io,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -28,9 +29,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, load};
+use super::{Failure, load, operator, service::FREE_PORTS};
 use crate::{
-    app::{App, Source},
+    app::{App, Source, StartError},
     cli::Settings,
     clock::Clock,
     config::{Change, Config, Loaded, ServerConfig},
@@ -50,6 +51,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) fn run(settings: &[Settings]) -> Result<(), Failure> {
     let loaded = load(settings, true)?;
+    operator::may_serve(&loaded.config.data.dir)?;
     umask(Mode::RWXG | Mode::RWXO);
     let failed = |what: &str, error: io::Error| Failure::Failed(format!("{what}: {error}"));
     let logs = Arc::new(logging::start(&loaded.config.log).map_err(|error| failed("no log can be written", error))?);
@@ -105,12 +107,14 @@ async fn serve(loaded: Loaded, tls: Option<Tls>, source: Source, logs: &Arc<Logs
     let ending = Ending::default();
     ending.watch_signals(Arc::clone(logs)).map_err(|error| format!("signals can't be received: {error}"))?;
 
-    let app = App::start(loaded, Clock::System).map_err(|error| error.to_string())?;
+    let listen = config.server.listen;
+    // Before anything is made: what can't be served at all leaves no directory.
+    let socket = bind(listen).map_err(|error| cannot_listen(listen, &error))?;
+    let app = App::start(loaded, Clock::System).map_err(|error| no_start(&error, &config.data.dir))?;
     app.read_again_from(source);
     reload_at_signals(&app).map_err(|error| format!("signals can't be received: {error}"))?;
     ending.watch_store(&app, Arc::clone(logs));
-    let listen = config.server.listen;
-    let listener = listen_at(listen).map_err(|error| cannot_listen(listen, &error))?;
+    let listener = socket.listen(BACKLOG).map_err(|error| cannot_listen(listen, &error))?;
     let commands = control::bind(&config.data.dir).map_err(|error| format!("the control socket: {error}"))?;
     let performer = Arc::clone(&app);
     let perform = move |request| {
@@ -198,18 +202,33 @@ fn reload_at_signals(app: &Arc<App>) -> io::Result<()> {
     Ok(())
 }
 
-fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+/// Takes the address; nobody can connect before it is listened at.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?; // A restart does not wait for connections that the last run has closed.
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
-    if error.kind() == io::ErrorKind::AddrInUse {
-        return format!("{address} is in use by another program: stop that one, or choose another server.listen");
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{address} is in use by another program: stop that one, or choose another server.listen")
+        }
+        io::ErrorKind::PermissionDenied if (1..FREE_PORTS).contains(&address.port()) => format!(
+            "can't listen at {address}: {error}: ports under {FREE_PORTS} are for root and for who has \
+             CAP_NET_BIND_SERVICE, which the unit that `bondhu service` prints gives; or choose another server.listen"
+        ),
+        _ => format!("can't listen at {address}: {error}"),
     }
-    format!("can't listen at {address}: {error}")
+}
+
+/// Why there are no parts, with what to do.
+fn no_start(error: &StartError, data: &Path) -> String {
+    match error {
+        StartError::Store(error) => operator::with_remedy(error, data),
+        StartError::Backend(_) | StartError::Thread(_) => error.to_string(),
+    }
 }
 
 fn announce(config: &Config, listener: &TcpListener) {

@@ -17,7 +17,7 @@ const UNIT: &str = include_str!("service/bondhu.service");
 /// Where systemd makes directories for services.
 const STATE: &str = "/var/lib";
 /// Ports from here on need no privilege.
-const FREE_PORTS: u16 = 1024;
+pub(super) const FREE_PORTS: u16 = 1024;
 /// Directories that the unit hides from the server, or shows it empty.
 const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 /// What a stop takes at most after the grace: the store's close, and the end of tasks.

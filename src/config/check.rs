@@ -3,13 +3,16 @@
 use std::{
     collections::BTreeSet,
     fs, io,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::Access;
+use rustix::{fs::Access, process::geteuid};
 
 use super::{Config, ReplyBackend, UpstreamConfig};
+
+/// What the server keeps in its directory beside the journal: what a start that was cut off may have left.
+const OWN_NAMES: [&str; 4] = ["LOCK", "index", "monitor", super::SOCKET];
 
 /// The weakest argon2 parameters that need no warning: OWASP's, which are the defaults.
 const ARGON2_LEAST: super::Argon2Config = super::Argon2Config { memory_kib: 19_456, iterations: 2, parallelism: 1 };
@@ -97,6 +100,15 @@ pub(super) fn between_keys(config: &Config, faulty: &BTreeSet<&'static str>) -> 
 pub(super) fn surroundings(config: &Config) -> Vec<Broken> {
     let dir = data_dir(&config.data.dir).err().map(|message| Broken { key: "data.dir", message });
     let mut broken: Vec<_> = dir.into_iter().collect();
+    let (data, backups) = (&config.data.dir, &config.backup.dir);
+    if !backups.as_os_str().is_empty() && is_within(backups, data) {
+        let message = format!(
+            "must be outside of data.dir ({}), not {}: what is lost there would be lost with its backups",
+            data.display(),
+            backups.display()
+        );
+        broken.push(Broken { key: "backup.dir", message });
+    }
     let tls = &config.server.tls;
     let certificate = tls.certificate_file.as_deref().map_or(Ok(()), readable).err();
     broken.extend(certificate.map(|message| Broken { key: "server.tls.certificate_file", message }));
@@ -177,15 +189,54 @@ fn data_dir(dir: &Path) -> Result<(), String> {
     }
     match fs::metadata(dir) {
         Ok(found) if !found.is_dir() => Err(format!("{shown} is not a directory")),
-        Ok(_) => writable(dir),
+        Ok(_) => writable(dir).and_then(|()| nothing_of_others(dir)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => writable(&nearest_existing(dir)),
         Err(error) => Err(format!("{shown}: {error}")),
     }
 }
 
 fn writable(dir: &Path) -> Result<(), String> {
-    rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK)
-        .map_err(|error| format!("can't be written: {}: {}", dir.display(), io::Error::from(error)))
+    rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        let owner = fs::metadata(dir).ok().map(|found| found.uid()).filter(|owner| *owner != geteuid().as_raw());
+        let remedy = owner.map_or_else(String::new, |owner| {
+            format!(": it belongs to the user with the id {owner}; run this as that one, as by sudo -u '#{owner}'")
+        });
+        format!("can't be written: {}: {}{remedy}", dir.display(), io::Error::from(error))
+    })
+}
+
+/// A directory with a journal is a data directory, and one with nothing in it may become one. Any other is somebody's: it
+/// would be closed to all others, and its files would lie among the server's.
+fn nothing_of_others(dir: &Path) -> Result<(), String> {
+    if dir.join("journal").exists() {
+        return Ok(());
+    }
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(()) }; // Its opening says why.
+    let is_nobodys = |name: &str| OWN_NAMES.contains(&name) || name == "lost+found" || name.starts_with('.');
+    let names = entries.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned());
+    match names.filter(|name| !is_nobodys(name)).min() {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "is no data directory and not empty: {name:?} is in {}; name one that is empty or not there",
+            dir.display()
+        )),
+    }
+}
+
+/// True where `place` is `outer` or would stand somewhere in it, whatever links lead there. Nothing needs to be there.
+#[must_use]
+pub fn is_within(place: &Path, outer: &Path) -> bool {
+    real(place).starts_with(real(outer))
+}
+
+/// The path without links, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = path.ancestors().find_map(|above| {
+        let rest = path.strip_prefix(above).ok()?;
+        Some(fs::canonicalize(above).ok()?.join(rest))
+    });
+    found.unwrap_or(path)
 }
 
 /// The closest directory above `dir` that is there.

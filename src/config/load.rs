@@ -86,6 +86,8 @@ struct Loading {
     config: Config,
     places: BTreeMap<&'static str, Place>,
     faults: Vec<Fault>,
+    /// True where the file could not be read: what holds is not what was meant.
+    is_unread: bool,
     /// Keys that were given a wrong value somewhere.
     faulty: BTreeSet<&'static str>,
 }
@@ -97,6 +99,7 @@ impl Loading {
             Ok(text) => FileText { path, text: &text }.apply(self),
             Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
+                self.is_unread = true;
                 let place = Place::File { path: path.to_owned(), line: 0, column: 0 };
                 self.faults.push(Fault { place, message: format!("can't be read: {error}") });
             }
@@ -152,7 +155,7 @@ impl Loading {
 
     fn finish(mut self, surroundings: bool) -> Result<Loaded, Faults> {
         let mut broken = check::between_keys(&self.config, &self.faulty);
-        if surroundings {
+        if surroundings && !self.is_unread {
             let found = check::surroundings(&self.config).into_iter();
             broken.extend(found.filter(|broken| !self.faulty.contains(broken.key)));
         }

@@ -257,7 +257,7 @@ fn nothing_that_is_no_backup_of_this_server_is_replaced() {
     std::fs::create_dir(&taken).unwrap();
     std::fs::write(taken.join("letter"), "dear").unwrap();
     refused(&server, &taken, "something else than a backup");
-    refused(&server, &server.data, "something else than a backup");
+    refused(&server, &server.data, "is within the data directory");
 
     let at = root.join("at");
     back_up(&server, &at);

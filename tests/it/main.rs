@@ -46,6 +46,7 @@ mod outcomes;
 mod outcomes_anew;
 mod page;
 mod pages;
+mod places;
 mod power;
 mod races;
 mod reload;
