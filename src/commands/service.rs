@@ -9,7 +9,7 @@ use std::{
 use super::{Failure, load, note, print};
 use crate::{
     cli::{Service, Settings},
-    config::{Config, Loaded, Place, ReplyBackend},
+    config::{Config, DEFAULT_FILE, Loaded, Place, ReplyBackend},
 };
 
 /// The unit, with places for what depends on the machine and its configuration.
@@ -28,13 +28,15 @@ pub(super) fn run(first: Settings, service: &Service) -> Result<(), Failure> {
     let loaded = load(&given, false)?;
     let config = &loaded.config;
     full_paths(&loaded)?;
-    let file = given.iter().rev().find_map(|settings| settings.config.clone());
+    let named = given.iter().rev().find_map(|settings| settings.config.clone());
+    // The one that was read because it stands here is to be read there too.
+    let file = named.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists()));
     let file = file.map(|file| absolute(&file)).transpose()?;
     // Where nothing says otherwise, the data stands where services have theirs.
     let is_set = loaded.places.get("data.dir").is_some_and(|place| *place != Place::Default);
     let dir = if is_set { absolute(&config.data.dir)? } else { Path::new(STATE).join(&service.user) };
     let program = match &service.exec {
-        Some(program) => program.clone(),
+        Some(program) => std::path::absolute(program).map_err(|error| failed("--exec", &error))?,
         None => env::current_exe().map_err(|error| failed("the program's own path is not known", &error))?,
     };
     for path in [Some(&program), file.as_ref(), Some(&dir)].into_iter().flatten() {

@@ -69,6 +69,15 @@ fn a_unit_names_the_configuration_and_the_data_it_was_made_for() {
     assert!(text.contains("StateDirectory=daemon") && text.contains("--data-dir /var/lib/daemon"), "{text}");
     let refused = bondhu(dir.path(), &["service", "--user", "a b"], "");
     assert_eq!(refused.code, 2, "{}", refused.err);
+    // The file that is read because one stands beside it is this configuration too.
+    let file = fs::canonicalize(dir.path()).unwrap().join("bondhu.toml");
+    fs::rename(dir.path().join("chat.toml"), &file).unwrap();
+    let (_, text) = unit(&dir, &[]);
+    let line = format!("ExecStart=/bin/true serve --config {} --data-dir /srv/chat", file.display());
+    assert!(text.lines().any(|found| found == line), "{text}");
+    let done = bondhu(dir.path(), &["service", "--exec", "bin/prog"], "");
+    let full = format!("ExecStart={} ", dir.path().join("bin/prog").display());
+    assert!(done.out.contains(&full), "{}{}", done.out, done.err);
 }
 
 #[test]
