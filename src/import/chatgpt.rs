@@ -94,7 +94,15 @@ fn conversation(number: u64, value: Value, tell: &mut Tell<'_>) -> Result<(), Im
     let at = format!("conversation {number}");
     let key = id.unwrap_or_else(|| number.to_string());
     let (created_at, updated_at) = (time(create_time), time(update_time));
-    tell(Event::Talk(Talk { owner: Owner::Named, key, title, system_prompt: None, created_at, updated_at }))?;
+    tell(Event::Talk(Talk {
+        owner: Owner::Named,
+        key,
+        title,
+        system_prompt: None,
+        note: None,
+        created_at,
+        updated_at,
+    }))?;
     let parents: HashMap<String, Option<String>> =
         mapping.iter().map(|(key, node)| (key.clone(), node.parent.clone())).collect();
     let way = tree::path(current_node.as_deref().unwrap_or_default(), &parents);

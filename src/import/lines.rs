@@ -5,8 +5,8 @@ use std::{
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
 };
 
-/// The longest line, bytes: the longest text with every character escaped, and what stands around it.
-const LINE_MAX: u64 = 8 << 20;
+/// The longest line, bytes: the longest text with every character escaped, its annotation, and what stands around them.
+const LINE_MAX: u64 = 16 << 20;
 
 /// A file, line by line.
 pub(super) struct Lines {

@@ -97,6 +97,8 @@ pub struct Talk {
     pub title: Option<String>,
     /// Its own instructions for the backend.
     pub system_prompt: Option<String>,
+    /// What programs keep of it.
+    pub note: Option<String>,
     /// When it was made.
     pub created_at: Option<Timestamp>,
     /// When it last changed.
@@ -124,6 +126,10 @@ pub struct Said {
     pub failure: Option<ImportFailure>,
     /// True for what belongs to no turn: nobody was asked to answer it, and it answers nothing.
     pub noted: bool,
+    /// True where its text was taken out.
+    pub erased: bool,
+    /// What programs keep beside it.
+    pub note: Option<String>,
     /// When it was said.
     pub time: Option<Timestamp>,
 }

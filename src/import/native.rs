@@ -3,11 +3,12 @@
 use std::{fs::File, path::Path};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{Account, Event, ImportError, Note, Owner, Said, Talk, Tell, What, lines::Lines};
 use crate::{
     clock::Timestamp,
-    store::{ImportFailure, Role, Speaker, Tier},
+    store::{ImportFailure, NOTE_BYTES_MAX, Role, Speaker, Tier},
 };
 
 /// How often it is told how far the reading is, in lines.
@@ -31,6 +32,7 @@ enum Line {
         id: String,
         title: Option<String>,
         system_prompt: Option<String>,
+        note: Option<Value>,
         created_at: Option<String>,
         updated_at: Option<String>,
     },
@@ -48,6 +50,9 @@ struct Message {
     status: Option<String>,
     created_at: Option<String>,
     failure: Option<ImportFailure>,
+    #[serde(default)]
+    erased: bool,
+    note: Option<Value>,
 }
 
 pub(super) fn read(path: &Path, tell: &mut Tell<'_>) -> Result<(), ImportError> {
@@ -73,16 +78,20 @@ pub(super) fn read(path: &Path, tell: &mut Tell<'_>) -> Result<(), ImportError> 
                     password,
                 }))?;
             }
-            Some(Line::Session { id, title, system_prompt, created_at, updated_at }) => {
+            Some(Line::Session { id, title, system_prompt, note, created_at, updated_at }) => {
+                let note = kept(note, &at, tell)?;
                 session.clone_from(&id);
                 let (created_at, updated_at) = (time(created_at.as_ref()), time(updated_at.as_ref()));
                 let owner = Owner::Account;
-                tell(Event::Talk(Talk { owner, key: id, title, system_prompt, created_at, updated_at }))?;
+                tell(Event::Talk(Talk { owner, key: id, title, system_prompt, note, created_at, updated_at }))?;
             }
             Some(Line::Message(message)) if message.session_id != session => {
                 tell(Event::Note(Note { what: What::NoSession, at }))?;
             }
-            Some(Line::Message(message)) => tell(Event::Said(said(message, at)))?,
+            Some(Line::Message(mut message)) => {
+                let note = kept(message.note.take(), &at, tell)?;
+                tell(Event::Said(said(message, at, note)))?;
+            }
         }
         if line.number % PROGRESS_EVERY == 0 {
             tell(Event::Progress(line.offset, length))?;
@@ -95,8 +104,23 @@ fn time(text: Option<&String>) -> Option<Timestamp> {
     text.and_then(|text| Timestamp::from_text(text))
 }
 
-fn said(message: Message, at: String) -> Said {
-    let Message { seq, id, role, content, reply_to, status, created_at, failure, .. } = message;
+/// What programs keep, as the text that it is here.
+fn kept(note: Option<Value>, at: &str, tell: &mut Tell<'_>) -> Result<Option<String>, ImportError> {
+    let text = match note {
+        None => return Ok(None),
+        Some(Value::String(text)) => Some(text),
+        Some(object @ Value::Object(_)) => Some(object.to_string()),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) => None,
+    };
+    let text = text.filter(|text| text.len() <= NOTE_BYTES_MAX);
+    if text.is_none() {
+        tell(Event::Note(Note { what: What::Kept, at: at.to_owned() }))?;
+    }
+    Ok(text)
+}
+
+fn said(message: Message, at: String, note: Option<String>) -> Said {
+    let Message { seq, id, role, content, reply_to, status, created_at, failure, erased, .. } = message;
     let status = status.unwrap_or_default();
     let failed = || ImportFailure { detail: super::turns::NO_REPLY.to_owned(), too_slow: false };
     let noted = status == "noted" || matches!(role, Speaker::System | Speaker::Developer);
@@ -111,6 +135,8 @@ fn said(message: Message, at: String) -> Said {
         stopped: role == Speaker::Assistant && status == "stopped",
         failure,
         noted,
+        erased,
+        note,
         time: time(created_at.as_ref()),
     }
 }

@@ -69,6 +69,8 @@ pub enum What {
     Deleted,
     /// The message is older than when its session was cleared on this server.
     Cleared,
+    /// What a program keeps with something is too long, or nothing that can be kept.
+    Kept,
     /// The server refused it.
     Refused,
 }
@@ -102,6 +104,7 @@ impl What {
             | Self::Untrusted
             | Self::Deleted
             | Self::Cleared
+            | Self::Kept
             | Self::Refused => Fate::LeftOut,
         }
     }
@@ -134,6 +137,7 @@ impl What {
             Self::Untrusted => "untrusted",
             Self::Deleted => "deleted",
             Self::Cleared => "cleared",
+            Self::Kept => "kept",
             Self::Refused => "refused",
         }
     }
@@ -166,6 +170,7 @@ impl What {
             Self::Untrusted => "role or password of a file that is not said to be trusted (--trust)",
             Self::Deleted => "session that was deleted on this server",
             Self::Cleared => "message older than the clearing of its session on this server",
+            Self::Kept => "what a program keeps with something, too long or of another form",
             Self::Refused => "refused by the server",
         }
     }
@@ -173,7 +178,8 @@ impl What {
     /// True where messages that somebody wanted may be missing.
     #[must_use]
     pub fn loses_messages(self) -> bool {
-        let is_beside = matches!(self, Self::Mood | Self::Login | Self::Untrusted | Self::Media | Self::Tool);
+        let is_beside =
+            matches!(self, Self::Mood | Self::Login | Self::Untrusted | Self::Media | Self::Tool | Self::Kept);
         self.fate() == Fate::LeftOut && !is_beside
     }
 }

@@ -75,6 +75,7 @@ fn chat(number: u64, value: Value, tell: &mut Tell<'_>) -> Result<(), ImportErro
         key: id.unwrap_or_else(|| number.to_string()),
         title: title.or(chat.title),
         system_prompt: system_prompt.filter(|text| !text.trim().is_empty()),
+        note: None,
         created_at: time(created_at),
         updated_at: time(updated_at),
     }))?;

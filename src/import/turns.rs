@@ -45,6 +45,8 @@ pub(super) fn tell(lines: Vec<Line>, at: &str, tell: &mut Tell<'_>) -> Result<()
                 stopped: false,
                 failure: Some(ImportFailure { detail: NO_REPLY.to_owned(), too_slow: false }),
                 noted: false,
+                erased: false,
+                note: None,
                 time,
             }),
             Speaker::Assistant => match last {
@@ -75,6 +77,8 @@ pub(super) fn tell(lines: Vec<Line>, at: &str, tell: &mut Tell<'_>) -> Result<()
                         stopped,
                         failure: None,
                         noted: false,
+                        erased: false,
+                        note: None,
                         time,
                     });
                 }

@@ -1,10 +1,11 @@
 //! A user's data as JSON Lines: one line of the account, one for each login, then each session with its messages.
 //!
-//! `{"type":"user",...}`, `{"type":"login",...}`, `{"type":"session",...}`, `{"type":"message","session_id":...,...}`. A
-//! line stands by itself, so that a long export is made and read in constant memory. `src/import/native.rs` reads it again.
+//! `{"type":"user",...}`, `{"type":"login",...}`, `{"type":"session",...}`, `{"type":"message","session_id":...,...}`. What
+//! programs keep beside a session or a message is its `note`. A line stands by itself, so that a long export is made and read in constant memory. `src/import/native.rs` reads it again.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     ImportFailure, Message, Role, Session, Status, Store, StoreError, Tier, Token,
@@ -57,7 +58,13 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "is_false")]
         program: bool,
     },
-    Session(&'a Session),
+    Session {
+        #[serde(flatten)]
+        session: &'a Session,
+        /// What programs keep of it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<Value>,
+    },
     Message {
         session_id: SessionId,
         #[serde(flatten)]
@@ -65,6 +72,12 @@ enum Line<'a> {
         /// Why a message that failed has no reply.
         #[serde(skip_serializing_if = "Option::is_none")]
         failure: Option<ImportFailure>,
+        /// True where its text was taken out.
+        #[serde(skip_serializing_if = "is_false")]
+        erased: bool,
+        /// What programs keep beside it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<Value>,
     },
 }
 
@@ -127,7 +140,8 @@ fn step(
         };
         if let Some(meta) = index.session_meta(id)? {
             let end = index.log_end(id, meta.cleared_through, meta.cleared_turns)?;
-            line(&Line::Session(&session_of(id, &State { meta, end })), &mut out);
+            let (session, note) = (session_of(id, &State { meta, end }), note(index, id, Seq::ZERO)?);
+            line(&Line::Session { session: &session, note }, &mut out);
         }
         at = ExportCursor { session: Some(id), seq: Seq::ZERO };
         if out.len() >= STEP_BYTES {
@@ -169,12 +183,24 @@ fn messages(index: &Index, session: SessionId, first: Seq, last: Seq, out: &mut 
     for entry in entries {
         let message = message_of(entry.seq, &entry.record, entry.status);
         let failure = if entry.status == Status::Failed { failure(index, session, entry.seq)? } else { None };
-        line(&Line::Message { session_id: session, message: &message, failure }, out);
+        // One that was stopped before its first word has no text either.
+        let erased = message.content.is_empty() && message.status != Status::Stopped;
+        let note = note(index, session, entry.seq)?;
+        line(&Line::Message { session_id: session, message: &message, failure, erased, note }, out);
         if out.len() >= STEP_BYTES {
             return Ok(entry.seq);
         }
     }
     Ok(last)
+}
+
+/// What programs keep at a place: the object that it is, else the text.
+fn note(index: &Index, session: SessionId, seq: Seq) -> Result<Option<Value>, IndexError> {
+    let annotation = index.annotation(session, seq)?;
+    Ok(annotation.map(|text| match serde_json::from_str::<Value>(&text) {
+        Ok(object @ Value::Object(_)) => object,
+        Ok(_) | Err(_) => Value::String(text),
+    }))
 }
 
 fn failure(index: &Index, session: SessionId, seq: Seq) -> Result<Option<ImportFailure>, IndexError> {

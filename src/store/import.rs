@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Speaker, Store, StoreError, command::Command, index::Index, log::LogEnd};
+use super::{
+    ANNOTATION_BYTES_MAX, ANNOTATION_GROWTH_MAX, Speaker, Store, StoreError, command::Command, index::Index,
+    log::LogEnd,
+};
 use crate::{
     clock::Timestamp,
     id::{MessageId, Seq, SessionId, UserId},
@@ -14,8 +17,12 @@ use crate::{
 /// The longest text of a message, bytes: that of as many characters as the configuration can allow programs, of four bytes
 /// each.
 pub const TEXT_BYTES_MAX: usize = 1_000_000;
+/// The longest annotation of a message or a session that is imported, bytes.
+pub const NOTE_BYTES_MAX: usize = ANNOTATION_BYTES_MAX + ANNOTATION_GROWTH_MAX;
 /// The most messages of one batch, and the most ids of one look.
 pub const IMPORT_MESSAGES_MAX: usize = 256;
+/// Bytes of one batch: it becomes one frame.
+const BYTES_MAX: usize = 24 << 20;
 const LOOK_MAX: u64 = 8192;
 
 /// Messages for the end of one session's log.
@@ -43,6 +50,9 @@ pub struct ImportSession {
     pub title: Option<String>,
     /// Its own instructions for the backend.
     pub system_prompt: Option<String>,
+    /// Its annotation.
+    #[serde(default)]
+    pub note: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -57,7 +67,7 @@ pub struct ImportMessage {
     pub id: MessageId,
     /// Who speaks.
     pub role: Speaker,
-    /// The text, at most [`TEXT_BYTES_MAX`].
+    /// The text, at most [`TEXT_BYTES_MAX`]; none where it was taken out.
     pub content: String,
     /// Of a reply, the place of the message that it answers.
     pub reply_to: Option<Seq>,
@@ -71,6 +81,9 @@ pub struct ImportMessage {
     /// True for what belongs to no turn, as everything of a system or a developer does.
     #[serde(default)]
     pub noted: bool,
+    /// Its annotation, at most [`NOTE_BYTES_MAX`].
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// Why a message has no reply.
@@ -169,7 +182,13 @@ fn look(index: &Index, user: UserId, session: SessionId, after: Seq) -> Result<L
 impl Import {
     /// Bytes of text in it.
     pub(crate) fn bytes(&self) -> usize {
-        self.messages.iter().map(|message| message.content.len()).sum()
+        let notes = self.notes().map(String::len).sum::<usize>();
+        notes + self.messages.iter().map(|message| message.content.len()).sum::<usize>()
+    }
+
+    fn notes(&self) -> impl Iterator<Item = &String> {
+        let of_session = self.make.iter().filter_map(|make| make.note.as_ref());
+        of_session.chain(self.messages.iter().filter_map(|message| message.note.as_ref()))
     }
 
     /// What is wrong with it, whatever is stored.
@@ -180,6 +199,9 @@ impl Import {
         let too_long = |message: &ImportMessage| message.content.len() > TEXT_BYTES_MAX;
         if self.messages.iter().any(too_long) {
             return Some(format!("a text has at most {TEXT_BYTES_MAX} bytes"));
+        }
+        if self.notes().any(|note| note.len() > NOTE_BYTES_MAX) || self.bytes() > BYTES_MAX {
+            return Some(format!("an annotation has at most {NOTE_BYTES_MAX} bytes, and a batch {BYTES_MAX} in all"));
         }
         let is_wrong = |message: &ImportMessage| match message.role {
             _ if message.noted => message.reply_to.is_some() || message.failure.is_some(),

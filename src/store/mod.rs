@@ -69,7 +69,8 @@ pub use export::{ExportCursor, Passwords};
 pub use feed::{Event, Heard, SessionChange, Subscription};
 pub use figures::{Population, Sizes, StoreFigures};
 pub use import::{
-    Holder, IMPORT_MESSAGES_MAX, Import, ImportFailure, ImportMessage, ImportSession, Imported, Look, TEXT_BYTES_MAX,
+    Holder, IMPORT_MESSAGES_MAX, Import, ImportFailure, ImportMessage, ImportSession, Imported, Look, NOTE_BYTES_MAX,
+    TEXT_BYTES_MAX,
 };
 pub use index::ExpiryCursor;
 pub use items::{

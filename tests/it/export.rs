@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, Server, data::check_passes, model::asking, server::text, stub::Stub};
+use crate::support::{Client, PASSWORD, Server, data::check_passes, model::asking, server::text, stub::Stub};
 
 /// The lines of an export, without the ids of accounts, which are the server's, and without logins, which stay there.
 fn lines(export: &str) -> Vec<Value> {
@@ -166,4 +166,105 @@ fn a_user_who_is_there_stays_as_they_are_and_gets_copies_of_anothers_sessions() 
     let cleared = server.command(&["import", file.to_str().unwrap()], "");
     assert!(cleared.out.contains("clearing of its session on this server (2)"), "{}", cleared.out);
     assert_eq!(amina.page(&session, "")["messages"], json!([]));
+}
+
+/// What programs did: a conversation with items and a response, of which one message was deleted; gives their paths under `/v1`.
+fn programmed(amina: &mut Client) -> (String, String, String) {
+    let items = json!([{"role": "developer", "content": "be brief"}, {"role": "user", "content": "a secret word"}]);
+    let made = amina.post("/v1/conversations", &json!({"items": items, "metadata": {"topic": "tea"}})).expect(200);
+    let conversation = text(&made.json()["id"]);
+    let asked = json!({"input": "[[say]] well said", "conversation": conversation, "instructions": "in verse",
+        "metadata": {"a": "\"quoted\" নদী"}, "temperature": 0.1});
+    let response = text(&amina.post("/v1/responses", &asked).expect(200).json()["id"]);
+    let messages = json!([{"role": "system", "content": "be kind"}, {"role": "user", "content": "[[say]] kept"}]);
+    let asked = json!({"messages": messages, "store": true, "metadata": {"n": "1"}});
+    let completion = text(&amina.post("/v1/chat/completions", &asked).expect(200).json()["id"]);
+    (
+        format!("/v1/conversations/{conversation}"),
+        format!("/v1/responses/{response}"),
+        format!("/v1/chat/completions/{completion}"),
+    )
+}
+
+#[test]
+fn what_programs_added_comes_back_from_another_server_and_what_they_erased_does_not() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let (conversation, response, completion) = programmed(&mut amina);
+    let export = |server: &Server, name: &str| {
+        let file = server.dir().path().join(name).display().to_string();
+        server.command(&["export", "--with-passwords", "--out", &file], "").ok();
+        (std::fs::read_to_string(&file).unwrap(), file)
+    };
+    let (_, earlier) = export(&server, "earlier.jsonl");
+    let items = |client: &mut Client| client.get(&format!("{conversation}/items?order=asc")).expect(200).json();
+    // The second item, and the message that the response answers, whose annotation goes along.
+    for at in [1, 1] {
+        let id = text(&items(&mut amina)["data"][at]["id"]);
+        amina.delete(&format!("{conversation}/items/{id}")).expect(200);
+    }
+    let (exported, file) = export(&server, "all.jsonl");
+    assert!(!exported.contains("secret") && exported.matches("\"erased\":true").count() == 2, "{exported}");
+    assert!(exported.contains(r#""note":{"metadata":{"topic":"tea"}}"#), "{exported}");
+    let own = amina.get("/api/v1/auth/export").expect(200).text();
+    assert_eq!(lines(&own)[1..], lines(&exported)[1..], "a user's own export has the same");
+
+    let mut other = Server::start(&[]);
+    let said = other.command(&["import", "--trust", &file], "").ok();
+    assert!(said.contains("messages    7 added") && !said.contains("no text"), "{said}");
+    let (back, _) = export(&other, "back.jsonl");
+    assert_eq!(lines(&back), lines(&exported));
+    let login = json!({"username": "amina", "password": PASSWORD});
+    let there = other.client().post("/api/v1/auth/login", &login).expect(200).json();
+    let mut there = Client::with_token(other.address, &text(&there["token"]));
+    for path in [&conversation, &completion, &format!("{completion}/messages")] {
+        assert_eq!(there.get(path).expect(200).json(), amina.get(path).expect(200).json(), "{path}");
+    }
+    assert_eq!(items(&mut there), items(&mut amina));
+    assert_eq!((amina.get(&response).status, there.get(&response).status), (404, 404), "its message was erased");
+    for file in [&file, &earlier] {
+        let said = other.command(&["import", "--trust", file], "").ok();
+        assert!(said.contains("messages    0 added, 7 there already"), "{said}");
+    }
+    let (again, _) = export(&other, "again.jsonl");
+    assert_eq!(lines(&again), lines(&exported), "what was erased here does not come back from an older file");
+    assert!(other.stop().success());
+    check_passes(&other.data);
+
+    // An earlier file has the response whole, under the same id.
+    let third = Server::start(&[]);
+    third.command(&["import", "--trust", &earlier], "").ok();
+    let there = third.client().post("/api/v1/auth/login", &login).expect(200).json();
+    let mut there = Client::with_token(third.address, &text(&there["token"]));
+    let kept = there.get(&response).expect(200).json();
+    assert_eq!((&kept["instructions"], &kept["metadata"]), (&json!("in verse"), &json!({"a": "\"quoted\" নদী"})));
+    assert_eq!((&kept["temperature"], &kept["usage"]["total_tokens"]), (&json!(0.1), &json!(18)));
+    assert_eq!(kept["output"][0]["content"][0]["text"], "well said");
+    let next = json!({"input": "hello", "previous_response_id": kept["id"], "store": true});
+    there.post("/v1/responses", &next).expect(200);
+}
+
+#[test]
+fn a_note_that_can_not_be_kept_is_told_and_left_out() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let session = "0d3c9e6a-3f0c-4a43-9a1d-6a2f0b7c8d9e";
+    let message = |seq: u64, note: Value| {
+        json!({"type": "message", "session_id": session, "seq": seq, "id": format!("0d3c9e6a-3f0c-4a43-9a1d-00000000000{seq}"),
+            "role": "user", "status": "noted", "content": "words", "created_at": "2025-04-06T08:00:00Z", "note": note})
+    };
+    let file = [
+        json!({"type": "session", "id": session, "created_at": "2025-04-06T08:00:00Z", "note": 7}),
+        message(1, json!("x".repeat(1 << 20))),
+        message(2, json!({"kept": 1})),
+        message(3, json!(null)),
+    ];
+    let path = server.dir().path().join("notes.jsonl");
+    std::fs::write(&path, file.map(|line| line.to_string()).join("\n")).unwrap();
+    let said = server.command(&["import", path.to_str().unwrap(), "--user", "amina"], "").ok();
+    assert!(said.contains("messages    3 added"), "{said}");
+    assert!(said.contains("too long or of another form (2): line 1, line 2"), "{said}");
+    let own = amina.get("/api/v1/auth/export").expect(200).text();
+    assert!(own.matches("\"note\":").count() == 1 && own.contains(r#""note":{"kept":1}"#), "{own}");
 }

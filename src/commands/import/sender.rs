@@ -285,7 +285,9 @@ impl<'a> Sender<'a> {
             self.note(What::Cleared, &said.at);
             return Ok(());
         }
-        if said.text.trim().is_empty() {
+        // In our own files, what was taken out is told, and so is a reply that was stopped before its first word.
+        let may_be_empty = said.erased || (self.format == Format::Bondhu && said.stopped);
+        if said.text.trim().is_empty() && !may_be_empty {
             self.note(What::Empty, &said.at);
             return Ok(());
         }
@@ -305,12 +307,12 @@ impl<'a> Sender<'a> {
         };
         let created_at = self.time(open, &said);
         let content = self.cut(said.text, &said.at);
-        open.bytes += content.len();
+        open.bytes += content.len() + said.note.as_ref().map_or(0, String::len);
         let seq = Seq(open.head.0 + open.batch.len() as u64 + 1);
         open.places.insert(said.place, seq);
         open.known.insert(id, seq);
-        let Said { role, stopped, failure, noted, .. } = said;
-        open.batch.push(ImportMessage { id, role, content, reply_to, stopped, created_at, failure, noted });
+        let Said { role, stopped, failure, noted, note, .. } = said;
+        open.batch.push(ImportMessage { id, role, content, reply_to, stopped, created_at, failure, noted, note });
         Ok(())
     }
 
@@ -392,6 +394,7 @@ fn make(talk: &Talk, batch: &[ImportMessage]) -> ImportSession {
     ImportSession {
         title: title.filter(|title| Title::new(title.clone()).is_ok()),
         system_prompt: prompt.filter(|text| SystemPrompt::new(text.clone()).is_ok()),
+        note: talk.note.clone(),
         created_at,
         updated_at: talk.updated_at.unwrap_or(created_at).max(created_at),
     }

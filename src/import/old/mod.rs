@@ -133,6 +133,7 @@ fn tell_session(path: &Path, session: Session, rows: &mut Rows, tell: &mut Tell<
         key,
         title: None,
         system_prompt: None,
+        note: None,
         created_at: first,
         updated_at: None,
     }))?;
@@ -158,6 +159,8 @@ fn tell_session(path: &Path, session: Session, rows: &mut Rows, tell: &mut Tell<
             stopped: false,
             failure,
             noted: false,
+            erased: false,
+            note: None,
             time: line.row.time,
         }))?;
     }

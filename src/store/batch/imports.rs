@@ -34,6 +34,7 @@ impl Batch<'_> {
         }
         let Import { user, session, make, head, mut messages } = import;
         let is_new = make.is_some() && self.is_free(session)?;
+        let about = make.as_ref().and_then(|make| make.note.clone());
         let mut state = match make {
             Some(make) if is_new && self.user(user)?.is_some() => self.imported_state(user, make),
             Some(_) | None => self.owned(user, session)?,
@@ -48,6 +49,9 @@ impl Batch<'_> {
         if is_new {
             self.changes.push(Change::Session { id: session, meta: state.meta.clone() });
             self.decided.created.insert(session);
+            if about.is_some() {
+                self.changes.push(Change::Annotation { session, seq: Seq::ZERO, text: about });
+            }
         }
         let mut turns = Turns::default();
         for message in messages {
@@ -146,7 +150,7 @@ impl Batch<'_> {
         turns: &mut Turns,
         message: ImportMessage,
     ) -> Result<(), StoreError> {
-        let ImportMessage { id, role, content, reply_to, stopped, created_at, failure, noted } = message;
+        let ImportMessage { id, role, content, reply_to, stopped, created_at, failure, noted, note } = message;
         let last: Timestamp = state.end.last_at.unwrap_or(state.meta.changed_at);
         let at = created_at.min(self.now).max(last);
         let head = state.end.head;
@@ -186,6 +190,9 @@ impl Batch<'_> {
                 }
                 None => drop(turns.open.insert(seq)),
             }
+        }
+        if note.is_some() {
+            self.changes.push(Change::Annotation { session, seq, text: note });
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ fn message(number: u8, reply_to: Option<u64>, at: i64) -> ImportMessage {
         created_at: Timestamp(at),
         failure: None,
         noted: false,
+        note: None,
     }
 }
 
@@ -31,7 +32,7 @@ impl Bench {
 
     async fn import_as(&self, user: UserId, head: u64, messages: Vec<ImportMessage>) -> Result<Imported, StoreError> {
         let (created_at, updated_at) = (Timestamp(1_000), Timestamp(1_000));
-        let make = Some(ImportSession { title: None, system_prompt: None, created_at, updated_at });
+        let make = Some(ImportSession { title: None, system_prompt: None, note: None, created_at, updated_at });
         self.store.import(Import { user, session: self.session, make, head: Seq(head), messages }).await
     }
 

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, option, prelude::*};
 
 use super::{
-    items::role,
+    items::{note, role},
     step::{DAY, HOUR, Op, Size, size},
     world::{Ended, Line, Log, Told, World, content},
 };
@@ -20,6 +20,7 @@ pub(super) struct Piece {
     reply: Option<u8>,
     /// Who says it, where it belongs to no turn.
     noted: Option<Speaker>,
+    annotated: bool,
     /// Of a message: it failed. Of a reply: it was stopped.
     odd: bool,
     /// How much earlier than now it was said, microseconds; what is negative was said in the future.
@@ -31,9 +32,10 @@ pub(super) fn import() -> BoxedStrategy<Op> {
     let ago = prop_oneof![Just(3 * DAY), Just(HOUR), Just(0), Just(-HOUR)];
     let reply = prop_oneof![1 => Just(None), 1 => Just(Some(0)), 1 => any::<u8>().prop_map(Some)];
     let odd = prop_oneof![4 => Just(false), 1 => Just(true)];
-    let piece = (reply, option::weighted(0.2, role()), odd, ago, size()).prop_map(|(reply, noted, odd, ago, size)| {
+    let who = (option::weighted(0.2, role()), option::weighted(0.2, Just(())));
+    let piece = (reply, who, odd, ago, size()).prop_map(|(reply, (noted, annotated), odd, ago, size)| {
         let (reply, odd) = if noted.is_some() { (None, false) } else { (reply, odd) };
-        Piece { reply, noted, odd, ago, size }
+        Piece { reply, noted, annotated: annotated.is_some(), odd, ago, size }
     });
     let stale = prop_oneof![4 => Just(0), 1 => 1..4_u64];
     (0..3_u8, 0..12_u8, any::<bool>(), vec(piece, 0..5), stale, any::<bool>())
@@ -70,6 +72,7 @@ struct Planned {
     at: i64,
     content: String,
     detail: String,
+    note: Option<String>,
 }
 
 impl World {
@@ -111,6 +114,7 @@ impl World {
                 at: self.now - piece.ago,
                 content,
                 detail,
+                note: piece.annotated.then(|| note(text)),
             });
         }
         Some(Plan { user, session, is_new, from, head, lines, wrong })
@@ -122,6 +126,7 @@ impl World {
         if self.is_adrift(session) {
             return None;
         }
+        let number = self.texts() + 1;
         self.take_texts(lines.len() + 1);
         let may_be_made = is_new && make && !self.users[user].deleted;
         if !may_be_made && !self.owns(user, session) {
@@ -133,7 +138,8 @@ impl World {
         if may_be_made {
             let (created_at, updated_at) = (self.now - 2 * DAY, self.now - DAY);
             let title = Some(format!("imported {session}"));
-            self.sessions.push(Log { created_at, updated_at, ..self.empty(user, title) });
+            let about = Some(note(number));
+            self.sessions.push(Log { about, created_at, updated_at, ..self.empty(user, title) });
         }
         let (mut last, count) = (may_be_made.then_some(self.now - 2 * DAY), lines.len() as u64);
         for line in lines {
@@ -152,7 +158,7 @@ impl World {
 
     /// Its time is never before that of what it stands behind, which is `last` where that is known.
     fn put_imported(&mut self, session: usize, planned: Planned, last: Option<i64>) -> i64 {
-        let Planned { reply_to, noted, odd, at, content, detail } = planned;
+        let Planned { reply_to, noted, odd, at, content, detail, note } = planned;
         self.stamps += 1;
         let (stamp, now) = (self.stamps, self.now);
         let log = &mut self.sessions[session];
@@ -164,7 +170,7 @@ impl World {
             _ => Ended::NotYet(0),
         };
         let stopped = odd && reply_to.is_some();
-        let (content, note, pieces) = (content.into(), None, Vec::new());
+        let (content, pieces) = (content.into(), Vec::new());
         log.messages.push(Line { content, reply_to, noted, stopped, at, stamp, end, note, pieces });
         if let Some(of) = reply_to {
             let seq = log.head();
@@ -187,12 +193,14 @@ impl World {
             stopped: line.odd && line.reply_to.is_some(),
             created_at: Timestamp(line.at),
             noted: line.noted.is_some(),
+            note: line.note.clone(),
             failure: (line.odd && line.reply_to.is_none())
                 .then(|| ImportFailure { detail: line.detail.clone(), too_slow: true }),
         };
         let (created_at, updated_at) = (Timestamp(self.now - 2 * DAY), Timestamp(self.now - DAY));
         let title = Some(format!("imported {}", plan.session));
-        let made = ImportSession { title, system_prompt: None, created_at, updated_at };
+        let made =
+            ImportSession { title, system_prompt: None, note: Some(note(self.texts() + 1)), created_at, updated_at };
         let messages = plan.lines.iter().enumerate().map(message).collect();
         Import { user, session, make: make.then_some(made), head: Seq(plan.from), messages }
     }

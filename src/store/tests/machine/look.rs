@@ -251,11 +251,20 @@ impl Sight<'_> {
         for number in self.sessions(Some(user)) {
             let mut line = json!(self.session(number));
             line["type"] = json!("session");
+            if let Some(note) = &self.world.sessions[number].about {
+                line["note"] = json!(note);
+            }
             lines.push(line);
             for seq in self.world.sessions[number].shown() {
                 let mut line = json!(self.message(number, seq));
                 line["type"] = json!("message");
                 line["session_id"] = json!(self.names.sessions[number]);
+                if line["content"] == "" {
+                    line["erased"] = json!(line["status"] != "stopped");
+                }
+                if let Some(note) = &self.world.sessions[number].line(seq).note {
+                    line["note"] = json!(note);
+                }
                 if let Ended::Failed { detail, too_slow } = &self.world.sessions[number].line(seq).end {
                     line["failure"] = json!({"detail": detail, "too_slow": too_slow});
                 }
