@@ -352,6 +352,14 @@ impl Follow {
                 news.then_some(Update::Ended { session, reply_to, seq, status, detail })
             }
             Event::Session { session, change, json } => self.session_update(session, change, json),
+            Event::Erased { session, seq } => {
+                let news = match self.scope {
+                    Scope::User => true,
+                    Scope::Session(id) => id == session, // What was read before it may have had the text still.
+                    Scope::Turn(_) => false, // It ends with its outcome, and nothing of it is erased before.
+                };
+                news.then_some(Update::Erased { session, seq })
+            }
             Event::LoginEnded(login) => {
                 if login == self.login {
                     self.step = Step::Over;
@@ -428,7 +436,7 @@ fn ended(event: &Event) -> Option<OpenTurn> {
         Event::Message { session, reply_to: Some(seq), .. } | Event::Ended { session, reply_to: seq, .. } => {
             Some(OpenTurn { session, seq })
         }
-        Event::Message { .. } | Event::Session { .. } | Event::LoginEnded(_) => None,
+        Event::Message { .. } | Event::Session { .. } | Event::Erased { .. } | Event::LoginEnded(_) => None,
     }
 }
 

@@ -61,6 +61,13 @@ pub enum Update {
         /// The session's JSON; nothing for one that was deleted.
         json: Option<Bytes>,
     },
+    /// The text of a message was taken out; its place stays.
+    Erased {
+        /// In this session.
+        session: SessionId,
+        /// Its place.
+        seq: Seq,
+    },
     /// Nothing has happened for a while.
     Beat,
 }
@@ -70,7 +77,12 @@ impl Update {
     pub(super) fn turn(&self) -> Option<OpenTurn> {
         match *self {
             Self::Delta { session, reply_to: seq, .. } => Some(OpenTurn { session, seq }),
-            Self::Message { .. } | Self::Ended { .. } | Self::State { .. } | Self::Session { .. } | Self::Beat => None,
+            Self::Message { .. }
+            | Self::Ended { .. }
+            | Self::State { .. }
+            | Self::Session { .. }
+            | Self::Erased { .. }
+            | Self::Beat => None,
         }
     }
 }

@@ -67,6 +67,13 @@ pub enum Event {
         /// The session as the API shows it; nothing for one that was deleted.
         json: Option<Bytes>,
     },
+    /// The text of a message was taken out.
+    Erased {
+        /// In this session.
+        session: SessionId,
+        /// Its place.
+        seq: Seq,
+    },
     /// A login has ended.
     LoginEnded(TokenDigest),
 }
@@ -353,7 +360,7 @@ fn weight(event: &Event) -> usize {
         Event::Message { json, .. } => json.len(),
         Event::Ended { detail, .. } => detail.as_ref().map_or(0, String::len),
         Event::Session { json, .. } => json.as_ref().map_or(0, Bytes::len),
-        Event::LoginEnded(_) => 0,
+        Event::Erased { .. } | Event::LoginEnded(_) => 0,
     };
     size_of::<Event>() + bytes
 }

@@ -38,6 +38,7 @@ pub(crate) fn tell(shared: &Shared, changes: &[Change], decided: &Decided) {
                     };
                     events.push(session_event(session, change, state));
                 }
+                Change::Erased { seq, .. } => events.push(Event::Erased { session, seq: *seq }),
                 Change::SessionDeleted { .. } => events.push(session_event(session, SessionChange::Deleted, None)),
                 Change::User { .. }
                 | Change::UserDeleted { .. }
@@ -50,7 +51,6 @@ pub(crate) fn tell(shared: &Shared, changes: &[Change], decided: &Decided) {
                 | Change::JobEnded { .. }
                 | Change::Annotation { .. }
                 | Change::Progress { .. }
-                | Change::Erased { .. }
                 | Change::Scopes { .. } => {}
             }
         }
@@ -72,7 +72,9 @@ fn place<'d>(change: &Change, decided: &'d Decided) -> Option<(UserId, SessionId
         Some((state.meta.owner, session, Some(state)))
     };
     match change {
-        Change::Message { session, .. } | Change::Outcome { session, .. } => of_state(*session),
+        Change::Message { session, .. } | Change::Outcome { session, .. } | Change::Erased { session, .. } => {
+            of_state(*session)
+        }
         Change::Session { id, meta } => Some((meta.owner, *id, decided.sessions.get(id).and_then(Option::as_ref))),
         Change::SessionDeleted { id, owner } => Some((*owner, *id, None)),
         Change::User { .. }
@@ -86,7 +88,6 @@ fn place<'d>(change: &Change, decided: &'d Decided) -> Option<(UserId, SessionId
         | Change::JobEnded { .. }
         | Change::Annotation { .. }
         | Change::Progress { .. }
-        | Change::Erased { .. }
         | Change::Scopes { .. } => None,
     }
 }

@@ -50,6 +50,13 @@ struct Ended<'a> {
 }
 
 #[derive(Serialize)]
+struct Erased {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<SessionId>,
+    seq: Seq,
+}
+
+#[derive(Serialize)]
 struct State {
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<SessionId>,
@@ -153,6 +160,7 @@ fn render(update: &Update, named: Named, out: &mut Vec<u8>) {
             data.push(b'}');
             sse::frame("session", None, &data, out);
         }
+        Update::Erased { session, seq } => event("erased", &Erased { session_id: name(session), seq: *seq }, out),
         Update::Beat => out.extend_from_slice(sse::HEARTBEAT),
     }
 }

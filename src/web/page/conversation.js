@@ -227,6 +227,9 @@ export class Conversation {
                 return this.#state(data);
             case 'session':
                 return this.#session(data);
+            case 'erased':
+                this.#set(data.seq, { content: '' });
+                return true;
             default:
                 return false;
         }

@@ -153,6 +153,7 @@ impl Tab {
             }
             "done" | "failed" => known.ended(name, data),
             "session" => {}
+            "erased" => known.erased(data),
             other => panic!("what is {other:?}?"),
         }
     }
@@ -180,6 +181,11 @@ impl Known {
                 return Ok(());
             }
         }
+    }
+
+    fn erased(&mut self, data: &Value) {
+        let place = place(number(data, "seq"));
+        self.log[place]["content"] = "".into();
     }
 
     fn state(&mut self, data: &Value) {

@@ -51,6 +51,35 @@ fn a_conversation_is_made_changed_listed_and_deleted() {
 }
 
 #[test]
+fn whoever_follows_hears_that_an_item_was_deleted() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let items = json!([{"role": "user", "content": "first"}, {"role": "user", "content": "a secret word"}]);
+    let id = make(&mut amina, &json!({"items": items}));
+    let session = session_of(&id);
+    let (mut of_session, mut of_all) = (amina.session_events(&session), amina.events("/api/v1/events"));
+    let told = amina.get(&format!("/v1/conversations/{id}/items")).expect(200).json();
+    amina.delete(&format!("/v1/conversations/{id}/items/{}", text(&told["data"][0]["id"]))).expect(200);
+    let event = of_session.find("erased");
+    assert_eq!((event.id, event.data), (None, json!({"seq": 2})));
+    assert_eq!(of_all.find("erased").data, json!({"session_id": session, "seq": 2}));
+    // A reply that goes with its response, and one that is deleted by itself.
+    let asked = json!({"conversation": id, "input": "hello"});
+    amina.post("/v1/responses", &asked).expect(200);
+    let told = amina.get(&format!("/v1/conversations/{id}/items")).expect(200).json();
+    amina.delete(&format!("/v1/conversations/{id}/items/{}", text(&told["data"][0]["id"]))).expect(200);
+    assert_eq!(of_session.find("erased").data, json!({"seq": 4}));
+    // Who comes back reads the log as it is now.
+    let path = format!("/api/v1/sessions/{session}/events");
+    let mut again = amina.events(&format!("{path}?after=0"));
+    let messages: Vec<_> = (0..4).map(|_| again.find("message")).map(|event| text(&event.data["content"])).collect();
+    assert_eq!(messages, ["first", "", "hello", ""]);
+    let mut again = amina.events_after(&path, 1);
+    assert_eq!(again.find("message").data["content"], "");
+    server.is_calm();
+}
+
+#[test]
 fn items_are_messages_of_the_session_and_the_other_way_round() {
     let server = Server::start(&[]);
     let (mut amina, _) = server.user("amina");
