@@ -348,3 +348,20 @@ describe('responses', () => {
         whole(events, `${shown}echo: ${content}`);
     });
 });
+
+describe('a reply of which a filter left nothing', () => {
+    for (const store of [false, true]) {
+        test(`is no failure, stored: ${store}`, async () => {
+            const asked = { model: 'm', messages: user('[[filter]]'), store };
+            const [choice] = (await amina.chat.completions.create(asked)).choices;
+            assert.deepEqual([choice.message.content, choice.finish_reason], ['', 'content_filter']);
+            const final = await amina.chat.completions.stream(asked).finalChatCompletion();
+            assert.equal(final.choices[0].finish_reason, 'content_filter');
+            const made = await amina.responses.create({ input: '[[filter]]', store });
+            assert.deepEqual([made.status, made.output_text], ['incomplete', '']);
+            assert.equal(made.incomplete_details.reason, 'content_filter');
+            const events = await all(await amina.responses.create({ input: '[[filter]]', store, stream: true }));
+            assert.equal(events.at(-1).type, 'response.incomplete');
+        });
+    }
+});

@@ -166,3 +166,14 @@ def test_pictures_are_refused_by_name(amina):
         amina.chat.completions.create(model="m", messages=[{"role": "user", "content": [picture]}])
     assert refused.value.code == "unsupported_value"
     assert refused.value.param.startswith("messages[0].content[0]")
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_a_completion_of_which_a_filter_left_nothing(amina, store):
+    made = amina.chat.completions.create(model="m", messages=user("[[filter]]"), store=store)
+    assert (made.choices[0].message.content, made.choices[0].finish_reason) == ("", "content_filter")
+    with amina.chat.completions.stream(model="m", messages=user("[[filter]]"), store=store) as stream:
+        final = list(stream)[-1] and stream.get_final_completion()
+    assert final.choices[0].finish_reason == "content_filter" and not final.choices[0].message.content
+    with pytest.raises(openai.ContentFilterFinishReasonError):  # What the library makes of it for who wants a form.
+        amina.chat.completions.parse(model="m", messages=user("[[filter]]"), response_format=Weather)

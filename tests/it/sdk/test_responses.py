@@ -307,3 +307,35 @@ def test_the_asynchronous_client_has_them_too(make):
     assert [made.output_text for made in several] == [f"echo: number {n}" for n in range(5)]
     assert len(items) == 10 and found == several[0]
     assert texts(inputs) == [("user", "number 0")]
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_a_response_of_which_a_filter_left_nothing(amina, store):
+    made = amina.responses.create(input="[[filter]]", store=store)
+    assert (made.status, made.incomplete_details.reason) == ("incomplete", "content_filter")
+    assert (made.output, made.output_text, made.error) == ([], "", None)
+    with amina.responses.create(input="[[filter]]", store=store, stream=True) as stream:
+        events = list(stream)
+    assert [event.type for event in events] == ["response.created", "response.in_progress", "response.incomplete"]
+    assert events[-1].response.incomplete_details.reason == "content_filter"
+    if store:
+        assert amina.responses.retrieve(made.id) == made
+
+
+def test_what_is_not_to_be_cut_is_refused(stage):
+    server = stage.server("reply.openai.context_tokens=1024", "reply.openai.max_tokens=512")
+    with client(server) as amina:
+        conversation = amina.conversations.create()
+        with pytest.raises(openai.BadRequestError) as refused:
+            amina.responses.create(input="word " * 400, conversation=conversation.id, truncation="disabled")
+        assert (refused.value.code, refused.value.param) == ("context_length_exceeded", "input")
+        assert list(amina.conversations.items.list(conversation.id)) == []
+        made = amina.responses.create(input="hi", conversation=conversation.id)
+        assert made.truncation == "auto", "what is done where nobody says anything"
+
+
+def test_a_long_document_is_kept(amina):
+    document = "দীর্ঘ " * 16_000
+    conversation = amina.conversations.create(items=[{"role": "developer", "content": document}])
+    amina.responses.create(input=document, conversation=conversation.id)
+    assert [text for _, text in texts(amina.conversations.items.list(conversation.id, order="asc"))][:2] == [document] * 2
