@@ -71,6 +71,9 @@ pub enum ChatError {
         /// So much it may be.
         max: usize,
     },
+    /// The login of who listens has ended.
+    #[error("the login has ended")]
+    LoginEnded,
     /// The history was cleared, or the session deleted, while the reply was being made.
     #[error("the message was deleted while it was being answered")]
     DeletedMeanwhile,

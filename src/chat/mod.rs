@@ -36,7 +36,7 @@ pub use figures::ChatFigures;
 pub use follow::Follow;
 pub use items::ItemId;
 pub use repeat::Key;
-pub use respond::{Begun, Heard, Hearing, Order, Place};
+pub use respond::{Begun, Heard, Hearing, Listener, Order, Place};
 pub use response::{Asked, How, Kind, Response, ResponseEnd};
 use tokio_util::task::TaskTracker;
 pub use update::Update;

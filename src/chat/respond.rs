@@ -12,8 +12,9 @@ use super::{
 use crate::{
     admission::streams::StreamPlace,
     auth::Identity,
+    clock::Timestamp,
     id::{Seq, SessionId},
-    store::{Beside, NewItem, OpenTurn, Outcome, StoreError},
+    store::{Beside, NewItem, OpenTurn, Outcome, Standing, StoreError, TokenDigest},
     text::MessageText,
 };
 
@@ -72,6 +73,13 @@ pub struct Hearing {
     next: usize,
     /// How it ended, once that is known: its pieces come before it.
     end: Option<Box<Response>>,
+    listener: Listener,
+}
+
+/// Who hears: a login, which may end meanwhile, and a place among its user's streams.
+pub struct Listener {
+    login: TokenDigest,
+    login_until: Timestamp,
     _place: StreamPlace,
 }
 
@@ -104,19 +112,45 @@ impl Chat {
                     }
                 }
                 let instructions = asked.instructions.as_deref();
-                let said = inner.said_up_to(session.id, seq, asked.whole.then_some(instructions)).await?;
+                let said = match inner.said_up_to(session.id, seq, asked.whole.then_some(instructions)).await {
+                    // It may be this very request that is answered there.
+                    Err(error @ (ChatError::BeingAnswered | ChatError::NoSuchMessage)) => {
+                        return match key {
+                            Some(key) => self.repeated(caller, key).await?.ok_or(error),
+                            None => Err(error),
+                        };
+                    }
+                    said => said?,
+                };
                 turn::send(inner, caller, sending(Target::New, [said, before].concat(), None)).await?
             }
         };
         Ok(Begun { inner: Arc::clone(inner), turn: started.turn, repeated: started.repeated })
     }
 
-    /// Hears the response to the message at `seq` from the piece with the number `from` on.
+    /// The response of the first time where this request is a repeat whose message is stored.
+    ///
+    /// # Errors
+    /// `KeyReused`; `DeletedMeanwhile`; the store's.
+    pub async fn repeated(&self, caller: &Identity, key: Key<'_>) -> Result<Option<Begun>, ChatError> {
+        let inner = &self.inner;
+        let known = turn::known(inner, caller.id(), key).await?;
+        Ok(known.map(|turn| Begun { inner: Arc::clone(inner), turn, repeated: true }))
+    }
+
+    /// A place for who is going to hear a response.
     ///
     /// # Errors
     /// `TooManyStreams`.
-    pub fn hear(&self, caller: &Identity, session: &OwnedSession, seq: Seq, from: usize) -> Result<Hearing, ChatError> {
-        Hearing::new(&self.inner, caller, OpenTurn { session: session.id, seq }, from)
+    pub fn listener(&self, caller: &Identity) -> Result<Listener, ChatError> {
+        let place = self.inner.parts.streams.open(caller.id(), caller.user().tier)?;
+        Ok(Listener { login: caller.digest(), login_until: caller.until(), _place: place })
+    }
+
+    /// Hears the response to the message at `seq` from the piece with the number `from` on.
+    #[must_use]
+    pub fn hear(&self, listener: Listener, session: &OwnedSession, seq: Seq, from: usize) -> Hearing {
+        Hearing::new(&self.inner, listener, OpenTurn { session: session.id, seq }, from)
     }
 
     /// What a reply behind the response to the message at `seq` would be made from, oldest first: for one that is not stored.
@@ -159,37 +193,54 @@ impl Begun {
     }
 
     /// Hears it from its beginning on.
-    ///
-    /// # Errors
-    /// `TooManyStreams`.
-    pub fn hear(&self, caller: &Identity) -> Result<Hearing, ChatError> {
-        Hearing::new(&self.inner, caller, self.turn, 0)
+    #[must_use]
+    pub fn hear(&self, listener: Listener) -> Hearing {
+        Hearing::new(&self.inner, listener, self.turn, 0)
     }
 }
 
 impl Hearing {
-    fn new(inner: &Arc<Inner>, caller: &Identity, turn: OpenTurn, next: usize) -> Result<Self, ChatError> {
-        let place = inner.parts.streams.open(caller.id(), caller.user().tier)?;
-        Ok(Self { inner: Arc::clone(inner), turn, next, end: None, _place: place })
+    fn new(inner: &Arc<Inner>, listener: Listener, turn: OpenTurn, next: usize) -> Self {
+        Self { inner: Arc::clone(inner), turn, next, end: None, listener }
     }
 
     /// Waits for what comes next. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// `DeletedMeanwhile`; the store's.
+    /// `LoginEnded` where the one that hears has; `DeletedMeanwhile`; the store's.
     pub async fn next(&mut self) -> Result<Heard, ChatError> {
+        let heard = self.wait().await?;
+        self.may_hear().await?;
+        if matches!(heard, Heard::Piece(..)) {
+            self.next += 1;
+        }
+        Ok(heard)
+    }
+
+    /// Looks whether the login that hears is still one.
+    ///
+    /// # Errors
+    /// `LoginEnded`; the store's.
+    pub async fn may_hear(&self) -> Result<(), ChatError> {
+        let Listener { login, login_until, .. } = self.listener;
+        let parts = &self.inner.parts;
+        let is_one = parts.clock.now() < login_until && parts.store.token(login).await?.is_some();
+        if is_one { Ok(()) } else { Err(ChatError::LoginEnded) }
+    }
+
+    async fn wait(&mut self) -> Result<Heard, ChatError> {
         loop {
             if let Some(response) = &self.end {
                 let end = response.end.as_ref();
-                return Ok(match end.and_then(|end| end.pieces().nth(self.next)).map(str::to_owned) {
-                    Some(piece) => self.piece(piece),
+                return Ok(match end.and_then(|end| end.pieces().nth(self.next)) {
+                    Some(piece) => Heard::Piece(self.next, piece.to_owned()),
                     None => Heard::End(response.clone()),
                 });
             }
             if let Some(reply) = self.inner.live.get(self.turn)
                 && let Some(piece) = self.listen(&reply).await
             {
-                return Ok(self.piece(piece));
+                return Ok(Heard::Piece(self.next, piece));
             }
             let response = self.inner.response(self.turn).await?.ok_or(ChatError::DeletedMeanwhile)?;
             if response.end.is_some() {
@@ -207,11 +258,6 @@ impl Hearing {
             Some(response) => response.end.as_ref().map(|end| end.model.clone()),
             None => self.inner.live.get(self.turn)?.recording.as_ref()?.maker(),
         }
-    }
-
-    fn piece(&mut self, piece: String) -> Heard {
-        self.next += 1;
-        Heard::Piece(self.next - 1, piece)
     }
 
     /// Waits for the next piece of a running reply; nothing where it comes to its end before that.
@@ -234,14 +280,17 @@ impl Hearing {
 
 impl Inner {
     /// The end of the session's log where the response to the message at `seq` is that, or is still being made there.
+    ///
+    /// Its reply may be the end, and yet others have begun before it came: their words would come between.
     async fn end_behind(&self, session: SessionId, seq: Seq) -> Result<Option<Seq>, ChatError> {
         let store = &self.parts.store;
-        let head = store.session(session).await?.ok_or(ChatError::NotOwner(session))?.head;
+        let Standing { head, turns } = store.standing(session, 1).await?;
+        let is_newest = turns.last().is_some_and(|(newest, _)| *newest == seq);
         let end = match store.turn(session, seq).await?.ok_or(ChatError::NoSuchMessage)?.1 {
             Outcome::Reply(reply) => reply.seq,
             Outcome::Pending | Outcome::Failed { .. } | Outcome::Interrupted => seq,
         };
-        Ok((end == head).then_some(head))
+        Ok((end == head && is_newest).then_some(head))
     }
 
     /// What was said up to the response to the message at `seq`, that included, as far as a reply could be made from it: all

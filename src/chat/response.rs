@@ -13,7 +13,7 @@ use crate::{
     clock::Timestamp,
     id::{Seq, SessionId},
     reply::{Finish, Sampling, Usage},
-    store::{ANNOTATION_BYTES_MAX, Message, OpenTurn, Outcome, Status, Walk},
+    store::{ANNOTATION_BYTES_MAX, Message, OpenTurn, Outcome, Status, StoreError, Walk},
 };
 
 /// By which call a response was asked for.
@@ -308,7 +308,10 @@ impl Chat {
         let turns = store.standing(session.id, 2).await?;
         let is_all = turns.turns.len() == 1 && turns.head == reply.unwrap_or(seq);
         if is_all {
-            return self.delete(*session).await;
+            match store.delete_session_at(session.owner, session.id, turns.head).await {
+                Err(StoreError::Moved) => {} // Another goes on behind it since.
+                deleted => return Ok(deleted?),
+            }
         }
         for seq in [Some(seq), reply].into_iter().flatten() {
             store.erase(session.owner, session.id, seq).await?;

@@ -124,6 +124,16 @@ async fn end_of(inner: &Inner, session: SessionId) -> Result<Option<OpenTurn>, S
     Ok(head.map(|seq| OpenTurn { session, seq }))
 }
 
+/// The turn of the first time, where a request with this key, whose digest does not say where it goes, is a repeat.
+pub(super) async fn known(inner: &Inner, user: UserId, key: Key<'_>) -> Result<Option<OpenTurn>, ChatError> {
+    let parts = &inner.parts;
+    if !key.may_repeat() {
+        return Ok(None);
+    }
+    let key = key.send_key(&Target::New, "", parts.clock.now(), parts.idempotency_window);
+    Ok(parts.store.sent_before(user, key).await?.map(|known| turn_of(&known)))
+}
+
 fn turn_of(known: &Appended) -> OpenTurn {
     OpenTurn { session: known.session, seq: known.message.seq }
 }

@@ -427,6 +427,7 @@ impl From<ChatError> for Problem {
                 Self::new(if refused { &REFUSED } else { kind }, detail)
             }
             ChatError::TooMuchKept { bytes, max } => openai::too_much_kept(bytes, max),
+            ChatError::LoginEnded => Self::dead_token(),
             ChatError::DeletedMeanwhile => deleted_meanwhile(),
             ChatError::Store(error) => Self::from(error),
         }

@@ -241,9 +241,7 @@ impl Connection {
             let answer = answer(peer, request.map(|body| RequestBody::new(body, handover.unread.clone())));
             async move {
                 let mut response = answer.await;
-                if !closes {
-                    handover.unread.settle(waits, response.headers_mut()).await;
-                }
+                handover.unread.settle(waits || closes, response.headers_mut()).await;
                 handover.take(&method, version, closes, &mut response);
                 Ok::<_, Infallible>(response)
             }

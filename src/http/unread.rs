@@ -75,13 +75,13 @@ impl Body for RequestBody {
 impl Unread {
     /// Reads and drops what is left of a request's body; says so in its answer where the connection has to close instead.
     ///
-    /// `waits` is true of a client that sends its body only when it is asked to: it is not asked for nothing.
-    pub(super) async fn settle(&self, waits: bool, answer: &mut HeaderMap) {
+    /// `in_vain`: nothing is gained by it, because the client wants to close, or sends its body only when it is asked to.
+    pub(super) async fn settle(&self, in_vain: bool, answer: &mut HeaderMap) {
         let Some(rest) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         if closes(answer) || rest.is_end_stream() {
             return;
         }
-        if waits || rest.size_hint().lower() > REST_MAX || !timeout(REST_WITHIN, dropped(rest)).await.unwrap_or(false) {
+        if in_vain || rest.size_hint().lower() > REST_MAX || !timeout(REST_WITHIN, dropped(rest)).await.unwrap_or(false) {
             answer.insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }

@@ -161,8 +161,8 @@ impl<'a> Batch<'a> {
                 let decided = self.edit_session(user, id, edit);
                 self.settle(reply, decided);
             }
-            Command::DeleteSession(user, id, reply) => {
-                let decided = self.owned(user, id).map(|_| self.put_deleted(user, id));
+            Command::DeleteSession(user, id, head, reply) => {
+                let decided = self.delete_session(user, id, head);
                 self.settle(reply, decided);
             }
             Command::ClearSessions(user, after, reply) => {
@@ -441,6 +441,15 @@ impl<'a> Batch<'a> {
         let session = session_of(id, &state);
         self.decided.sessions.insert(id, Some(state));
         Ok(session)
+    }
+
+    fn delete_session(&mut self, user: UserId, id: SessionId, head: Option<Seq>) -> Decision<()> {
+        let state = self.owned(user, id)?;
+        if head.is_some_and(|head| head != state.end.head) {
+            return Err(StoreError::Moved);
+        }
+        self.put_deleted(user, id);
+        Ok(())
     }
 
     fn put_deleted(&mut self, owner: UserId, id: SessionId) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::{
     clock::Timestamp,
-    id::{SessionId, TokenId, UserId},
+    id::{Seq, SessionId, TokenId, UserId},
 };
 
 /// Where an answer goes; nobody may be there any more.
@@ -35,7 +35,8 @@ pub(crate) enum Command {
     TouchToken(TokenDigest, Timestamp),
     CreateSession(UserId, SessionId, SessionEdit, Reply<(Session, bool)>),
     EditSession(UserId, SessionId, SessionEdit, Reply<Session>),
-    DeleteSession(UserId, SessionId, Reply<()>),
+    /// Deletes a session; only where its log ends there, where that is given.
+    DeleteSession(UserId, SessionId, Option<Seq>, Reply<()>),
     /// Empties the user's next sessions behind that one; gives the last of them, where there may be more.
     ClearSessions(UserId, Option<SessionId>, Reply<Option<SessionId>>),
     /// Something of the queue.
@@ -121,7 +122,7 @@ impl Command {
             | Self::DeleteUser(_, reply)
             | Self::CreateInvitation(_, _, reply)
             | Self::CreateToken(_, _, _, reply)
-            | Self::DeleteSession(_, _, reply)
+            | Self::DeleteSession(.., reply)
             | Self::Rotate(reply)
             | Self::Close(reply) => drop(reply.send(Err(error))),
             Self::TouchToken(..) => {}

@@ -88,7 +88,7 @@ pub use verify::{FORMAT, Finding, Verdict, newest_format, verify, verify_locked}
 use crate::{
     clock::{Clock, Timestamp},
     config::{CacheConfig, DataConfig},
-    id::{SessionId, UserId},
+    id::{Seq, SessionId, UserId},
     pool::Pool,
 };
 use apply::Applier;
@@ -342,7 +342,15 @@ impl Store {
     /// # Errors
     /// `NotOwner`, and those of every write.
     pub async fn delete_session(&self, user: UserId, id: SessionId) -> Result<(), StoreError> {
-        self.write(|reply| Command::DeleteSession(user, id, reply)).await
+        self.write(|reply| Command::DeleteSession(user, id, None, reply)).await
+    }
+
+    /// As [`Store::delete_session`], only where the session's log ends at `head`.
+    ///
+    /// # Errors
+    /// `Moved` where it does not.
+    pub async fn delete_session_at(&self, user: UserId, id: SessionId, head: Seq) -> Result<(), StoreError> {
+        self.write(|reply| Command::DeleteSession(user, id, Some(head), reply)).await
     }
 
     /// Empties all sessions of a user, some at a time; their sequences go on.

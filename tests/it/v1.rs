@@ -5,6 +5,7 @@ mod conversations;
 mod errors;
 mod long;
 mod makers;
+mod order;
 mod responses;
 mod stored;
 mod survival;

@@ -28,7 +28,7 @@ impl World {
 
     /// The pieces from `from` on, and the end.
     async fn heard(&self, session: &OwnedSession, seq: Seq, from: usize) -> (Vec<(usize, String)>, Response) {
-        let mut hearing = self.chat.hear(&self.caller, session, seq, from).unwrap();
+        let mut hearing = self.chat.hear(self.chat.listener(&self.caller).unwrap(), session, seq, from);
         let mut pieces = Vec::new();
         loop {
             match hearing.next().await.unwrap() {

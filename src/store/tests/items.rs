@@ -247,7 +247,9 @@ async fn what_stands_beside_a_session_goes_with_it() {
         assert_eq!(bench.store.pieces(turn).await.unwrap(), Vec::<String>::new(), "though they may not be removed yet");
         assert_eq!(bench.again(rebuild).await, []);
     }
-    bench.store.delete_session(bench.user, bench.session).await.unwrap();
+    let late = bench.store.delete_session_at(bench.user, bench.session, Seq::ZERO).await;
+    assert!(matches!(late, Err(StoreError::Moved)), "something was said since");
+    bench.store.delete_session_at(bench.user, bench.session, Seq(1)).await.unwrap();
     for rebuild in [false, true] {
         assert_eq!(bench.annotation(0).await, None, "deleted");
         while bench.store.shared.index.has_removals() {

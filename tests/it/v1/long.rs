@@ -262,8 +262,6 @@ fn a_page_of_long_texts_is_shorter_and_says_that_there_are_more() {
     let exported: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let exported = exported.iter().filter(|line| line["type"] == "message");
     assert_eq!(exported.map(|line| name(line["content"].as_str().unwrap())).collect::<Vec<_>>(), names);
-    let found = amina.post("/api/v1/search", &json!({"text": "আnumber", "limit": 50})).expect(200).json();
-    assert_eq!(found["total"], 20);
     let asked = json!({"conversation": conversation, "input": "hello"});
     amina.post("/v1/responses", &asked).expect(200);
     server.is_calm();

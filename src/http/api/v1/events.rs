@@ -100,7 +100,8 @@ impl Teller {
     pub(super) fn fail(&self, problem: &Problem, out: &mut Vec<u8>) {
         let error: Value = serde_json::from_slice(&problem.openai_json()).unwrap_or_default();
         let error = &error["error"];
-        let number = if self.pieces == 0 { 2 } else { PIECES + self.pieces };
+        let next = if self.pieces == 0 { 2 } else { PIECES + self.pieces };
+        let number = self.seen.map_or(next, |seen| next.max(seen.saturating_add(1)));
         let data = json!({"code": error["code"], "message": error["message"], "param": error["param"]});
         self.event(number, "error", data, out);
         out.extend_from_slice(DONE);

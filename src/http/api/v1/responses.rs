@@ -1,8 +1,11 @@
 //! Responses: `/v1/responses`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{
     chars_max,
@@ -16,7 +19,10 @@ use super::{
 use crate::{
     app::App,
     auth::Identity,
-    chat::{Asked, ChatError, Heard, Hearing, How, ItemId, Kind, Order, OwnedSession, Place, Response, Said},
+    chat::{
+        Asked, Begun, ChatError, Heard, Hearing, How, ItemId, Kind, Listener, Order, OwnedSession, Place, Response,
+        Said,
+    },
     http::{
         api::v1::paging::Page,
         problem::Problem,
@@ -24,6 +30,7 @@ use crate::{
         response::{self, ApiResponse, BrokenOff},
     },
     id::Seq,
+    sse,
 };
 
 /// Room for what comes before the text, and for a piece of it.
@@ -31,6 +38,8 @@ const BEGIN_BYTES: usize = 4 << 10;
 /// Most bytes of what a request only names.
 const NAMED_BYTES_MAX: usize = 1 << 20;
 const PIECE_BYTES: usize = 512;
+/// A quiet stream says this often that it is there: proxies end those that say nothing for a minute.
+const BEAT: Duration = Duration::from_secs(15);
 
 /// `POST /v1/responses`: a reply to what is said, in a conversation, behind another response, or by itself.
 ///
@@ -45,6 +54,13 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
         return presence.during(answer).await.unwrap_or_else(|| Err(Problem::client_gone()));
     }
     let (stream, background) = (asked.stream, asked.echo.background);
+    let key = repetition.key(digest);
+    // Before the rest is looked at: what it goes on behind may be gone since.
+    let known = app.chat.repeated(caller, key).await?;
+    let listener = if stream { Some(app.chat.listener(caller)?) } else { None };
+    if let Some(known) = known {
+        return answer(app, &known, listener, background).await;
+    }
     let (place, own) = place(app, caller, &asked).await?;
     let chars_max = chars_max(app);
     bounded(asked.instructions.as_deref(), chars_max)?;
@@ -59,10 +75,19 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
         whole: asked.echo.is_whole(),
         echo: serde_json::to_value(&asked.echo).map_err(Problem::internal)?,
     };
-    let key = Some(repetition.key(digest));
-    let begun = app.chat.respond(caller, Order { place, before, content, asked, key }).await?;
-    if stream {
-        let hearing = begun.hear(caller)?;
+    let begun = app.chat.respond(caller, Order { place, before, content, asked, key: Some(key) }).await?;
+    answer(app, &begun, listener, background).await
+}
+
+/// The answer to who asked for a response: its events for who listens, else itself, once it has ended or at once.
+async fn answer(
+    app: &App,
+    begun: &Begun,
+    listener: Option<Listener>,
+    background: bool,
+) -> Result<ApiResponse, Problem> {
+    if let Some(listener) = listener {
+        let hearing = begun.hear(listener);
         return Ok(tell(&begun.now().await?, app.chat.model(), hearing, None));
     }
     let made = if background { begun.now().await? } else { begun.end().await? };
@@ -176,12 +201,20 @@ fn tell(response: &Response, model: &str, hearing: Hearing, seen: Option<u64>) -
     response::events(Bytes::from(first), Some((hearing, teller)), |telling| async {
         let Some((mut hearing, mut teller)) = telling else { return Ok(None) };
         let mut out = Vec::with_capacity(PIECE_BYTES);
-        let goes_on = match hearing.next().await {
-            Ok(Heard::Piece(number, text)) => {
+        let heard = match timeout(BEAT, hearing.next()).await {
+            Ok(heard) => heard.map(Some),
+            Err(_) => hearing.may_hear().await.map(|()| None),
+        };
+        let goes_on = match heard {
+            Ok(None) => {
+                out.extend_from_slice(sse::HEARTBEAT);
+                true
+            }
+            Ok(Some(Heard::Piece(number, text))) => {
                 teller.piece(number, &text, &mut out);
                 true
             }
-            Ok(Heard::End(response)) => {
+            Ok(Some(Heard::End(response))) => {
                 if let Some(end) = &response.end {
                     teller.made_by(Some(end.model.clone()));
                     teller.end(&End::from(end), end.ends.len(), &mut out);
@@ -206,7 +239,8 @@ pub(super) async fn get(app: &App, caller: &Identity, request: ApiRequest) -> Re
     let (stream, seen) = (query.text("stream")?, query.number("starting_after")?);
     match stream.as_deref() {
         Some("true") => {
-            let hearing = app.chat.hear(caller, &session, response.message.seq, Teller::first_piece(seen))?;
+            let listener = app.chat.listener(caller)?;
+            let hearing = app.chat.hear(listener, &session, response.message.seq, Teller::first_piece(seen));
             Ok(tell(&response, app.chat.model(), hearing, seen))
         }
         None | Some("false" | "") if seen.is_none() => Ok(whole(&response, app.chat.model())),

@@ -52,9 +52,10 @@ pub(super) async fn create(
         whole: false,
         echo: serde_json::to_value(&echo).map_err(Problem::internal)?,
     };
+    let listener = if stream { Some(app.chat.listener(caller)?) } else { None };
     let begun = app.chat.respond(caller, Order { place: Place::New, before, content, asked, key: Some(key) }).await?;
-    if stream {
-        let hearing = begun.hear(caller)?;
+    if let Some(listener) = listener {
+        let hearing = begun.hear(listener);
         let now = begun.now().await?;
         let (id, created) = (id(&now), seconds(now.message.created_at));
         return stream_of(hearing, Chunks::new(&id, created, app.chat.model(), include_usage)).await;
