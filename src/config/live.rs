@@ -91,14 +91,19 @@ mod tests {
         let mut read = Config::default();
         read.limits.free.messages_per_minute = 7;
         read.auth.password_min = 20;
+        (read.api.input_chars_max, read.api.body_max) = (7, 1 << 24);
         read.auth.argon2.iterations = 3;
         read.server.hosts = vec!["chat.example.org".to_owned()];
         read.server.workers = 9;
         read.log.level = tracing::level_filters::LevelFilter::DEBUG;
         read.data.dir = "elsewhere".into();
         let Change { config, changed, at_next_start } = change(&running, &read);
-        assert_eq!(changed, ["server.hosts", "auth.password_min", "limits.free.messages_per_minute", "log.level"]);
-        assert_eq!(at_next_start, ["server.workers", "data.dir", "auth.argon2.iterations"]);
+        let programs = "api.input_chars_max";
+        assert_eq!(
+            changed,
+            ["server.hosts", "auth.password_min", programs, "limits.free.messages_per_minute", "log.level"]
+        );
+        assert_eq!(at_next_start, ["server.workers", "data.dir", "auth.argon2.iterations", "api.body_max"]);
         assert_eq!((config.limits.free.messages_per_minute, config.data.dir), (7, running.data.dir.clone()));
         let same = change(&running, &running);
         assert!(same.changed.is_empty() && same.at_next_start.is_empty() && same.config == running);

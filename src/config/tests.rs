@@ -390,3 +390,17 @@ fn listening_to_other_machines_without_tls_is_warned_about() {
     assert_eq!(warnings("server = { listen = \"0.0.0.0:8000\", hosts = [\"a.example\"] }").len(), 1);
     assert_eq!(warnings("server.listen = \"[::1]:8000\"").len(), 0);
 }
+
+#[test]
+fn a_body_of_a_program_has_room_for_its_longest_text() {
+    assert_eq!(
+        faults("[api]\nbody_max = 416383\n"),
+        [
+            "FILE:2: api.body_max must be at least 416384, not 416383: a body needs room for api.input_chars_max (100000) \
+          characters of 4 bytes, and 16384 bytes around them"
+        ]
+    );
+    assert_eq!(config("[api]\nbody_max = 416384\n").api.body_max, 416_384);
+    assert_eq!(config("[api]\ninput_chars_max = 250000\n").api.input_chars_max, 250_000);
+    assert_eq!(faults("[api]\ninput_chars_max = 250001\nbody_max = 2000\n").len(), 1, "one fault at a time");
+}
