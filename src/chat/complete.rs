@@ -18,7 +18,7 @@ use crate::{
     auth::Identity,
     completions::Role,
     metrics::Histogram,
-    reply::{self, Finish, Hearer, Instructions, Line, Prompt, Sampling, Usage},
+    reply::{self, Fault, Finish, Hearer, Instructions, Line, Prompt, Sampling, Usage},
 };
 
 /// What a reply is asked for with: passed through as it is.
@@ -218,10 +218,11 @@ impl Making {
         match inner.parts.backend.reply(prompt, &mut passing).await {
             Ok(_) => passing.completed.ok_or_else(no_reply),
             // Programs are told why there is not a word.
-            Err(error) if error.filtered => passing.completed.ok_or_else(no_reply),
+            Err(error) if error.is_filtered() => passing.completed.ok_or_else(no_reply),
             Err(error) => {
                 tracing::warn!(cause = error.cause, "the backend made no completion");
-                let reply::ReplyError { detail, too_slow, refused, .. } = error;
+                let (too_slow, refused) = (error.is_too_slow(), error.fault == Fault::Refused);
+                let detail = error.detail;
                 Err(ChatError::NoReply { detail, too_slow, refused })
             }
         }

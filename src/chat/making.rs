@@ -105,7 +105,9 @@ pub(super) async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply
             let end = hearer.end;
             Made { ending: Ending::Reply { content: reply.seal(), stopped: extent == Extent::Part }, end }
         }
-        Err(ReplyError { detail, too_slow, filtered, cause, .. }) => {
+        Err(error) => {
+            let (too_slow, filtered) = (error.is_too_slow(), error.is_filtered());
+            let ReplyError { detail, cause, .. } = error;
             if !filtered {
                 tracing::warn!(session = %turn.session, seq = %turn.seq, cause, "the backend made no reply");
             }

@@ -111,8 +111,10 @@ impl Chat {
                         started => break 'behind started?,
                     }
                 }
-                let instructions = asked.instructions.as_deref();
-                let said = match inner.said_up_to(session.id, seq, asked.whole.then_some(instructions)).await {
+                if asked.whole {
+                    inner.needs_room(OpenTurn { session: session.id, seq }, asked.instructions.as_deref()).await?;
+                }
+                let said = match inner.said_up_to(session.id, seq).await {
                     // It may be this very request that is answered there.
                     Err(error @ (ChatError::BeingAnswered | ChatError::NoSuchMessage)) => {
                         return match key {
@@ -159,7 +161,10 @@ impl Chat {
     /// # Errors
     /// `NoSuchMessage`, `BeingAnswered`, `NoRoom`; the store's.
     pub async fn said_behind(&self, session: &OwnedSession, seq: Seq, whole: bool) -> Result<Vec<NewItem>, ChatError> {
-        self.inner.said_up_to(session.id, seq, whole.then_some(Some(""))).await
+        if whole {
+            self.inner.needs_room(OpenTurn { session: session.id, seq }, Some("")).await?;
+        }
+        self.inner.said_up_to(session.id, seq).await
     }
 }
 
@@ -293,20 +298,18 @@ impl Inner {
         Ok((end == head && is_newest).then_some(head))
     }
 
-    /// What was said up to the response to the message at `seq`, that included, as far as a reply could be made from it: all
-    /// of it, under these instructions, where `whole` says so.
-    async fn said_up_to(
-        &self,
-        session: SessionId,
-        seq: Seq,
-        whole: Option<Option<&str>>,
-    ) -> Result<Vec<NewItem>, ChatError> {
+    /// Refuses where not all that was said up to there has room under these instructions.
+    ///
+    /// # Errors
+    /// `NoRoom`; the store's.
+    async fn needs_room(&self, through: OpenTurn, instructions: Option<&str>) -> Result<(), ChatError> {
+        let has_room = context::has_room(self, Some(through), &[], instructions).await?;
+        if has_room { Ok(()) } else { Err(ChatError::NoRoom) }
+    }
+
+    /// What was said up to the response to the message at `seq`, that included, as far as a reply could be made from it.
+    async fn said_up_to(&self, session: SessionId, seq: Seq) -> Result<Vec<NewItem>, ChatError> {
         let turn = OpenTurn { session, seq };
-        if let Some(instructions) = whole
-            && !context::has_room(self, Some(turn), &[], instructions).await?
-        {
-            return Err(ChatError::NoRoom);
-        }
         let (message, outcome) = self.parts.store.turn(session, seq).await?.ok_or(ChatError::NoSuchMessage)?;
         let reply = match outcome {
             Outcome::Pending => return Err(ChatError::BeingAnswered),

@@ -211,16 +211,20 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("{address} is in use by another program: stop that one, or choose another server.listen")
-        }
-        io::ErrorKind::PermissionDenied if (1..FREE_PORTS).contains(&address.port()) => format!(
-            "can't listen at {address}: {error}: ports under {FREE_PORTS} are for root and for who has \
-             CAP_NET_BIND_SERVICE, which the unit that `bondhu service` prints gives; or choose another server.listen"
-        ),
-        _ => format!("can't listen at {address}: {error}"),
+    let kind = error.kind();
+    if kind == io::ErrorKind::AddrInUse {
+        return format!("{address} is in use by another program: stop that one, or choose another server.listen");
     }
+    let low = kind == io::ErrorKind::PermissionDenied && (1..FREE_PORTS).contains(&address.port());
+    let why = if low {
+        format!(
+            ": ports under {FREE_PORTS} are for root and for who has CAP_NET_BIND_SERVICE, which the unit that `bondhu \
+             service` prints gives; or choose another server.listen"
+        )
+    } else {
+        String::new()
+    };
+    format!("can't listen at {address}: {error}{why}")
 }
 
 /// Why there are no parts, with what to do.

@@ -81,7 +81,8 @@ impl Unread {
         if closes(answer) || rest.is_end_stream() {
             return;
         }
-        if in_vain || rest.size_hint().lower() > REST_MAX || !timeout(REST_WITHIN, dropped(rest)).await.unwrap_or(false) {
+        if in_vain || rest.size_hint().lower() > REST_MAX || !timeout(REST_WITHIN, dropped(rest)).await.unwrap_or(false)
+        {
             answer.insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }

@@ -125,16 +125,44 @@ pub enum UpstreamState {
 pub struct ReplyError {
     /// For the user: what happened and what to do. Has no text of another server, no host, no key.
     pub detail: String,
-    /// It took too long.
-    pub too_slow: bool,
-    /// What was asked is at fault, as its server says: another try gets the same.
-    pub refused: bool,
-    /// The model's server let nothing of its answer through.
-    pub filtered: bool,
-    /// A sign that there is too much to do: too slow, or a server says so.
-    overloaded: bool,
+    /// What that means to who asked.
+    pub fault: Fault,
     /// For the log: one line, without the key or anything that was said.
     pub cause: String,
+}
+
+/// What it means that there is no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It took too long: there is too much to do.
+    TooSlow,
+    /// A server says that it has too much to do.
+    Busy,
+    /// What was asked is at fault, as its server says: another try gets the same.
+    Refused,
+    /// The model's server let nothing of its answer through.
+    Filtered,
+    /// Anything else.
+    Other,
+}
+
+impl ReplyError {
+    /// True where it took too long.
+    #[must_use]
+    pub fn is_too_slow(&self) -> bool {
+        self.fault == Fault::TooSlow
+    }
+
+    /// True where the model's server let nothing of its answer through.
+    #[must_use]
+    pub fn is_filtered(&self) -> bool {
+        self.fault == Fault::Filtered
+    }
+
+    /// True where it is a sign that there is too much to do.
+    fn is_overload(&self) -> bool {
+        matches!(self.fault, Fault::TooSlow | Fault::Busy)
+    }
 }
 
 /// Why a configuration gives no backend.
@@ -291,7 +319,7 @@ impl Backend {
                 Ok(extent)
             }
             Err(error) => {
-                if error.filtered {
+                if error.is_filtered() {
                     counted.ended(Said::FILTERED, || self.cost(prompt));
                 }
                 Err(error)
@@ -338,7 +366,7 @@ impl Model {
         let mut passing = Passing { hearer, asked: String::new(), has_begun: false, is_behind: helplines.is_some() };
         let made = self.servers.reply(prompt, &mut passing).await;
         let Passing { hearer, asked, has_begun, .. } = passing;
-        if made.as_ref().is_err_and(|error| error.overloaded) {
+        if made.as_ref().is_err_and(ReplyError::is_overload) {
             hearer.overloaded();
         }
         match (made, helplines) {
@@ -346,7 +374,7 @@ impl Model {
             (Err(error), Some(helplines)) => {
                 tracing::error!(cause = error.cause, "the model made no reply behind the helplines");
                 if has_begun || !self.stands_in {
-                    let said = if error.filtered { Said::FILTERED } else { Said::default() };
+                    let said = if error.is_filtered() { Said::FILTERED } else { Said::default() };
                     return Ok((Extent::Part, said));
                 }
                 let whole = said(|| self.companion.reply(&lines))?;
@@ -359,7 +387,7 @@ impl Model {
                 Ok((Extent::Whole, Said::default()))
             }
             (Err(error), None) => {
-                if error.filtered {
+                if error.is_filtered() {
                     hearer.made_by(&asked);
                 }
                 Err(error)
@@ -412,10 +440,7 @@ fn once(hearer: &mut dyn Hearer, say: impl FnOnce() -> String) -> Result<(), Rep
 fn said<T>(say: impl FnOnce() -> T) -> Result<T, ReplyError> {
     catch_unwind(AssertUnwindSafe(say)).map_err(|_| ReplyError {
         detail: "The companion had no answer; please put it in other words.".to_owned(),
-        too_slow: false,
-        refused: false,
-        filtered: false,
-        overloaded: false,
+        fault: Fault::Other,
         cause: "a rule of the companion panicked".to_owned(),
     })
 }

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::{client::PostError, completions::Refusal, reply::ReplyError};
+use crate::{
+    client::PostError,
+    completions::Refusal,
+    reply::{Fault, ReplyError},
+};
 
 /// Most characters of a cause.
 const CAUSE_CHARS_MAX: usize = 400;
@@ -117,11 +121,14 @@ impl Failure {
                 "The model said nothing usable; please put it in other words or try again.".to_owned()
             }
         };
-        let too_slow = matches!(self.what, What::Slow | What::Distant);
-        let overloaded = too_slow || matches!(self.what, What::Busy(_) | What::Unavailable);
-        let refused = matches!(self.what, What::Rejected);
-        let filtered = matches!(self.what, What::Filtered);
-        ReplyError { detail, too_slow, refused, filtered, overloaded, cause: for_log(&self.cause) }
+        let fault = match self.what {
+            What::Slow | What::Distant => Fault::TooSlow,
+            What::Busy(_) | What::Unavailable => Fault::Busy,
+            What::Rejected => Fault::Refused,
+            What::Filtered => Fault::Filtered,
+            What::Unreachable | What::Broken | What::Faulty | What::Barred | What::Silent => Fault::Other,
+        };
+        ReplyError { detail, fault, cause: for_log(&self.cause) }
     }
 }
 
@@ -154,7 +161,7 @@ impl From<PostError> for Failure {
 pub(super) fn resting(again: Duration) -> ReplyError {
     let detail = format!("The model server is not answering; please try again {}.", in_time(again));
     let cause = "every server failed too often and is left alone for a while".to_owned();
-    ReplyError { detail, too_slow: false, refused: false, filtered: false, overloaded: false, cause }
+    ReplyError { detail, fault: Fault::Other, cause }
 }
 
 fn in_time(time: Duration) -> String {
@@ -228,10 +235,10 @@ mod tests {
         assert!(
             resting(Duration::from_millis(200)).detail.ends_with("is not answering; please try again in a second.")
         );
-        assert!(told(What::Slow).too_slow && told(What::Slow).overloaded);
-        assert!(told(What::Unavailable).overloaded && told(What::Busy(None)).overloaded);
-        assert!(!told(What::Faulty).overloaded && !told(What::Faulty).too_slow && !told(What::Faulty).refused);
-        assert!(told(What::Rejected).refused);
+        assert!(told(What::Slow).is_too_slow() && told(What::Slow).is_overload());
+        assert!(told(What::Unavailable).is_overload() && told(What::Busy(None)).is_overload());
+        assert_eq!(told(What::Faulty).fault, Fault::Other);
+        assert_eq!(told(What::Rejected).fault, Fault::Refused);
     }
 
     #[test]

@@ -47,8 +47,13 @@ impl Bench {
 
     /// `(role, text, status)` of every message.
     async fn log(&self) -> Vec<(Speaker, String, Status)> {
-        let run = self.store.run(self.session, Seq(1), true, 1000).await.unwrap();
-        run.into_iter().map(|message| (message.role, message.content, message.status)).collect()
+        let (mut log, mut from) = (Vec::new(), Seq(1));
+        loop {
+            let run = self.store.run(self.session, from, true, 1000).await.unwrap();
+            let Some(last) = run.last().map(|message| message.seq) else { return log };
+            log.extend(run.into_iter().map(|message| (message.role, message.content, message.status)));
+            from = last.next();
+        }
     }
 
     async fn annotation(&self, seq: u64) -> Option<String> {

@@ -116,7 +116,7 @@ async fn answers_that_are_none_fail_and_are_asked_for_once_more_while_there_is_n
         let error = ended.unwrap_err();
         assert!(error.detail.contains(detail) && times == asked, "{shown}: {times} {error:?}");
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
-        assert!(!error.too_slow && error.overloaded == detail.contains("busy"), "{error:?}");
+        assert!(!error.is_too_slow() && error.is_overload() == detail.contains("busy"), "{error:?}");
         assert_eq!(text, if shown.contains("\"hi\"") { "hi" } else { "" });
     }
 }
@@ -194,7 +194,7 @@ async fn a_slow_server_is_not_asked_again_and_its_connection_is_closed() {
             config.openai.total_timeout = total;
             let (ended, text) = ask(&openai(&config)).await;
             let error = ended.unwrap_err();
-            assert!(error.too_slow && error.overloaded && error.detail.contains("too long"), "{error:?}");
+            assert!(error.is_too_slow() && error.is_overload() && error.detail.contains("too long"), "{error:?}");
             assert_eq!((text.as_str(), stub.asked()), (wanted, 1));
             stub.closed.recv().await.unwrap();
         });

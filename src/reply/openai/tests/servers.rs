@@ -74,7 +74,7 @@ async fn a_busy_server_is_left_alone_for_as_long_as_it_says() {
     let stub = Stub::start([(busy, Then::Close)]).await;
     let asking = openai(&config(&stub.url));
     let error = ask(&asking).await.0.unwrap_err();
-    assert!(error.overloaded && error.detail.contains("busy; please try again in 30 seconds"), "{error:?}");
+    assert!(error.is_overload() && error.detail.contains("busy; please try again in 30 seconds"), "{error:?}");
     let error = ask(&asking).await.0.unwrap_err();
     assert!(error.detail.contains("in 30 seconds"), "{error:?}");
     assert_eq!(stub.asked(), 1);

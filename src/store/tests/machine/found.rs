@@ -184,11 +184,11 @@ async fn a_page_that_is_read_while_its_session_is_cleared_is_of_before_or_after(
     }
     let range = PageRange { after: None, before: None, limit: 2 };
     assert_eq!(store.page(session, range).await.unwrap().body.len() >> 10, 80);
-    let (release, held) = std::sync::mpsc::channel::<()>();
-    let held = Arc::new(std::sync::Mutex::new(held));
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(std::sync::Mutex::new(gate));
     let hold = || {
-        let held = Arc::clone(&held);
-        store.reads.submit(move || drop(held.lock().map(|held| held.recv()))).unwrap();
+        let gate = Arc::clone(&gate);
+        store.reads.submit(move || drop(gate.lock().map(|gate| gate.recv()))).unwrap();
     };
     for _ in 0..std::thread::available_parallelism().map_or(2, usize::from).max(2) {
         hold();
