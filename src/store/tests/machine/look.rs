@@ -259,8 +259,8 @@ impl Sight<'_> {
                 let mut line = json!(self.message(number, seq));
                 line["type"] = json!("message");
                 line["session_id"] = json!(self.names.sessions[number]);
-                if line["content"] == "" {
-                    line["erased"] = json!(line["status"] != "stopped");
+                if line["content"] == "" && line["status"] != "stopped" {
+                    line["erased"] = json!(true);
                 }
                 if let Some(note) = &self.world.sessions[number].line(seq).note {
                     line["note"] = json!(note);
