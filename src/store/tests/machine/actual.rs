@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use super::{
     life::open,
     look::{PAGES, Sight, Tags, look, shown},
-    step::{Fate, Op, Step},
+    step::{Fate, How, Op, Step},
     world::{Told, World},
 };
 use crate::{
@@ -113,7 +113,13 @@ impl Actual {
                     }
                 }
                 Step::Copy { sends, goes_on } => self = self.copy(*sends, *goes_on).await,
-                Step::Compact => self.compact().await,
+                Step::Compact { seals, rebuilds } => {
+                    self.compact(*seals).await;
+                    if *rebuilds {
+                        let cache = self.cache;
+                        self = self.restart(How::CrashAndRebuild, cache, None).await;
+                    }
+                }
                 Step::Expire => self.expire().await,
             }
             self.learn().await;

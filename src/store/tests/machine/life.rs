@@ -50,8 +50,11 @@ impl Actual {
         }
     }
 
-    pub(super) async fn compact(&mut self) {
+    pub(super) async fn compact(&mut self, seals: bool) {
         self.end_logins_that_are_over().await;
+        if seals {
+            self.store.seal().await.unwrap();
+        }
         self.store.compact().await.unwrap();
         self.world.compacted();
     }
