@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::{
-    life::open,
+    life::{born_by, open_on},
     look::{PAGES, Sight, Tags, look, shown},
     step::{Fate, How, Op, Step},
     world::{Told, World},
@@ -23,7 +23,7 @@ use crate::{
     id::{JobId, MessageId, Seq, SessionId, TokenId, UserId},
     store::{
         AddedItems, Appended, Enqueued, Erasure, Imported, Job, JobStateName, Message, PageRange, Session, Store,
-        StoreError, TokenDigest, User,
+        StoreError, TokenDigest, User, disk::Disk,
     },
 };
 
@@ -43,6 +43,7 @@ pub(super) struct Actual {
     pub(super) runtime: Arc<Runtime>,
     pub(super) store: Arc<Store>,
     pub(super) dir: TempDir,
+    pub(super) disk: Disk,
     pub(super) data: PathBuf,
     pub(super) copies: u8,
     pub(super) clock: Clock,
@@ -79,13 +80,15 @@ impl Actual {
         let data = dir.path().join("data");
         let clock = Clock::manual(Timestamp(world.now));
         let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap());
-        let (store, open) = open(&data, cache, &clock);
+        let disk = born_by(&clock, dir.path(), None);
+        let (store, open) = open_on(&disk, &data, cache, &clock);
         assert!(open.is_empty());
         let world = world.clone();
         Self {
             runtime,
             store,
             dir,
+            disk,
             data,
             copies: 0,
             clock,
@@ -113,8 +116,8 @@ impl Actual {
                     }
                 }
                 Step::Copy { sends, goes_on } => self = self.copy(*sends, *goes_on).await,
-                Step::Compact { seals, rebuilds } => {
-                    self.compact(*seals).await;
+                Step::Compact { rebuilds } => {
+                    self.compact().await;
                     if *rebuilds {
                         let cache = self.cache;
                         self = self.restart(How::CrashAndRebuild, cache, None).await;

@@ -30,8 +30,8 @@ pub(super) enum Step {
     },
     /// The directory is copied while messages are being sent, which came or not; perhaps the copy is what goes on.
     Copy { sends: u8, goes_on: bool },
-    /// The journal is rewritten, perhaps all of it, and perhaps the store lives by what is left.
-    Compact { seals: bool, rebuilds: bool },
+    /// The journal is rewritten, and perhaps the store lives by what is left.
+    Compact { rebuilds: bool },
     /// What is over is taken away.
     Expire,
 }
@@ -171,7 +171,7 @@ pub(super) fn step() -> BoxedStrategy<Step> {
         7 => (how(), cache(), option::of(0..3_u32), any::<bool>())
             .prop_map(|(how, cache, resumes, releases)| Step::Restart { how, cache, resumes, releases }),
         2 => (1..6_u8, any::<bool>()).prop_map(|(sends, goes_on)| Step::Copy { sends, goes_on }),
-        4 => (any::<bool>(), any::<bool>()).prop_map(|(seals, rebuilds)| Step::Compact { seals, rebuilds }),
+        4 => any::<bool>().prop_map(|rebuilds| Step::Compact { rebuilds }),
         1 => Just(Step::Expire),
     ]
     .boxed()
