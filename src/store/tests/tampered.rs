@@ -79,8 +79,8 @@ impl Bench {
     }
 }
 
-fn text(text: &str) -> Option<Vec<u8>> {
-    Some(codec::encode(&text.to_owned()))
+fn text(text: &str) -> Vec<u8> {
+    codec::encode(&text.to_owned())
 }
 
 #[tokio::test]
@@ -112,16 +112,16 @@ async fn check_compares_annotations_pieces_and_what_was_erased() {
     let bench = Bench::new().await;
     let session = bench.session;
     let annotated = |place: &str| [format!("the annotation of {place}session {session} is not so in the index")];
-    for wrong in [text("other"), None] {
+    for wrong in [Some(text("other")), None] {
         assert_eq!(bench.found("annotations", &bench.place(0), wrong.clone()).await, annotated(""));
         assert_eq!(bench.found("annotations", &bench.place(1), wrong).await, annotated("message 1 of "));
     }
-    assert_eq!(bench.found("annotations", &bench.place(2), text("new")).await, annotated("message 2 of "));
+    assert_eq!(bench.found("annotations", &bench.place(2), Some(text("new"))).await, annotated("message 2 of "));
     let mut piece = bench.place(3).to_vec();
     piece.extend(5_u32.to_be_bytes());
     let shown =
         [format!("what was shown of the running reply to message 3 of session {session} is not so in the index")];
-    assert_eq!(bench.found("progress", &piece, text("invented")).await, shown);
+    assert_eq!(bench.found("progress", &piece, Some(text("invented"))).await, shown);
     let mut store = Held::new(open(&bench.dir));
     let erased = store.shared.index.message(session, Seq(2)).unwrap().unwrap();
     assert_eq!(erased.content, "");

@@ -186,12 +186,12 @@ async fn a_page_that_is_read_while_its_session_is_cleared_is_of_before_or_after(
     assert_eq!(store.page(session, range).await.unwrap().body.len() >> 10, 80);
     let (release, gate) = std::sync::mpsc::channel::<()>();
     let gate = Arc::new(std::sync::Mutex::new(gate));
-    let hold = || {
+    let block = || {
         let gate = Arc::clone(&gate);
         store.reads.submit(move || drop(gate.lock().map(|gate| gate.recv()))).unwrap();
     };
     for _ in 0..std::thread::available_parallelism().map_or(2, usize::from).max(2) {
-        hold();
+        block();
     }
     let mut page = Box::pin(store.page(session, range));
     assert!(once(page.as_mut()).await.is_none(), "it waits for the index");

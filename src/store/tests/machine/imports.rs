@@ -139,7 +139,7 @@ impl World {
             let (created_at, updated_at) = (self.now - 2 * DAY, self.now - DAY);
             let title = Some(format!("imported {session}"));
             let about = Some(note(number));
-            self.sessions.push(Log { about, created_at, updated_at, ..self.empty(user, title) });
+            self.sessions.push(Log { created_at, updated_at, about, ..self.empty(user, title) });
         }
         let (mut last, count) = (may_be_made.then_some(self.now - 2 * DAY), lines.len() as u64);
         for line in lines {

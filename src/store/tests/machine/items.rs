@@ -321,7 +321,7 @@ pub(super) async fn look_beside(store: &Store, sight: Sight<'_>, (number, id): (
         let line = log.shown().contains(&seq).then(|| log.line(seq));
         let noted = line.and_then(|line| line.note.clone());
         assert_eq!(store.annotation(id, Seq(seq)).await.unwrap(), noted, "session {number}: annotation of {seq}");
-        if line.is_none_or(|line| line.begins()) {
+        if line.is_none_or(super::world::Line::begins) {
             let wanted = line.map_or(&[][..], |line| &line.pieces);
             let pieces = store.pieces(OpenTurn { session: id, seq: Seq(seq) }).await.unwrap();
             assert_eq!(pieces, wanted, "session {number}: pieces of {seq}");
