@@ -94,7 +94,8 @@ impl Actual {
         }
         let built = inode(&self.data);
         end(self.store, matches!(how, How::Clean | How::CleanAndRebuild), &self.data).await;
-        if how == How::Clean {
+        // A copy that goes on may have messages again that compaction had removed, with stamps that were given anew since.
+        if how == How::Clean && self.data.ends_with("data") {
             let dir = Dir { disk: self.disk.clone(), path: self.data.clone() };
             let verdict = verify_dir(&dir, |_, _| ()).unwrap();
             assert_eq!((verdict.findings, verdict.index_to_rebuild), (Vec::new(), None), "what check finds");
