@@ -14,6 +14,7 @@ mod handover;
 mod origin;
 mod problem;
 mod query;
+mod repeats;
 mod request;
 mod response;
 pub mod routes;

@@ -329,7 +329,7 @@ impl Problem {
             kind if *kind == NOT_ADMIN => Some("admin"),
             kind if *kind == OUT_OF_SCOPE => Some("scope"),
             kind if *kind == WRONG_CREDENTIALS => Some("login_failed"),
-            kind if kind.status == StatusCode::TOO_MANY_REQUESTS => Some("rate_limited"),
+            kind if kind.status == StatusCode::TOO_MANY_REQUESTS => Some(super::repeats::RATE_LIMITED),
             _ => None,
         }
     }

@@ -28,6 +28,7 @@ use super::{
     credentials::{self, Shown},
     origin::{self, Origins, Site},
     problem::Problem,
+    repeats::{Place, RATE_LIMITED, Repeats},
     request::ApiRequest,
     response::{self, ApiResponse},
     routes::{self, Access, Endpoint, Found, Methods, Route, Routes},
@@ -54,6 +55,8 @@ pub(super) struct Front {
     listening_on: IpAddr,
     /// The last request id. Starts at a random multiple of 2^32, so that two runs don't use the same ids.
     last_id: AtomicU64,
+    /// What is told of in one line for many.
+    repeats: Arc<Repeats>,
 }
 
 /// What follows from the configuration and may change with it.
@@ -122,6 +125,7 @@ impl Front {
             bounds_v1,
             listening_on,
             last_id: AtomicU64::new(u64::from(run) << 32),
+            repeats: Arc::default(),
             app,
         }
     }
@@ -332,6 +336,15 @@ impl Front {
         }
         if let Some(kind) = problem.security_event() {
             let (address, path, at) = (record.address, record.path, self.app.clock.now());
+            let again = move |repeated: u64| {
+                let user = user_id.map(tracing::field::display);
+                tracing::warn!(target: "security", event = kind, user, %address, path, repeated);
+            };
+            // Who asks too often is the one who can make lines without end.
+            let place = Place { user: user_id, address, path };
+            if kind == RATE_LIMITED && !self.repeats.is_first(place, again) {
+                return;
+            }
             tracing::warn!(target: "security", event = kind, user, %address, path, request_id);
             self.app.monitor.note(SecurityEvent { at, kind, user_id, address, path });
         }

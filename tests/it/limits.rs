@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Events, PASSWORD, Response, Server, at_once, each, text};
+use crate::support::{Events, PASSWORD, Response, Server, at_once, comes_true, each, text};
 
 #[track_caller]
 fn waits(refused: &Response, most: u64) {
@@ -219,4 +219,28 @@ fn p6_with_one_slot_and_a_short_line_every_send_is_stored_whole_or_not_at_all() 
     stored.sort();
     assert_eq!(stored, taken);
     assert_eq!(after, 2 * taken.len());
+}
+
+#[test]
+fn a_flood_of_refused_requests_is_told_in_a_few_lines_that_say_how_many_they_were() {
+    const FLOOD: usize = 300;
+    let server = Server::start(&["limits.free.requests_per_minute=1"]);
+    let (mut amina, _) = server.user("amina");
+    let refused = (0..FLOOD).filter(|_| amina.get("/api/v1/sessions").status == 429).count();
+    assert!(refused > FLOOD / 2, "{refused}");
+    // A line stands for itself, or for those that came again.
+    let stands_for = |line: &String| {
+        let repeated = line.split_once("repeated=").map(|(_, count)| count.split(' ').next().unwrap());
+        repeated.map_or(1, |count| count.parse::<usize>().unwrap())
+    };
+    let lines = || -> Vec<String> {
+        server.log().into_iter().filter(|line| line.contains("security") && line.contains("rate_limited")).collect()
+    };
+    comes_true("all are told of", || lines().iter().map(stands_for).sum::<usize>() == refused);
+    assert!(lines().len() < refused / 5, "{} lines", lines().len());
+    assert!(
+        lines().iter().all(|line| line.contains("user=") && line.contains("path=\"/api/v1/sessions\"")),
+        "{:?}",
+        lines()
+    );
 }
