@@ -60,7 +60,7 @@ impl Notice {
         (since, at): (Timestamp, Timestamp),
     ) -> Self {
         Self {
-            id: format!("alert_{}_{}_{}", rule.key(), at.0, state.name()),
+            id: format!("{}_{}_{}", stem(rule), at.0, state.name()),
             rule,
             state,
             summary: rule.says(value, condition, state == Change::Firing),
@@ -71,4 +71,13 @@ impl Notice {
             at,
         }
     }
+    /// What the ids of all words about this rule begin with, and those of no other: what follows is a number.
+    #[must_use]
+    pub fn stem(&self) -> String {
+        stem(self.rule)
+    }
+}
+
+fn stem(rule: Rule) -> String {
+    format!("alert_{}", rule.key())
 }

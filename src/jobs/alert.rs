@@ -17,13 +17,15 @@ use crate::{
     clock::Clock,
     config::{AlertsConfig, Live},
     id::JobId,
-    store::{JobEffect, NewJob, Repeat, StoreError},
+    store::{Job, JobEffect, JobError, JobStateName, NewJob, Repeat, StoreError},
 };
 
 /// The kind's name.
 pub const ALERT: &str = "alert";
 /// What the store does not take now is offered again after this.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Jobs that are looked at in one read.
+const LOOK: usize = 64;
 
 /// What is told.
 #[derive(Serialize, Deserialize)]
@@ -35,10 +37,22 @@ struct Told {
 }
 
 /// Puts each notice into the queue, until there is nobody any more to give one. Where there is no URL they are dropped.
+///
+/// Of one rule only the newest word is told: an older one that did not get through would arrive behind it, and a receiver would
+/// believe that what is over still fires.
 pub async fn deliver(mut notices: Receiver<Notice>, jobs: Jobs, config: Live<AlertsConfig>) {
     while let Some(notice) = notices.recv().await {
         if config.get().webhook_url.is_none() {
             continue;
+        }
+        loop {
+            match drop_overtaken(&jobs, &notice).await {
+                Err(StoreError::Busy | StoreError::Unknown) => tokio::time::sleep(AGAIN).await,
+                Err(error) => {
+                    break tracing::error!(target: "alerts", %error, "older words of a rule can't be taken back");
+                }
+                Ok(()) => break,
+            }
         }
         let told = Told { id: notice.id.clone(), body: body(&notice) };
         let payload = serde_json::to_string(&told).unwrap_or_default(); // Two strings always become JSON.
@@ -58,9 +72,39 @@ pub async fn deliver(mut notices: Receiver<Notice>, jobs: Jobs, config: Live<Ale
     }
 }
 
+/// Takes the words of this rule out of the queue that came before `notice`. `Busy` where one of them is just being posted: that
+/// takes seconds at most.
+async fn drop_overtaken(jobs: &Jobs, notice: &Notice) -> Result<(), StoreError> {
+    let store = &jobs.inner.store;
+    let of_rule = format!("{}_", notice.stem());
+    let is_older = |job: &Job| job.kind == ALERT && job.key != notice.id && job.key.starts_with(&of_rule);
+    // The queue a second time: a try may have ended between the first two looks.
+    for state in [JobStateName::Queued, JobStateName::Running, JobStateName::Queued] {
+        let mut after = None;
+        loop {
+            let found = store.jobs(state, after, LOOK).await?;
+            for job in found.iter().filter(|job| is_older(job)) {
+                match store.remove_job(job.id).await {
+                    Ok(()) => {
+                        tracing::info!(target: "alerts", id = job.key, "word of it was overtaken and is not posted")
+                    }
+                    Err(StoreError::Job(JobError::Missing)) => {}
+                    Err(StoreError::Job(_)) => return Err(StoreError::Busy), // It runs.
+                    Err(error) => return Err(error),
+                }
+            }
+            if found.len() < LOOK {
+                break;
+            }
+            after = found.last().map(Job::cursor);
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn kind(config: Live<AlertsConfig>, clock: Clock) -> Kind {
     let names: Arc<Names> = Arc::default();
-    let run = move |job: &crate::store::Job| {
+    let run = move |job: &Job| {
         let (payload, id, names) = (job.payload.clone(), job.id, Arc::clone(&names));
         let (config, clock) = (config.full(), clock.clone());
         let work: super::Work = Box::pin(async move { within(tell(&payload, id, &config, &clock, &names)).await });

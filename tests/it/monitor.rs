@@ -220,6 +220,31 @@ fn word_of_an_alert_is_posted_until_it_is_taken_and_signed_anew_each_time() {
 }
 
 #[test]
+fn the_last_word_of_an_alert_is_the_newest_one_also_where_an_older_one_did_not_get_through() {
+    let hooks = Hooks::start(Some(500));
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let file = secret(dir.path(), "a-secret-that-is-long-enough-for-this", 0o600);
+    let written = |rule: &str| {
+        let hook = format!("webhook_url = \"http://{}/hook\"\nwebhook_secret_file = \"{file}\"", hooks.address);
+        fs::write(dir.path().join("bondhu.toml"), format!("[alerts]\ndisk_free = \"{rule}\"\n{hook}\n")).unwrap();
+    };
+    written("100%");
+    let server = Server::start_in(Arc::clone(&dir), dir.path().join("data"), &[QUICK, "jobs.retry_after_ms=2000"]);
+    let mut root = admin(&server);
+    hooks.wait_for(1);
+    hooks.answer(Some(204));
+    written("off");
+    root.post("/api/v1/admin/reload", &json!({})).expect(200);
+    hooks.wait_for(2);
+    until("nothing more is to be told", || {
+        let waits = |state| crate::jobs::jobs(&mut root, state).iter().any(|job| job["kind"] == "alert");
+        (!["queued", "running"].map(waits).contains(&true)).then_some(())
+    });
+    let told = |delivery: &Delivery| serde_json::from_str::<Value>(&delivery.body).unwrap()["type"].clone();
+    assert_eq!(hooks.came().iter().map(told).collect::<Vec<_>>(), ["alert.firing", "alert.resolved"]);
+}
+
+#[test]
 fn rules_change_when_the_configuration_is_read_again() {
     let dir = Arc::new(tempfile::tempdir().unwrap());
     let rule =
