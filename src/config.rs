@@ -36,6 +36,7 @@ pub use self::{
     monitor::{AlertsConfig, Condition, LimitUnit, MonitorConfig, shown_time},
     setting::Setting,
     settings::SETTINGS,
+    url::is_link_local,
 };
 
 /// Everything that can be set.

@@ -4,7 +4,7 @@ use std::{
     error::Error,
     future::Future,
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -21,15 +21,12 @@ use hyper_util::{
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use crate::pool::Pool;
+use crate::{config::is_link_local, pool::Pool};
 
 /// Look-ups at once; each may take as long as the system lets it.
 const LOOKUP_THREADS: usize = 2;
 /// Look-ups that may wait.
 const LOOKUPS_MAX: usize = 64;
-/// Where Amazon's machines get their secrets over IPv6; over IPv4 it is a link-local address everywhere.
-const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-
 /// Why no connection is made, beside the system's own reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
@@ -135,29 +132,9 @@ fn address(url: &Uri) -> Option<IpAddr> {
     url.host()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// True for addresses of the machine's own network segment and for those of metadata services.
-fn is_link_local(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip == METADATA,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn metadata_services_are_link_local_in_every_notation() {
-        for refused in
-            ["169.254.169.254", "169.254.0.1", "::ffff:169.254.169.254", "fe80::1", "febf::1", "fd00:ec2::254"]
-        {
-            assert!(is_link_local(refused.parse().unwrap()), "{refused}");
-        }
-        for fine in ["127.0.0.1", "169.253.1.1", "10.0.0.1", "::1", "fd00:ec2::253", "fec0::1", "2001:db8::1"] {
-            assert!(!is_link_local(fine.parse().unwrap()), "{fine}");
-        }
-    }
 
     #[tokio::test]
     async fn names_are_looked_up_on_threads_of_their_own_and_addresses_need_none() {

@@ -330,6 +330,14 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             ));
         }
     }
+    let backups = &config.backup.dir;
+    if !backups.as_os_str().is_empty() && !backups.is_dir() {
+        warnings.push(format!(
+            "backup.dir = \"{0}\" is not there: it is made by the first backup where the server may, and a systemd unit does \
+             not start without it: sudo install -d -m 0700 -o USER {0}",
+            backups.display()
+        ));
+    }
     let (request, reply) = (config.server.request_timeout, config.reply.openai.total_timeout);
     if config.reply.backend == ReplyBackend::Openai && request < reply {
         warnings.push(format!(

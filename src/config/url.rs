@@ -1,8 +1,23 @@
 //! URLs and origins, read as strictly as they will be used.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use http::Uri;
 
 use super::{Config, UpstreamConfig, setting::Refusal};
+
+/// Where Amazon's machines get their secrets over IPv6; over IPv4 it is a link-local address everywhere.
+const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+
+/// True for addresses of the machine's own network segment and for those of metadata services, to which nothing of this program
+/// connects: what clouds keep there are their machines' secrets.
+#[must_use]
+pub fn is_link_local(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip == METADATA,
+    }
+}
 
 /// An origin in the form in which browsers send it: lower case, no path, no port that the scheme implies.
 pub(super) fn origin(text: &str) -> Result<String, String> {
@@ -73,9 +88,30 @@ pub(super) fn set_webhook(config: &mut Config, text: &str) -> Result<(), Refusal
     if !uri.authority().is_some_and(is_host_and_port) {
         return refuse("has no valid host and port, or has a user name in it");
     }
+    let address = uri.host().and_then(|host| host.trim_start_matches('[').trim_end_matches(']').parse().ok());
+    if address.is_some_and(is_link_local) {
+        return refuse("is a link-local or metadata address, to which bondhu does not connect");
+    }
     if text.contains('#') {
         return refuse("has a fragment");
     }
     config.alerts.webhook_url = Some(text.to_owned());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_services_are_link_local_in_every_notation() {
+        for refused in
+            ["169.254.169.254", "169.254.0.1", "::ffff:169.254.169.254", "fe80::1", "febf::1", "fd00:ec2::254"]
+        {
+            assert!(is_link_local(refused.parse().unwrap()), "{refused}");
+        }
+        for fine in ["127.0.0.1", "169.253.1.1", "10.0.0.1", "::1", "fd00:ec2::253", "fec0::1", "2001:db8::1"] {
+            assert!(!is_link_local(fine.parse().unwrap()), "{fine}");
+        }
+    }
 }
