@@ -24,6 +24,19 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+/// What the library of TLS says of a certificate that was made for an authority, as `openssl req -x509` makes one.
+const OF_AN_AUTHORITY: &str = "Other(OtherError(CaUsedAsEndEntity))";
+
+/// An error's text, with words in place of what only the library's authors understand.
+fn worded(text: String) -> String {
+    if !text.contains(OF_AN_AUTHORITY) {
+        return text;
+    }
+    let words = "it is one of an authority (CA:TRUE), and a server needs one of its own: with openssl req -x509, add \
+                 -addext basicConstraints=critical,CA:FALSE";
+    text.replace(OF_AN_AUTHORITY, words)
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {

@@ -162,7 +162,7 @@ impl Origin {
     /// # Errors
     /// [`KeptError::Connect`]
     pub async fn connect(&self, from: Option<IpAddr>) -> Result<Kept, KeptError> {
-        let told = |error: &dyn std::fmt::Display| KeptError::Connect(error.to_string());
+        let told = |error: &dyn std::fmt::Display| KeptError::Connect(super::worded(error.to_string()));
         let link = match &self.tls {
             None => {
                 let connecting = tokio::time::timeout(self.connect_timeout, self.plain(from)).await;

@@ -224,5 +224,5 @@ fn told(error: &legacy::Error) -> PostError {
 /// What an error says, with what its causes say.
 fn chain(error: &dyn Error) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    super::worded(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
 }

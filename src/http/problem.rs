@@ -160,8 +160,8 @@ impl Problem {
     }
 
     /// 404 for a path that the route table does not have.
-    pub(super) fn no_such_path() -> Self {
-        Self::new(&NO_PATH, "There is nothing at this path; please check its spelling.")
+    pub(super) fn no_such_path(path: &str) -> Self {
+        Self::new(&NO_PATH, keys::where_instead(path))
     }
 
     /// 404 for one of the caller's things that is not there.

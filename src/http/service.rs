@@ -213,7 +213,7 @@ impl Front {
         let route = match found {
             Found::Route(route) => route,
             Found::OtherMethods(methods) => return Ok(other_method(rules, &request, methods, record)),
-            Found::Nothing => return Err(Problem::no_such_path()),
+            Found::Nothing => return Err(Problem::no_such_path(request.uri().path())),
         };
         let caller = match route.access {
             Access::User | Access::Admin => {

@@ -42,7 +42,7 @@ pub enum TlsError {
         why: String,
     },
     /// The key is not the certificate's, or of a kind that is not known.
-    #[error("{certificate} and {key} can't be used together: {why}")]
+    #[error("{certificate} and {key} can't be used together: {}", why_not(why))]
     Pair {
         /// The certificate's file.
         certificate: PathBuf,
@@ -54,6 +54,14 @@ pub enum TlsError {
     /// The system gives no thread.
     #[error("no thread can be started: {0}")]
     Thread(#[from] io::Error),
+}
+
+/// What an operator can do something about, in words.
+fn why_not(why: &rustls::Error) -> String {
+    match why {
+        rustls::Error::InconsistentKeys(_) => "the key is not the one that the certificate was made for".to_owned(),
+        why => why.to_string(),
+    }
 }
 
 /// Makes TLS of connections. Cheap to clone.

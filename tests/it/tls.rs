@@ -181,7 +181,7 @@ fn a_certificate_that_cant_be_used_is_named_before_anything_is_bound() {
     assert!(code == 2 && said.contains("server.tls.key_file is missing beside"), "{said}");
     fs::write(dir.path().join("key.pem"), fixture(RENEWED.1)).unwrap();
     let (code, said) = check(&SETTINGS);
-    assert!(code == 2 && said.contains("can't be used together"), "{said}");
+    assert!(code == 2 && said.contains("can't be used together: the key is not the one"), "{said}");
     fs::write(dir.path().join("key.pem"), fixture(FIRST.0)).unwrap();
     let (code, said) = check(&SETTINGS);
     assert!(code == 2 && said.contains("key.pem: has no PEM section"), "{said}");

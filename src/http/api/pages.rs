@@ -61,7 +61,7 @@ fn page(document: &'static File, request: &ApiRequest) -> ApiResponse {
 /// `GET /assets/{version}/{name}`: a file of the page. 404 for another version's, which are gone.
 pub(in crate::http) fn asset(request: &ApiRequest) -> Result<ApiResponse, Problem> {
     let named = request.segment("version").zip(request.segment("name"));
-    let file = named.and_then(|(version, name)| web::file(version, name)).ok_or_else(Problem::no_such_path)?;
+    let file = named.and_then(|(version, name)| web::file(version, name)).ok_or_else(|| Problem::no_such_path(""))?;
     Ok(sent(file, request.headers(), FOREVER))
 }
 

@@ -26,3 +26,14 @@ impl Problem {
         Self::new(&MANY_KEYS, format!("You have {max} API keys already; please end one that nobody uses any more."))
     }
 }
+
+/// What is said of a path where there is nothing: programs for OpenAI's API whose base URL lacks its end ask there.
+pub(super) fn where_instead(path: &str) -> &'static str {
+    let path = path.trim_start_matches('/');
+    let first = path.split('/').next().unwrap_or_default();
+    if path.starts_with("chat/completions") || ["models", "responses", "conversations", "embeddings"].contains(&first) {
+        "There is nothing at this path; OpenAI's API begins at /v1 here: please set the base URL to one that ends with /v1."
+    } else {
+        "There is nothing at this path; please check its spelling."
+    }
+}

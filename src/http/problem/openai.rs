@@ -15,6 +15,13 @@ use crate::http::response::{ApiResponse, Body};
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// What those are told who show nothing: they hold keys, and have no page to log in at.
+const NO_KEY: &str = "No API key came along: please send one as \"Authorization: Bearer KEY\". Make one in the chat page, under \
+                      Settings › Keys for programs.";
+/// What those are told whose key, or login, holds no more or never did.
+const DEAD_KEY: &str = "This key or login is not valid: it was revoked, has run out, or never was one. Please make a new key in \
+                        the chat page, under Settings › Keys for programs.";
+
 /// The body.
 #[derive(Serialize)]
 struct Answer<'p> {
@@ -68,7 +75,11 @@ impl Problem {
     /// The body, which is also what a stream says that fails behind its first byte.
     pub(in crate::http) fn openai_json(&self) -> Vec<u8> {
         let error = Members {
-            message: &self.detail,
+            message: match self.kind {
+                kind if *kind == NO_IDENTITY => NO_KEY,
+                kind if *kind == DEAD_TOKEN => DEAD_KEY,
+                _ => &self.detail,
+            },
             kind: kind(self.kind),
             param: self.named.as_ref().and_then(|named| named.param.as_deref()),
             code: self.openai_code(),
@@ -160,7 +171,7 @@ mod tests {
             (Problem::no_such("response"), 404, request, json!("not_found"), vec![]),
             (Problem::not_owner(), 404, request, json!("not_found"), vec![]),
             (Problem::no_such_model("m"), 404, request, json!("model_not_found"), vec![]),
-            (Problem::no_such_path(), 404, request, json!("no_such_path"), vec![]),
+            (Problem::no_such_path("/v1/x"), 404, request, json!("no_such_path"), vec![]),
             (Problem::other_login(), 409, request, json!("other_login"), headers(&[("x-should-retry", "false")])),
             (ChatError::BeingAnswered.into(), 409, request, json!("being_answered"), vec![]),
             (ChatError::KeyReused.into(), 422, request, json!("key_reused"), vec![]),
@@ -183,6 +194,6 @@ mod tests {
     async fn the_field_at_fault_is_named() {
         let body = answered(Problem::field("messages[1].content", "must be a text")).await.1;
         assert_eq!(body["error"]["param"], "messages[1].content");
-        assert_eq!(answered(Problem::no_such_path()).await.1["error"]["param"], Value::Null);
+        assert_eq!(answered(Problem::no_such_path("/v1/x")).await.1["error"]["param"], Value::Null);
     }
 }
