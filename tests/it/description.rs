@@ -117,6 +117,23 @@ fn who_may_call_is_what_the_table_says() {
     }
 }
 
+/// The scope of an API key that is enough stands with each call that needs an identity.
+#[test]
+fn the_scope_of_a_key_is_what_the_table_says() {
+    let document = description();
+    for route in ROUTES.iter().filter(|route| route.access == Access::User) {
+        let (operation, _) = operation(&document, route);
+        let told = operation["description"].as_str().unwrap_or_default();
+        let wanted = route.scope.map_or("Key: none.".to_owned(), |scope| format!("Key: `{}`", scope.name()));
+        assert!(
+            told.contains(&wanted) && told.matches("Key: ").count() == 1,
+            "{} {}: {told}",
+            route.method,
+            route.path
+        );
+    }
+}
+
 #[test]
 fn every_parameter_of_a_path_is_described_and_no_other() {
     let document = description();
