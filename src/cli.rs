@@ -3,22 +3,22 @@
 mod jobs;
 mod load;
 mod moving;
+mod user;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub use self::{
     jobs::{JobName, Jobs, JobsCommand, JobsList, StateName},
     load::{Api, Load, Scenario},
     moving::{Backup, Export, FormatName, Import, Restore},
+    user::{
+        PasswordSource, RoleName, ScopeName, TierName, User, UserAdd, UserCommand, UserDelete, UserKey, UserName,
+        UserPasswd, UserRevoke, UserRole, UserTier,
+    },
 };
-use crate::{
-    id::TokenId,
-    store::{Role, Tier},
-};
-
 const EXAMPLES: &str = "\
 Examples:
   bondhu                                 serve with ./bondhu.toml, or with the defaults
@@ -78,7 +78,7 @@ Examples:
   bondhu serve
   bondhu serve --listen 0.0.0.0:8000 --data-dir /var/lib/bondhu
   BONDHU__LOG__FORMAT=json bondhu serve")]
-    Serve(Settings),
+    Serve(Serve),
     /// Name everything that is wrong with the configuration; change nothing
     #[command(after_help = "\
 Examples:
@@ -113,7 +113,7 @@ Examples:
     Jobs(Jobs),
     /// Have the running server read its configuration again; a bad one changes nothing
     #[command(after_help = "\
-Does what SIGHUP does, and says what came of it. Exits 1 where the configuration has a fault, and names it.
+Does what SIGHUP does, and says what came of it. Exits 2 where the configuration has a fault, and names it; 1 where no server runs, or where that one refuses.
 
 Example:
   bondhu reload --data-dir /var/lib/bondhu")]
@@ -125,7 +125,7 @@ Example:
     LogLevel(LogLevel),
     /// Print a systemd unit for this configuration
     #[command(after_help = "\
-The unit opens what the configuration needs, and nothing else: print it again after a change of server.listen or of a model's
+The unit opens what the configuration needs, and nothing else: print it again after a change of server.listen or of a model's \
 server. Without --data-dir the data stands in /var/lib/USER.
 
 Examples:
@@ -136,7 +136,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   bondhu man | man -l -
-  bondhu man user-add > bondhu-user-add.1")]
+  bondhu man user add > bondhu-user-add.1")]
     Man(Man),
     /// Make a backup of the running server, or of the data directory where none runs
     #[command(after_help = moving::BACKUP)]
@@ -152,7 +152,7 @@ Examples:
     Import(Import),
     /// Verify every promise about the data that a data directory can show
     #[command(after_help = "\
-Looks at checksums, sequences, outcomes, owners and tombstones, and compares the index with the journal. No server may
+Looks at checksums, sequences, outcomes, owners and tombstones, and compares the index with the journal. No server may \
 be using the directory. Exits 1 where anything is wrong, and names it.
 
 Examples:
@@ -167,6 +167,17 @@ Examples:
 Example:
   bondhu completions bash > ~/.local/share/bash-completion/completions/bondhu")]
     Completions(Completions),
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Print every setting with its value and where that comes from, and do nothing else
+    #[arg(long)]
+    pub print_config: bool,
+    /// Settings after the subcommand.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// `check-config`
@@ -211,8 +222,8 @@ pub struct Service {
 /// `man`
 #[derive(Debug, Args)]
 pub struct Man {
-    /// The subcommand, its parts joined by hyphens; the whole program without it
-    pub command: Option<String>,
+    /// The subcommand, as user add or user-add; the whole program without it
+    pub command: Vec<String>,
 }
 
 /// `log-level`
@@ -240,205 +251,6 @@ pub struct Completions {
     pub shell: Shell,
 }
 
-/// `user`
-#[derive(Debug, Args)]
-pub struct User {
-    /// Settings between `user` and what to do.
-    #[command(flatten)]
-    pub settings: Settings,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: UserCommand,
-}
-
-/// What to do with accounts.
-#[derive(Debug, Subcommand)]
-pub enum UserCommand {
-    /// Add an account; asks for its password
-    #[command(after_help = "\
-Examples:
-  bondhu user add alice --admin
-  bondhu user add bob --tier premium --display-name 'Bob B.'
-  pwgen 20 1 | bondhu user add carol --password-file -")]
-    Add(UserAdd),
-    /// List all accounts, oldest first
-    List(Settings),
-    /// Give an account a new password; every login of it ends
-    #[command(after_help = "\
-Examples:
-  bondhu user passwd alice
-  bondhu user passwd alice --password-file /run/secrets/alice")]
-    Passwd(UserPasswd),
-    /// Make an account a plain user or an administrator
-    #[command(after_help = "Example:\n  bondhu user role alice admin")]
-    Role(UserRole),
-    /// Choose the limits that hold for an account (`[limits]` in the configuration)
-    #[command(after_help = "Example:\n  bondhu user tier bob premium")]
-    Tier(UserTier),
-    /// Shut an account: every login of it ends, and none is given; its data stays
-    #[command(after_help = "Example:\n  bondhu user disable mallory")]
-    Disable(UserName),
-    /// Open an account again that was shut
-    #[command(after_help = "Example:\n  bondhu user enable mallory")]
-    Enable(UserName),
-    /// Delete an account and everything in it, for good; asks for the name once more
-    #[command(after_help = "\
-Examples:
-  bondhu user delete mallory
-  bondhu user delete load-000001 --yes")]
-    Delete(UserDelete),
-    /// List the API keys of an account, oldest first: id, when made, when it ends, last use, scopes, name
-    #[command(after_help = "Example:\n  bondhu user keys alice")]
-    Keys(UserName),
-    /// End an API key of an account; `bondhu user keys` shows its id
-    #[command(after_help = "Example:\n  bondhu user revoke alice 0197b1c2-7a3e-7c4d-9b1a-2f3e4d5c6b7a")]
-    Revoke(UserRevoke),
-    /// Make an invitation code for one registration (auth.registration = "invite")
-    #[command(after_help = "Example:\n  bondhu user invite")]
-    Invite(Settings),
-}
-
-/// `user add`
-#[derive(Debug, Args)]
-pub struct UserAdd {
-    /// The user name
-    pub name: String,
-    /// Make it an administrator
-    #[arg(long)]
-    pub admin: bool,
-    /// The limits that hold for it
-    #[arg(long, value_enum, default_value_t = TierName::Free)]
-    pub tier: TierName,
-    /// How to call the person [default: the user name]
-    #[arg(long, value_name = "NAME")]
-    pub display_name: Option<String>,
-    /// Where the password comes from.
-    #[command(flatten)]
-    pub password: PasswordSource,
-    /// Settings after the subcommand.
-    #[command(flatten)]
-    pub settings: Settings,
-}
-
-/// `user passwd`
-#[derive(Debug, Args)]
-pub struct UserPasswd {
-    /// The account
-    pub name: String,
-    /// Where the password comes from.
-    #[command(flatten)]
-    pub password: PasswordSource,
-    /// Settings after the subcommand.
-    #[command(flatten)]
-    pub settings: Settings,
-}
-
-/// `user role`
-#[derive(Debug, Args)]
-pub struct UserRole {
-    /// The account
-    pub name: String,
-    /// Its new role
-    pub role: RoleName,
-    /// Settings after the subcommand.
-    #[command(flatten)]
-    pub settings: Settings,
-}
-
-/// `user tier`
-#[derive(Debug, Args)]
-pub struct UserTier {
-    /// The account
-    pub name: String,
-    /// Its new tier
-    pub tier: TierName,
-    /// Settings after the subcommand.
-    #[command(flatten)]
-    pub settings: Settings,
-}
-
-/// `user revoke`
-#[derive(Debug, Args)]
-pub struct UserRevoke {
-    /// The account
-    pub name: String,
-    /// The key's id, which is not its secret
-    pub id: TokenId,
-    /// Settings after the subcommand.
-    #[command(flatten)]
-    pub settings: Settings,
-}
-
-/// `user disable`, `user enable` and `user keys`
-#[derive(Debug, Args)]
-pub struct UserName {
-    /// The account
-    pub name: String,
-    /// Settings after the subcommand.
-    #[command(flatten)]
-    pub settings: Settings,
-}
-
-/// `user delete`
-#[derive(Debug, Args)]
-pub struct UserDelete {
-    /// The account
-    pub name: String,
-    /// Don't ask
-    #[arg(long)]
-    pub yes: bool,
-    /// Settings after the subcommand.
-    #[command(flatten)]
-    pub settings: Settings,
-}
-
-/// Where a password comes from: never from an argument, which every user of the machine can read.
-#[derive(Debug, Args)]
-pub struct PasswordSource {
-    /// Read the password from the first line of FILE (- is the standard input) instead of asking for it
-    #[arg(long, value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
-}
-
-/// A role on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RoleName {
-    /// Uses the server
-    User,
-    /// Operates it
-    Admin,
-}
-
-/// A tier on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TierName {
-    /// [limits.free]
-    Free,
-    /// [limits.premium]
-    Premium,
-    /// [limits.unlimited]
-    Unlimited,
-}
-
-impl From<RoleName> for Role {
-    fn from(name: RoleName) -> Self {
-        match name {
-            RoleName::User => Self::User,
-            RoleName::Admin => Self::Admin,
-        }
-    }
-}
-
-impl From<TierName> for Tier {
-    fn from(name: TierName) -> Self {
-        match name {
-            TierName::Free => Self::Free,
-            TierName::Premium => Self::Premium,
-            TierName::Unlimited => Self::Unlimited,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -450,13 +262,31 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// What stands below the help of a command, and of those within it.
+    fn texts(command: &clap::Command) -> Vec<String> {
+        let own = command.get_after_help().map(ToString::to_string);
+        own.into_iter().chain(command.get_subcommands().flat_map(texts)).collect()
+    }
+
+    #[test]
+    fn no_paragraph_of_help_is_broken_into_lines_before_it_is_shown() {
+        let texts = texts(&Cli::command());
+        assert!(texts.len() > 20);
+        for text in texts {
+            for pair in text.lines().collect::<Vec<_>>().windows(2) {
+                let goes_on = pair[1].starts_with(|first: char| first.is_ascii_lowercase());
+                assert!(pair[0].is_empty() || !goes_on, "{pair:?}");
+            }
+        }
+    }
+
     #[test]
     fn settings_may_stand_before_and_after_the_subcommand() {
         let cli = Cli::try_parse_from(["bondhu", "-O", "a=1", "serve", "-O", "b=2", "-O", "c=x=y"]).unwrap();
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         assert_eq!(cli.settings.options, [pair("a", "1")]);
         match cli.command {
-            Some(Command::Serve(settings)) => assert_eq!(settings.options, [pair("b", "2"), pair("c", "x=y")]),
+            Some(Command::Serve(serve)) => assert_eq!(serve.settings.options, [pair("b", "2"), pair("c", "x=y")]),
             other => panic!("{other:?}"),
         }
         assert!(Cli::try_parse_from(["bondhu", "-O", "server.workers"]).is_err());

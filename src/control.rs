@@ -24,7 +24,7 @@ pub use self::{
     server::{bind, remove, serve},
 };
 use crate::{
-    auth::{Auth, AuthError, NewAccount, Password},
+    auth::{Auth, AuthError, NewAccount, Password, Scope},
     clock::Timestamp,
     config::SOCKET,
     id::{JobId, Seq, SessionId, TokenId, UserId},
@@ -105,6 +105,17 @@ pub enum ControlRequest {
     UserKeys {
         /// The account.
         username: String,
+    },
+    /// A new API key.
+    UserKey {
+        /// The account.
+        username: String,
+        /// What it is for.
+        name: String,
+        /// What it allows; one at least.
+        scopes: Vec<Scope>,
+        /// How long it holds, days.
+        days: u32,
     },
     /// Ends an API key.
     UserRevoke {
@@ -198,6 +209,11 @@ pub enum ControlAnswer {
     Keys {
         /// They.
         keys: Vec<KeyRow>,
+    },
+    /// A new API key.
+    Key {
+        /// Its secret, shown this once.
+        key: Secret,
     },
     /// An invitation code.
     Invitation {
@@ -363,8 +379,15 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
             let keys = auth.keys_of_user(&username).await.map_err(refused)?;
             return Ok(ControlAnswer::Keys { keys: keys.into_iter().map(KeyRow::from).collect() });
         }
+        ControlRequest::UserKey { username, name, scopes, days } => {
+            let new = keys::new(name, &scopes, days)?;
+            let made = auth.make_key_of_user(&username, new).await.map_err(keys::refused)?;
+            return Ok(ControlAnswer::Key { key: Secret(made.secret) });
+        }
         ControlRequest::UserRevoke { username, id } => {
-            auth.revoke_key(&username, id).await.map_err(refused)?;
+            auth.find_user(&username).await.map_err(keys::refused)?;
+            let ended = auth.revoke_key(&username, id).await;
+            ended.map_err(|error| keys::not_ended(&error, &username))?;
             return Ok(ControlAnswer::Done {});
         }
         ControlRequest::UserInvite {} => {

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Auth, AuthError, Identity, Scope, Scopes, of_caller,
+    Auth, AuthError, Identity, Scope, Scopes,
     token::{self, Kind},
 };
 use crate::{
@@ -129,23 +129,38 @@ impl Auth {
     /// `OutOfScope` where a key asks; `TooManyKeys`; `NoIdentity` where the login has ended meanwhile; the store's.
     pub async fn make_key(&self, caller: &Identity, new: NewKey) -> Result<MadeKey, AuthError> {
         caller.person()?;
+        self.mint_key(caller.id(), Some(caller.digest()), new).await.map_err(|error| match error {
+            AuthError::NotFound => AuthError::NoIdentity, // The account is the caller's own: without it there is none.
+            error => error,
+        })
+    }
+
+    /// Makes a key of the account with this name, as an operator.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such account, or it is shut; `TooManyKeys`; the store's.
+    pub async fn make_key_of_user(&self, username: &str, new: NewKey) -> Result<MadeKey, AuthError> {
+        let user: Arc<User> = self.find_user(username).await?;
+        self.mint_key(user.id, None, new).await
+    }
+
+    async fn mint_key(&self, user: UserId, by: Option<TokenDigest>, new: NewKey) -> Result<MadeKey, AuthError> {
         let (secret, digest) = token::mint(Kind::Key);
         let now = self.clock.now();
         let token = Token {
             id: TokenId::new(),
-            user: caller.id(),
+            user,
             label: Some(new.name.into_string()),
             created_at: now,
             expires_at: now.after(new.lifetime.duration()),
             last_used_at: now,
             scopes: Some(new.scopes.bits()),
         };
-        let made = self.store.create_key(digest, token.clone(), caller.digest(), KEYS_PER_USER_MAX).await;
-        if !made.map_err(of_caller)? {
+        if !self.store.create_key(digest, token.clone(), by, KEYS_PER_USER_MAX).await? {
             return Err(AuthError::TooManyKeys { max: KEYS_PER_USER_MAX });
         }
         let key = ApiKey::of(token).ok_or(AuthError::NotFound)?;
-        tracing::info!(target: "auth", user = %caller.id(), key = %key.id, scopes = ?new.scopes, "an API key was made");
+        tracing::info!(target: "auth", %user, key = %key.id, scopes = %new.scopes, "an API key was made");
         Ok(MadeKey { secret, key })
     }
 

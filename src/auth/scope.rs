@@ -2,6 +2,8 @@
 //!
 //! A key may do what one of its scopes names and nothing else: a call that names none is for people only.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize, Serializer};
 
 /// One thing that an API key may allow.
@@ -80,6 +82,13 @@ impl Scopes {
     /// Those that it was made with, in the order of [`Scope::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Scope> {
         Scope::ALL.into_iter().filter(move |scope| self.0 & scope.bit() != 0)
+    }
+}
+
+/// The names, parted by commas.
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.iter().map(Scope::name).collect::<Vec<_>>().join(","))
     }
 }
 

@@ -21,7 +21,7 @@ pub use self::{
     make::{Base, make},
     manifest::{BackupFile, MANIFEST, Manifest},
     restore::{Restored, check, restore},
-    schedule::{Scheduled, make_scheduled},
+    schedule::{Scheduled, make_scheduled, newest_below},
 };
 use crate::store::OpenError;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{
     BackupError, JOURNAL, Manifest, files,
     place::{Found, Place},
+    schedule::newest_below,
 };
 use crate::store::{Verdict, verify_locked};
 
@@ -30,7 +31,9 @@ pub struct Restored {
 /// As [`BackupError`] says; nothing is at `into` then.
 pub fn restore(from: &Path, into: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Restored, BackupError> {
     if !from.join(JOURNAL).is_dir() {
-        return Err(BackupError::damaged(from, "is no backup: it has no folder \"journal\""));
+        let hint = newest_below(from)
+            .map_or_else(String::new, |backup| format!("; the newest backup below it is {}", backup.display()));
+        return Err(BackupError::damaged(from, format!("is no backup: it has no folder \"journal\"{hint}")));
     }
     if into.exists() && files::names(into).is_ok_and(|names| !names.is_empty()) {
         return Err(BackupError::Occupied(into.to_owned()));

@@ -67,6 +67,12 @@ fn name(clock: &Clock) -> String {
     format!("{}Z", second.replace(':', ""))
 }
 
+/// The newest of the backups by the clock that stand in `dir`, if any do.
+#[must_use]
+pub fn newest_below(dir: &Path) -> Option<PathBuf> {
+    backups(dir).ok()?.pop()
+}
+
 /// The whole backups in `dir`, oldest first.
 fn backups(dir: &Path) -> Result<Vec<PathBuf>, BackupError> {
     let names = files::names(dir)?.into_iter().filter(|name| is_moment(name));

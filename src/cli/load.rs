@@ -6,12 +6,12 @@ use clap::{Args, ValueEnum};
 
 /// What `bondhu load --help` ends with.
 pub(super) const HELP: &str = "\
-Every answer is held against the promises: what was acknowledged must be there, once, in order, with its own reply, and for
-its owner alone. Refusals (429, 503) are counted, and are no errors. Latency counts from when a request should have left,
-so a server that stalls can't hide it. One step of a scenario is what a person does at once, as a send and the refetch
+Every answer is held against the promises: what was acknowledged must be there, once, in order, with its own reply, and for \
+its owner alone. Refusals (429, 503) are counted, and are no errors. Latency counts from when a request should have left, \
+so a server that stalls can't hide it. One step of a scenario is what a person does at once, as a send and the refetch \
 behind it; --rate counts steps.
 
-The limits of users hold for a load test too: set them to 0 (-O limits.free.messages_per_minute=0 and
+The limits of users hold for a load test too: set them to 0 (-O limits.free.messages_per_minute=0 and \
 -O limits.free.requests_per_minute=0). Each user has a connection or two: above 10,000 raise server.connections.
 
 Exit codes: 0 nothing is wrong; 1 a promise was broken, or more errors than --errors-max; 2 misused.

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use super::Settings;
 
 pub(super) const BACKUP: &str = "\
-DIR becomes a directory that `bondhu serve` and `bondhu restore` can start from. It holds everything that was acknowledged
-before the command began. Repeated into the same DIR, it copies only what is new. Without DIR, one more backup is made
+DIR becomes a directory that `bondhu serve` and `bondhu restore` can start from. It holds everything that was acknowledged \
+before the command began. Repeated into the same DIR, it copies only what is new. Without DIR, one more backup is made \
 below backup.dir, verified, and the oldest beyond backup.keep are removed.
 
 Run it as the user that the server runs as.
@@ -18,14 +18,14 @@ Examples:
   bondhu backup --config /etc/bondhu.toml";
 
 pub(super) const RESTORE: &str = "\
-Compares each file with backup.json, then does what `bondhu check` does. NEW is there only if nothing is wrong. A plain
+Compares each file with backup.json, then does what `bondhu check` does. NEW is there only if nothing is wrong. A plain \
 copy of a data directory is taken too.
 
 Example:
   bondhu restore /backup/bondhu --into /var/lib/bondhu";
 
 pub(super) const EXPORT: &str = "\
-The form is that of GET /api/v1/auth/export; `bondhu import` reads it. Password hashes are in it only --with-passwords, and
+The form is that of GET /api/v1/auth/export; `bondhu import` reads it. Password hashes are in it only --with-passwords, and \
 a file that is written is for its owner alone.
 
 Examples:
@@ -33,10 +33,10 @@ Examples:
   bondhu export --with-passwords --out everything.jsonl";
 
 pub(super) const IMPORT: &str = "\
-Importing the same file again adds nothing, so an import that broke off is simply repeated. What had to be repaired or left
+Importing the same file again adds nothing, so an import that broke off is simply repeated. What had to be repaired or left \
 out is listed with its place in the file; --report has all of it.
 
-Forms: bondhu (an export), old (the table chat_messages as CSV or JSON Lines), chatgpt (conversations.json, or the unpacked
+Forms: bondhu (an export), old (the table chat_messages as CSV or JSON Lines), chatgpt (conversations.json, or the unpacked \
 folder that it came in), open-webui (an export of chats).
 
 Examples:
@@ -73,6 +73,9 @@ pub struct Export {
     /// Where to write [default: the standard output]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write over FILE where it is there
+    #[arg(long, requires = "out")]
+    pub force: bool,
     /// Also the hashes of the passwords, so that nobody needs a new one; needs --out
     #[arg(long)]
     pub with_passwords: bool,
@@ -95,7 +98,7 @@ pub struct Import {
     pub user: Option<String>,
     /// The account that the conversations of a user of the old system go to; may be repeated [default: a new account that is
     /// shut, named old-...]
-    #[arg(long, value_name = "OLD_USER_ID=NAME", value_parser = super::key_and_value)]
+    #[arg(long, value_name = "OLD_USER_ID=NAME", value_parser = old_and_name)]
     pub map: Vec<(String, String)>,
     /// Take over roles and password hashes: the file is of a server of your own
     #[arg(long)]
@@ -106,6 +109,12 @@ pub struct Import {
     /// Settings after the subcommand.
     #[command(flatten)]
     pub settings: Settings,
+}
+
+fn old_and_name(text: &str) -> Result<(String, String), &'static str> {
+    let parts = text.split_once('=').map(|(old, name)| (old.trim().to_owned(), name.trim().to_owned()));
+    let parts = parts.filter(|(old, name)| !old.is_empty() && !name.is_empty());
+    parts.ok_or("the id of a user of the old system, =, and the name of an account here are needed, as 17=alice")
 }
 
 /// What a file is.

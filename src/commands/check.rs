@@ -11,7 +11,9 @@ use crate::{
 /// Looks at `dir`, which no server may be using; fails with everything that is wrong.
 pub(super) fn run(dir: &Path) -> Result<(), Failure> {
     if !dir.join("journal").is_dir() {
-        return Err(Failure::Failed(format!("there is no data directory {}", dir.display())));
+        let hint = backup::newest_below(dir)
+            .map_or_else(String::new, |backup| format!(": the newest backup below it is {}", backup.display()));
+        return Err(Failure::Failed(format!("there is no data directory {}{hint}", dir.display())));
     }
     let mut progress = Progress::new("checking");
     let manifest = backup::check(dir, |done, total| progress.step(done, total));

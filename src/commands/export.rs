@@ -20,9 +20,12 @@ use crate::{
 const MESSAGE: &str = "{\"type\":\"message\"";
 
 pub(super) fn run(first: Settings, export: Export) -> Result<(), Failure> {
-    let Export { user, out, with_passwords, settings } = export;
+    let Export { user, out, force, with_passwords, settings } = export;
     if with_passwords && out.is_none() {
         return Err(Failure::Misused("--with-passwords needs --out: the hashes are a secret".to_owned()));
+    }
+    if let Some(there) = out.as_ref().filter(|out| !force && out.symlink_metadata().is_ok()) {
+        return Err(Failure::Misused(format!("{} is there: name another file, or add --force", there.display())));
     }
     let operator = Operator::of_existing(&load(&[first, settings], true)?)?;
     let passwords = if with_passwords { Passwords::With } else { Passwords::Without };

@@ -29,6 +29,10 @@ pub(super) fn run(settings: &[Settings], url: Option<String>, socket: bool) -> R
 }
 
 fn ask(url: &str, host: Option<HeaderValue>) -> Result<(), Failure> {
+    if url.starts_with("https://") {
+        let hint = "over TLS a server is asked by --socket, on its own machine, with its --config or --data-dir";
+        return Err(Failure::Misused(format!("--url {url:?}: only http:// URLs can be asked: {hint}")));
+    }
     let not_one = |error| Failure::Misused(format!("--url {url:?}: {error}"));
     let get = Get { url: url.parse::<Uri>().map_err(not_one)?, host, within: WITHIN, body_max: BODY_MAX };
     match small_runtime()?.block_on(get.send()) {

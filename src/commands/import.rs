@@ -6,7 +6,7 @@ mod sender;
 use std::{collections::HashMap, path::PathBuf};
 
 use self::{report::Report, sender::Sender};
-use super::{Failure, load, operator::Operator, print, progress::Progress};
+use super::{Failure, load, note, operator::Operator, print, progress::Progress};
 use crate::{
     cli::{FormatName, Import, Settings},
     import::{self, Event, Format},
@@ -36,6 +36,13 @@ pub(super) fn run(first: Settings, command: Import) -> Result<(), Failure> {
     let imported =
         files.iter().try_for_each(|(path, format)| import(&operator, &options, (path, *format), &mut report));
     operator.end();
+    for (old, name) in &options.map {
+        if imported.is_ok() && !report.is_mapped(old) {
+            note(&format!(
+                "warning: --map {old}={name}: no file has a user with the id {old:?}, so nothing went to {name}"
+            ));
+        }
+    }
     print(&report.text())?;
     report.finish()?;
     imported?;

@@ -28,7 +28,7 @@ use std::{
 };
 
 use crate::{
-    cli::{Cli, Command, Settings},
+    cli::{Cli, Command, Serve, Settings},
     config::{self, Faults, Flag, Loaded, Sources},
 };
 
@@ -85,7 +85,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     }
     match cli.command {
         None => serve::run(&[first]),
-        Some(Command::Serve(settings)) => serve::run(&[first, settings]),
+        Some(Command::Serve(Serve { print_config: true, settings })) => check_config::print_all(&[first, settings]),
+        Some(Command::Serve(Serve { print_config: false, settings })) => serve::run(&[first, settings]),
         Some(Command::CheckConfig(check)) => check_config::run(&[first, check.settings], check.show),
         Some(Command::Healthcheck(health)) => healthcheck::run(&[first, health.settings], health.url, health.socket),
         Some(Command::User(user)) => user::run(first, user),
@@ -94,7 +95,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Some(Command::Reload(settings)) => running::reload(&[first, settings]),
         Some(Command::LogLevel(log)) => running::log_level(&[first, log.settings], log.level),
         Some(Command::Service(options)) => service::run(first, &options),
-        Some(Command::Man(man)) => man::run(man.command.as_deref()),
+        Some(Command::Man(man)) => man::run(&man.command.join("-")),
         Some(Command::Backup(backup)) => backup::run(&[first, backup.settings], backup.dir),
         Some(Command::Export(export)) => export::run(first, export),
         Some(Command::Import(import)) => import::run(first, import),
@@ -107,7 +108,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
 
 /// The settings of `serve`, whose configuration is to be printed.
 fn served(command: Command) -> Result<Settings, Failure> {
-    if let Command::Serve(settings) = command { Ok(settings) } else { Err(not_served()) }
+    if let Command::Serve(serve) = command { Ok(serve.settings) } else { Err(not_served()) }
 }
 
 fn not_served() -> Failure {

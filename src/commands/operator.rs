@@ -236,7 +236,7 @@ fn text(answer: &ControlAnswer) -> String {
         ControlAnswer::User { user } | ControlAnswer::ImportedUser { user, .. } => line(user),
         ControlAnswer::Users { users } => users.iter().map(line).collect(),
         ControlAnswer::Keys { keys } => keys.iter().map(key_line).collect(),
-        ControlAnswer::Invitation { code } => format!("{}\n", code.0),
+        ControlAnswer::Key { key: secret } | ControlAnswer::Invitation { code: secret } => format!("{}\n", secret.0),
         ControlAnswer::Compacted { bytes_saved } => {
             format!("compacted: {bytes_saved} bytes saved; the next start rebuilds the index\n")
         }

@@ -32,6 +32,7 @@ fn last_settings(command: &UserCommand) -> &Settings {
         UserCommand::Tier(tier) => &tier.settings,
         UserCommand::Delete(user) => &user.settings,
         UserCommand::Disable(user) | UserCommand::Enable(user) | UserCommand::Keys(user) => &user.settings,
+        UserCommand::Key(key) => &key.settings,
         UserCommand::Revoke(revoke) => &revoke.settings,
     }
 }
@@ -61,6 +62,12 @@ fn request(command: UserCommand) -> Result<Option<ControlRequest>, Failure> {
             ControlRequest::UserDelete { username: it.name }
         }
         UserCommand::Keys(it) => ControlRequest::UserKeys { username: it.name },
+        UserCommand::Key(it) => ControlRequest::UserKey {
+            username: it.user,
+            name: it.name,
+            scopes: it.scopes.into_iter().map(Into::into).collect(),
+            days: it.days,
+        },
         UserCommand::Revoke(it) => ControlRequest::UserRevoke { username: it.name, id: it.id },
         UserCommand::Invite(_) => ControlRequest::UserInvite {},
     }))

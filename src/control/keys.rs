@@ -3,10 +3,43 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    auth::{ApiKey, Scope},
+    auth::{ApiKey, AuthError, KeyLifetime, NewKey, Scope, Scopes},
     clock::Timestamp,
     id::TokenId,
+    text::KeyName,
 };
+
+/// What an operator wants a key to be.
+pub(super) fn new(name: String, scopes: &[Scope], days: u32) -> Result<NewKey, String> {
+    if scopes.is_empty() {
+        return Err(format!("a key needs at least one scope of {}", Scopes::of(&Scope::ALL)));
+    }
+    let lifetime = KeyLifetime::days(days);
+    Ok(NewKey {
+        name: KeyName::new(name).map_err(|fault| format!("the name {fault}"))?,
+        scopes: Scopes::of(scopes),
+        lifetime: lifetime.ok_or_else(|| format!("a key holds for 1 to {} days", KeyLifetime::DAYS_MAX))?,
+    })
+}
+
+/// Why there is none.
+pub(super) fn refused(error: AuthError) -> String {
+    match error {
+        AuthError::NotFound => "there is no such account, or it is shut: \"bondhu user list\" shows all".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+/// Why the key was not ended.
+pub(super) fn not_ended(error: &AuthError, username: &str) -> String {
+    match error {
+        AuthError::NotFound => format!(
+            "{username:?} has no API key with this id, or it has ended already: \"bondhu user keys {username}\" lists those \
+             that hold"
+        ),
+        error => error.to_string(),
+    }
+}
 
 /// An API key, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

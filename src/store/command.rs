@@ -30,7 +30,7 @@ pub(crate) enum Command {
     CreateInvitation(TokenDigest, Timestamp, Reply<()>),
     CreateToken(TokenDigest, Token, usize, Reply<()>),
     /// A login for a program, which that login asks for; false where the user has as many as the number says.
-    CreateKey(TokenDigest, Token, TokenDigest, usize, Reply<bool>),
+    CreateKey(TokenDigest, Token, Option<TokenDigest>, usize, Reply<bool>),
     EndToken(UserId, TokenId, Reply<bool>),
     TouchToken(TokenDigest, Timestamp),
     CreateSession(UserId, SessionId, SessionEdit, Reply<(Session, bool)>),

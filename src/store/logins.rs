@@ -15,7 +15,7 @@ impl Store {
         self.write(|reply| Command::CreateToken(digest, token, max, reply)).await
     }
 
-    /// Makes a login with bounds, which a program holds, for the login `by`; false where the user has `max` of them that have
+    /// Makes a login with bounds, which a program holds, for the login `by` or, without one, for an operator; false where the user has `max` of them that have
     /// not expired. They end no person's login, and new logins of persons end none of them.
     ///
     /// # Errors
@@ -24,9 +24,10 @@ impl Store {
         &self,
         digest: TokenDigest,
         token: Token,
-        by: TokenDigest,
+        by: impl Into<Option<TokenDigest>>,
         max: usize,
     ) -> Result<bool, StoreError> {
+        let by = by.into();
         self.write(|reply| Command::CreateKey(digest, token, by, max, reply)).await
     }
 

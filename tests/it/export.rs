@@ -147,7 +147,12 @@ fn a_user_who_is_there_stays_as_they_are_and_gets_copies_of_anothers_sessions() 
     let session = amina.session();
     amina.say(&session, "of amina");
     let file = server.dir().path().join("amina.jsonl");
-    let said = server.command(&["export", "--user", "amina", "--out", file.to_str().unwrap()], "").ok();
+    let export = ["export", "--user", "amina", "--out", file.to_str().unwrap()];
+    std::fs::write(&file, "of before").unwrap();
+    let refused = server.command(&export, "");
+    assert!(refused.code == 2 && refused.err.contains("--force"), "{}", refused.err);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "of before");
+    let said = server.command(&[&export[..], &["--force"]].concat(), "").ok();
     assert_eq!(said, format!("users       1\nmessages    2\nexported    {}\n", file.display()));
     let import = |user: &[&str]| server.command(&[&["import", file.to_str().unwrap()], user].concat(), "").ok();
     assert!(import(&[]).contains("messages    0 added, 2 there already"));

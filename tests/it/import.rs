@@ -365,3 +365,23 @@ fn an_import_goes_on_while_the_same_session_is_written_to() {
     server.client().post("/api/v1/auth/login", &login).expect(200);
     server.is_calm();
 }
+
+#[test]
+fn a_user_who_is_mapped_and_in_no_file_is_told_of() {
+    let server = Server::start(&[]);
+    server.user("alice");
+    let file = server.dir().path().join("mine.csv");
+    let rows = "id,user_id,session_id,sender_type,message_text,timestamp,mood_detected\n\
+                1,amina,s,user,hello,2025-05-01T08:00:00Z,\n2,amina,s,ai,hi,2025-05-01T08:00:01Z,\n";
+    std::fs::write(&file, rows).unwrap();
+    let file = file.to_str().unwrap();
+    let done = server.command(&["import", file, "--map", "zzz=alice", "--map", "amina=alice"], "");
+    assert!(done.err.contains("--map zzz=alice") && !done.err.contains("--map amina"), "{}", done.err);
+    assert!(done.ok().contains("messages    2 added"));
+    let wrong = server.command(&["import", file, "--map", "x"], "");
+    assert!(
+        wrong.code == 2 && wrong.err.contains("the old system") && !wrong.err.contains("server.workers"),
+        "{}",
+        wrong.err
+    );
+}

@@ -328,3 +328,67 @@ fn operators_see_and_end_the_keys_of_an_account_with_and_without_a_server() {
     let server = server.restart(&[]);
     is_dead(&mut good.another_tab(&server));
 }
+
+#[test]
+fn operators_make_a_key_of_an_account_that_is_printed_once_with_and_without_a_server() {
+    let mut server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let make = |server: &Server, more: &[&str]| {
+        server.command(&[&["user", "key", "Amina", "--name", "ci"], more].concat(), "")
+    };
+    for running in [true, false] {
+        if !running {
+            server.stop();
+        }
+        let made = make(&server, &["--scopes", "models,read", "--days", "30"]).ok();
+        if !running {
+            server = server.restart(&[]);
+            amina = amina.another_tab(&server);
+        }
+        assert!(made.starts_with("bondhu_key_") && made.lines().count() == 1, "{made}");
+        let mut program = Client::with_token(server.address, made.trim());
+        program.get("/v1/models").expect(200);
+        program.get("/api/v1/sessions").expect(200);
+        program.post("/api/v1/sessions", &json!({})).expect(403);
+        let newest = keys(&mut amina).pop().unwrap();
+        assert_eq!((&newest["name"], &newest["scopes"]), (&json!("ci"), &json!(["models", "read"])));
+    }
+    let log = server.settled_log().join("\n");
+    assert!(!log.contains("bondhu_key_"), "{log}");
+    for (wrong, code, words) in [
+        (&["--scopes", "models", "--days", "0"][..], 1, "1 to 3650 days"),
+        (&["--scopes", "everything"], 2, "conversations"),
+        (&[], 2, "--scopes"),
+    ] {
+        let refused = make(&server, wrong);
+        assert!(refused.code == code && refused.err.contains(words), "{wrong:?}: {}", refused.err);
+    }
+    let nobody = server.command(&["user", "key", "nobody", "--name", "ci", "--scopes", "read"], "");
+    assert!(nobody.code == 1 && nobody.err.contains("no such account"), "{}", nobody.err);
+    let dead = "0197b1c2-7a3e-7c4d-9b1a-2f3e4d5c6b7a";
+    let refused = server.command(&["user", "revoke", "amina", dead], "");
+    assert!(refused.code == 1 && refused.err.contains("bondhu user keys amina"), "{}", refused.err);
+}
+
+#[test]
+fn programs_are_told_of_keys_and_not_of_a_page_to_log_in_at() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let (mut program, id) = key(&server, &mut amina, "notes", &["models"]);
+    amina.delete(&format!("/api/v1/auth/keys/{id}")).expect(204);
+    let unknown = Client::with_token(server.address, "sk-something");
+    for mut client in [server.client(), unknown, program.another_tab(&server)] {
+        let error = client.get("/v1/models").expect(401).json()["error"].clone();
+        let message = text(&error["message"]);
+        assert!(message.contains("Keys for programs") && !message.contains("log in"), "{message}");
+        assert_eq!(error["code"], "invalid_api_key");
+    }
+    for (path, is_of_openai) in
+        [("/chat/completions", true), ("/responses", true), ("/chat", false), ("/v2/models", false)]
+    {
+        let detail = text(&program.post(path, &json!({})).expect(404).json()["detail"]);
+        assert_eq!(detail.contains("ends with /v1"), is_of_openai, "{path}: {detail}");
+    }
+    let detail = text(&program.get("/api/v1/sessions").expect(401).json()["detail"]);
+    assert!(detail.contains("log in"), "{detail}");
+}

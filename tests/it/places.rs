@@ -46,6 +46,19 @@ fn serve_leaves_the_directory_of_another_user_alone() {
     assert_eq!(server.data.metadata().unwrap().uid(), NOBODY);
 }
 
+/// Runs the program as another user than root, who this must be.
+fn as_nobody(dir: &Path, arguments: &[&str]) -> Done {
+    let program = dir.join("bondhu");
+    let built = env!("CARGO_BIN_EXE_bondhu");
+    fs::hard_link(built, &program).or_else(|_| fs::copy(built, &program).map(drop)).unwrap();
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args([&format!("--reuid={NOBODY}"), "--clear-groups"]).arg(&program).args(arguments);
+    let output = command.current_dir(dir).output().unwrap();
+    let utf8 = |bytes| String::from_utf8(bytes).unwrap();
+    Done { code: output.status.code().unwrap_or(-1), out: utf8(output.stdout), err: utf8(output.stderr) }
+}
+
 /// The program run by a user who may not read all that is in `data`.
 fn run_without_rights(server: &Server) -> Done {
     let dir = server.dir();
@@ -56,18 +69,60 @@ fn run_without_rights(server: &Server) -> Done {
         return bondhu(dir.path(), &arguments, "");
     }
     // Root may read everything, so another user is to try; its own part of the directory is everything but one segment.
-    let program = dir.path().join("bondhu");
-    let built = env!("CARGO_BIN_EXE_bondhu");
-    fs::hard_link(built, &program).or_else(|_| fs::copy(built, &program).map(drop)).unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let given = Command::new("chown").args(["-R", &NOBODY.to_string()]).arg(&server.data).status().unwrap();
     assert!(given.success());
     chown(segment, Some(0), None).unwrap();
-    let mut command = Command::new("setpriv");
-    command.args([&format!("--reuid={NOBODY}"), "--clear-groups"]).arg(&program).args(arguments);
-    let output = command.current_dir(dir.path()).output().unwrap();
-    let utf8 = |bytes| String::from_utf8(bytes).unwrap();
-    Done { code: output.status.code().unwrap_or(-1), out: utf8(output.stdout), err: utf8(output.stderr) }
+    as_nobody(dir.path(), &arguments)
+}
+
+#[test]
+fn who_runs_a_command_as_the_wrong_user_is_told_the_right_one() {
+    let mut server = Server::start(&[]);
+    server.stop();
+    if server.data.metadata().unwrap().uid() != 0 {
+        return; // Only root can be somebody else.
+    }
+    let done = as_nobody(server.dir().path(), &["user", "list", "--data-dir", server.data.to_str().unwrap()]);
+    assert!(done.code == 2 && done.err.contains("sudo -u '#0'"), "{}", done.err);
+}
+
+#[test]
+fn of_a_file_that_can_not_be_read_nothing_else_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("bondhu.toml")).unwrap();
+    fs::write(dir.path().join("data"), "no directory, as the default would have it").unwrap();
+    let done = bondhu(dir.path(), &["check-config"], "");
+    assert_eq!((done.code, done.err.lines().count()), (2, 1), "{}", done.err);
+    assert!(done.err.contains("bondhu.toml: can't be read"), "{}", done.err);
+}
+
+#[test]
+fn check_config_tells_of_a_place_for_backups_that_is_not_there_and_refuses_a_webhook_that_is_never_posted_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = format!("backup.dir={}/nowhere", dir.path().display());
+    let done = bondhu(dir.path(), &["check-config", "-O", &missing], "");
+    assert!(done.code == 0 && done.err.contains("nowhere\" is not there"), "{}", done.err);
+    for url in ["http://169.254.169.254/hook", "http://[fd00:ec2::254]/hook"] {
+        let done = bondhu(dir.path(), &["check-config", "-O", &format!("alerts.webhook_url={url}")], "");
+        assert!(done.code == 2 && done.err.contains("link-local or metadata address"), "{}", done.err);
+    }
+}
+
+#[test]
+fn who_names_the_folder_above_the_backups_is_told_the_newest_one() {
+    let server = Server::start(&[]);
+    let backups = server.dir().path().join("backups");
+    let set = format!("backup.dir={}", backups.display());
+    server.command(&["backup", "-O", &set], "").ok();
+    let newest = fs::read_dir(&backups).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    let (folder, into) = (backups.to_str().unwrap(), server.dir().path().join("new"));
+    for command in [&["check", folder][..], &["restore", folder, "--into", into.to_str().unwrap()]] {
+        let done = bondhu(server.dir().path(), command, "");
+        assert!(done.code == 1 && done.err.contains(newest.to_str().unwrap()), "{command:?}: {}", done.err);
+    }
+    assert!(!into.exists());
+    let done = bondhu(server.dir().path(), &["healthcheck", "--url", "https://127.0.0.1/health"], "");
+    assert!(done.code == 2 && done.err.contains("--socket"), "{}", done.err);
 }
 
 #[test]

@@ -177,9 +177,11 @@ fn a_supervisor_hears_when_the_server_is_ready_alive_reading_again_and_stopping(
 fn every_setting_is_printed_with_what_set_it_and_nothing_is_started() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("bondhu.toml"), "[chat]\nmessage_chars_max = 100\n").unwrap();
-    for flags in
-        [&["--print-config", "-O", "server.workers=3"][..], &["--print-config", "serve", "-O", "server.workers=3"]]
-    {
+    for flags in [
+        &["--print-config", "-O", "server.workers=3"][..],
+        &["--print-config", "serve", "-O", "server.workers=3"],
+        &["serve", "-O", "server.workers=3", "--print-config"],
+    ] {
         let printed = bondhu(dir.path(), flags, "").ok();
         for line in [
             "chat.message_chars_max = 100  # bondhu.toml:2",
@@ -202,6 +204,12 @@ fn the_manual_has_a_page_for_the_program_and_for_each_command() {
         let page = bondhu(dir.path(), &["man", name], "").ok();
         assert!(page.contains(&format!(".TH bondhu-{name} 1")) && page.contains(words), "{name}: {page}");
     }
+    let page = bondhu(dir.path(), &["man", "user", "add"], "").ok();
+    assert!(page.contains(concat!("\"bondhu ", env!("CARGO_PKG_VERSION"), "\"")), "{page}");
+    assert!(page.contains("[\\fB\\-O\\fR]"), "{page}");
     let refused = bondhu(dir.path(), &["man", "user-nothing"], "");
-    assert!(refused.code == 2 && refused.err.contains("check-config"), "{}", refused.err);
+    assert!(refused.code == 2, "{}", refused.err);
+    for name in ["check-config", "user-add", "jobs-retry"] {
+        assert!(refused.err.contains(name), "{name}: {}", refused.err);
+    }
 }

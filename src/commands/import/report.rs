@@ -1,7 +1,7 @@
 //! What an import says at its end: what came in, what was repaired, what was left out, and where that stands.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt::Write as _,
     fs::File,
     io::{BufWriter, Write},
@@ -27,6 +27,8 @@ pub(super) struct Report {
     notes: BTreeMap<(Fate, What), (u64, Vec<String>)>,
     /// Accounts, and whether they were made.
     users: HashMap<UserId, bool>,
+    /// The ids of the old system's users that were seen and mapped.
+    mapped: HashSet<String>,
     pub(super) sessions_made: u64,
     pub(super) sessions_found: u64,
     pub(super) sessions_left_out: u64,
@@ -54,6 +56,7 @@ impl Report {
             path: String::new(),
             notes: BTreeMap::new(),
             users: HashMap::new(),
+            mapped: HashSet::new(),
             sessions_made: 0,
             sessions_found: 0,
             sessions_left_out: 0,
@@ -84,6 +87,16 @@ impl Report {
     /// An account was found or made.
     pub(super) fn user(&mut self, id: UserId, made: bool) {
         self.users.entry(id).or_insert(made);
+    }
+
+    /// A user of the old system, for whom an account was named, is in the file.
+    pub(super) fn map(&mut self, old: &str) {
+        self.mapped.insert(old.to_owned());
+    }
+
+    /// True where that user was in a file.
+    pub(super) fn is_mapped(&self, old: &str) -> bool {
+        self.mapped.contains(old)
     }
 
     /// A conversation is done.

@@ -168,7 +168,10 @@ impl<'a> Sender<'a> {
             return Ok(user.clone());
         }
         let named = match owner {
-            Owner::Old(old) => self.options.map.get(old).or(self.options.user.as_ref()),
+            Owner::Old(old) => {
+                let mapped = self.options.map.get(old).inspect(|_| self.report.map(old));
+                mapped.or(self.options.user.as_ref())
+            }
             Owner::Account | Owner::Named => self.options.user.as_ref(),
         };
         let user = match (named.cloned(), owner) {

@@ -133,17 +133,17 @@ impl Batch<'_> {
     }
 
     /// Makes a login that a program holds, unless the user has `max` of them; false where that is so. The login `by`, which
-    /// asks for it, must be there still: whatever ended that one ended what it might leave behind, too.
+    /// asks for it, must be there still: whatever ended that one ended what it might leave behind, too. An operator has none.
     pub(in crate::store) fn create_key(
         &mut self,
         digest: TokenDigest,
         token: &Token,
-        by: TokenDigest,
+        by: Option<TokenDigest>,
         max: usize,
     ) -> Decision<bool> {
         self.has_open_account(token.user)?;
         let logins = self.tokens(token.user)?;
-        if logins.iter().all(|(digest, _)| *digest != by.0) {
+        if by.is_some_and(|by| logins.iter().all(|(digest, _)| *digest != by.0)) {
             return Err(StoreError::NoUser);
         }
         let keys = self.only(logins, Holder::Program)?;

@@ -153,7 +153,7 @@ async fn nobody_finds_a_key_without_its_bounds() {
     let index = &store.shared.index;
     let mut memory = Memory::new(Vec::new(), 1);
     let mut batch = Batch::over(index, &mut memory, Clock::System.now());
-    assert!(batch.create_key(digest(7), &token(user, FAR, Some(1)), digest(1), 9).unwrap());
+    assert!(batch.create_key(digest(7), &token(user, FAR, Some(1)), Some(digest(1)), 9).unwrap());
     let mut seen = Vec::new();
     for change in &batch.changes {
         assert!(matches!(change, Change::Scopes { .. } | Change::Token { .. }));
