@@ -376,19 +376,13 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
             return Ok(ControlAnswer::Users { users: users.iter().map(Account::from).collect() });
         }
         ControlRequest::UserKeys { username } => {
-            let keys = auth.keys_of_user(&username).await.map_err(refused)?;
-            return Ok(ControlAnswer::Keys { keys: keys.into_iter().map(KeyRow::from).collect() });
+            return keys::list(auth, &username).await;
         }
         ControlRequest::UserKey { username, name, scopes, days } => {
-            let new = keys::new(name, &scopes, days)?;
-            let made = auth.make_key_of_user(&username, new).await.map_err(keys::refused)?;
-            return Ok(ControlAnswer::Key { key: Secret(made.secret) });
+            return keys::make(auth, &username, keys::new(name, &scopes, days)?).await;
         }
         ControlRequest::UserRevoke { username, id } => {
-            auth.find_user(&username).await.map_err(keys::refused)?;
-            let ended = auth.revoke_key(&username, id).await;
-            ended.map_err(|error| keys::not_ended(&error, &username))?;
-            return Ok(ControlAnswer::Done {});
+            return keys::revoke(auth, &username, id).await;
         }
         ControlRequest::UserInvite {} => {
             let code = Secret(auth.invite().await.map_err(refused)?);

@@ -129,9 +129,9 @@ impl Auth {
     /// `OutOfScope` where a key asks; `TooManyKeys`; `NoIdentity` where the login has ended meanwhile; the store's.
     pub async fn make_key(&self, caller: &Identity, new: NewKey) -> Result<MadeKey, AuthError> {
         caller.person()?;
-        self.mint_key(caller.id(), Some(caller.digest()), new).await.map_err(|error| match error {
-            AuthError::NotFound => AuthError::NoIdentity, // The account is the caller's own: without it there is none.
-            error => error,
+        self.mint_key(caller.id(), Some(caller.digest()), new).await.map_err(|error| {
+            // The account is the caller's own: without it there is no identity either.
+            if matches!(error, AuthError::NotFound) { AuthError::NoIdentity } else { error }
         })
     }
 

@@ -211,20 +211,18 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
-    let kind = error.kind();
-    if kind == io::ErrorKind::AddrInUse {
+    let is = |kind| error.kind() == kind;
+    if is(io::ErrorKind::AddrInUse) {
         return format!("{address} is in use by another program: stop that one, or choose another server.listen");
     }
-    let low = kind == io::ErrorKind::PermissionDenied && (1..FREE_PORTS).contains(&address.port());
-    let why = if low {
-        format!(
-            ": ports under {FREE_PORTS} are for root and for who has CAP_NET_BIND_SERVICE, which the unit that `bondhu \
-             service` prints gives; or choose another server.listen"
-        )
-    } else {
-        String::new()
-    };
-    format!("can't listen at {address}: {error}{why}")
+    let shown = format!("can't listen at {address}: {error}");
+    if is(io::ErrorKind::PermissionDenied) && (1..FREE_PORTS).contains(&address.port()) {
+        return format!(
+            "{shown}: ports under {FREE_PORTS} are for root and for who has CAP_NET_BIND_SERVICE, which the unit that \
+             `bondhu service` prints gives; or choose another server.listen"
+        );
+    }
+    shown
 }
 
 /// Why there are no parts, with what to do.

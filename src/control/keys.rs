@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{ControlAnswer, Secret};
 use crate::{
-    auth::{ApiKey, AuthError, KeyLifetime, NewKey, Scope, Scopes},
+    auth::{ApiKey, Auth, AuthError, KeyLifetime, NewKey, Scope, Scopes},
     clock::Timestamp,
     id::TokenId,
     text::KeyName,
@@ -22,23 +23,38 @@ pub(super) fn new(name: String, scopes: &[Scope], days: u32) -> Result<NewKey, S
     })
 }
 
-/// Why there is none.
-pub(super) fn refused(error: AuthError) -> String {
-    match error {
-        AuthError::NotFound => "there is no such account, or it is shut: \"bondhu user list\" shows all".to_owned(),
-        error => error.to_string(),
-    }
+/// The keys of an account.
+pub(super) async fn list(auth: &Auth, username: &str) -> Result<ControlAnswer, String> {
+    let keys = auth.keys_of_user(username).await.map_err(|error| error.to_string())?;
+    Ok(ControlAnswer::Keys { keys: keys.into_iter().map(KeyRow::from).collect() })
 }
 
-/// Why the key was not ended.
-pub(super) fn not_ended(error: &AuthError, username: &str) -> String {
-    match error {
-        AuthError::NotFound => format!(
+/// One more key of an account.
+pub(super) async fn make(auth: &Auth, username: &str, new: NewKey) -> Result<ControlAnswer, String> {
+    let made = auth.make_key_of_user(username, new).await.map_err(|error| no_account(&error))?;
+    Ok(ControlAnswer::Key { key: Secret(made.secret) })
+}
+
+/// Ends a key of an account.
+pub(super) async fn revoke(auth: &Auth, username: &str, id: TokenId) -> Result<ControlAnswer, String> {
+    auth.find_user(username).await.map_err(|error| no_account(&error))?;
+    auth.revoke_key(username, id).await.map_err(|error| {
+        if !matches!(error, AuthError::NotFound) {
+            return error.to_string();
+        }
+        format!(
             "{username:?} has no API key with this id, or it has ended already: \"bondhu user keys {username}\" lists those \
              that hold"
-        ),
-        error => error.to_string(),
+        )
+    })?;
+    Ok(ControlAnswer::Done {})
+}
+
+fn no_account(error: &AuthError) -> String {
+    if matches!(error, AuthError::NotFound) {
+        return "there is no such account, or it is shut: \"bondhu user list\" shows all".to_owned();
     }
+    error.to_string()
 }
 
 /// An API key, as operators see it.

@@ -58,10 +58,10 @@ pub enum TlsError {
 
 /// What an operator can do something about, in words.
 fn why_not(why: &rustls::Error) -> String {
-    match why {
-        rustls::Error::InconsistentKeys(_) => "the key is not the one that the certificate was made for".to_owned(),
-        why => why.to_string(),
+    if matches!(why, rustls::Error::InconsistentKeys(_)) {
+        return "the key is not the one that the certificate was made for".to_owned();
     }
+    why.to_string()
 }
 
 /// Makes TLS of connections. Cheap to clone.

@@ -86,7 +86,7 @@ async fn drop_overtaken(jobs: &Jobs, notice: &Notice) -> Result<(), StoreError> 
             for job in found.iter().filter(|job| is_older(job)) {
                 match store.remove_job(job.id).await {
                     Ok(()) => {
-                        tracing::info!(target: "alerts", id = job.key, "word of it was overtaken and is not posted")
+                        tracing::info!(target: "alerts", id = job.key, "word of it was overtaken and is not posted");
                     }
                     Err(StoreError::Job(JobError::Missing)) => {}
                     Err(StoreError::Job(_)) => return Err(StoreError::Busy), // It runs.

@@ -340,13 +340,13 @@ fn operators_make_a_key_of_an_account_that_is_printed_once_with_and_without_a_se
         if !running {
             server.stop();
         }
-        let made = make(&server, &["--scopes", "models,read", "--days", "30"]).ok();
+        let printed = make(&server, &["--scopes", "models,read", "--days", "30"]).ok();
         if !running {
             server = server.restart(&[]);
             amina = amina.another_tab(&server);
         }
-        assert!(made.starts_with("bondhu_key_") && made.lines().count() == 1, "{made}");
-        let mut program = Client::with_token(server.address, made.trim());
+        assert!(printed.starts_with("bondhu_key_") && printed.lines().count() == 1, "{printed}");
+        let mut program = Client::with_token(server.address, printed.trim());
         program.get("/v1/models").expect(200);
         program.get("/api/v1/sessions").expect(200);
         program.post("/api/v1/sessions", &json!({})).expect(403);

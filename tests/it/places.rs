@@ -65,7 +65,7 @@ fn run_without_rights(server: &Server) -> Done {
     let segment = &segments(&server.data)[0];
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", server.data.to_str().unwrap()];
     if chown(&server.data, Some(NOBODY), None).is_err() {
-        fs::set_permissions(segment, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(segment, fs::Permissions::from_mode(0o000)).unwrap();
         return bondhu(dir.path(), &arguments, "");
     }
     // Root may read everything, so another user is to try; its own part of the directory is everything but one segment.

@@ -22,6 +22,10 @@ const NO_KEY: &str = "No API key came along: please send one as \"Authorization:
 const DEAD_KEY: &str = "This key or login is not valid: it was revoked, has run out, or never was one. Please make a new key in \
                         the chat page, under Settings › Keys for programs.";
 
+/// What those are told who would take away what is still being made.
+const STILL_MADE: &str = "This is being answered right now: please wait for its end, or end it first, a response by \
+                          POST /v1/responses/{id}/cancel.";
+
 /// The body.
 #[derive(Serialize)]
 struct Answer<'p> {
@@ -78,6 +82,7 @@ impl Problem {
             message: match self.kind {
                 kind if *kind == NO_IDENTITY => NO_KEY,
                 kind if *kind == DEAD_TOKEN => DEAD_KEY,
+                kind if *kind == BEING_ANSWERED => STILL_MADE,
                 _ => &self.detail,
             },
             kind: kind(self.kind),
