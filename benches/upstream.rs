@@ -23,18 +23,18 @@ mod stream;
 mod reply {
     use std::ops::ControlFlow;
 
-    pub(crate) use bondhu::reply::{Finish, REPLY_BYTES_MAX, Usage};
+    pub(crate) use bondhu::reply::{Fault, Finish, REPLY_BYTES_MAX, ReplyError, Usage};
 
-    pub(crate) type Sink<'a> = dyn FnMut(&str) -> ControlFlow<()> + Send + 'a;
+    /// Who takes the text.
+    pub(crate) trait Sink: Send {
+        fn asked(&mut self, _model: &str) {}
+        fn text(&mut self, text: &str) -> ControlFlow<()>;
+    }
 
-    /// What a failure becomes for the user; here none does.
-    #[expect(dead_code, reason = "only reading is measured")]
-    pub(crate) struct ReplyError {
-        pub(crate) detail: String,
-        pub(crate) too_slow: bool,
-        pub(crate) refused: bool,
-        pub(crate) overloaded: bool,
-        pub(crate) cause: String,
+    impl<F: FnMut(&str) -> ControlFlow<()> + Send> Sink for F {
+        fn text(&mut self, text: &str) -> ControlFlow<()> {
+            self(text)
+        }
     }
 }
 

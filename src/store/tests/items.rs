@@ -1,6 +1,9 @@
 //! What stands beside turns: items, annotations, progress and erasures, through restarts, a new index and compaction.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write,
+    time::{Duration, Instant},
+};
 
 use super::{super::*, held::Held, user};
 use crate::id::Seq;
@@ -298,7 +301,10 @@ const LONG: [usize; 4] = [90_000, 98_304, 98_305, 1_000_000];
 
 /// A text of so many bytes that has no part twice.
 fn long(name: &str, bytes: usize) -> String {
-    let mut text: String = (0..bytes / 8).map(|n| format!("{n:08}")).collect();
+    let mut text = String::with_capacity(bytes);
+    for n in 0..bytes / 8 {
+        let _ = write!(text, "{n:08}"); // A string takes all.
+    }
     text.replace_range(..name.len(), name);
     text.truncate(bytes);
     text + &"x".repeat(bytes % 8)
@@ -319,7 +325,8 @@ async fn long_texts_are_kept_whole_changed_whole_and_leave_nothing() {
     for rebuild in [false, false, true] {
         let log = bench.log().await;
         for (seq, bytes) in &said {
-            assert!(log[seq.0 as usize - 1].1 == long("a secret", *bytes), "message {seq} of {bytes} bytes");
+            let at = usize::try_from(seq.0).unwrap() - 1;
+            assert!(log[at].1 == long("a secret", *bytes), "message {seq} of {bytes} bytes");
             assert!(bench.annotation(seq.0).await == Some(long("another note", *bytes)), "beside message {seq}");
         }
         assert_eq!(parts(&bench), 2 * 10 * (1 + 1 + 14), "the parts of what was replaced are gone");
