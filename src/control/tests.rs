@@ -83,7 +83,8 @@ async fn a_request_that_is_too_long_or_none_is_refused_without_repeating_it() {
     let server = echo(dir.path(), &stop);
     let long = vec![b' '; usize::try_from(REQUEST_MAX).unwrap() + 1];
     let unknown = b"{\"request\":\"user_passwd\",\"username\":\"a\",\"password\":{\"canary\":1}}\n".to_vec();
-    for (sent, reason) in [(long, "over 8388608 bytes"), (unknown, "does not know this request")] {
+    let too_long = format!("over {REQUEST_MAX} bytes");
+    for (sent, reason) in [(long, too_long.as_str()), (unknown, "does not know this request")] {
         let path = socket(dir.path());
         let answer = pool.run(move || {
             let mut stream = UnixStream::connect(path).unwrap();

@@ -108,8 +108,10 @@ struct Inner {
     ended: Mutex<VecDeque<EndedJob>>,
     /// A place in the pool was given back.
     freed: Notify,
-    /// No other job is taken.
+    /// No other job is to be taken.
     stop: CancellationToken,
+    /// None is, any more.
+    stopped: CancellationToken,
     /// Those that run are given back.
     halt: CancellationToken,
     tasks: TaskTracker,
@@ -154,6 +156,7 @@ impl Jobs {
             ended: Mutex::default(),
             freed: Notify::new(),
             stop: CancellationToken::new(),
+            stopped: CancellationToken::new(),
             halt: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -218,7 +221,8 @@ impl Jobs {
 
     /// Gives back what still runs: the next start finds it due. Takes a few seconds at most.
     pub async fn halt(&self) {
-        self.inner.stop.cancel(); // First: what is given back is not to be taken again.
+        self.inner.stop.cancel();
+        self.inner.stopped.cancelled().await; // What is given back is not to be taken again.
         self.inner.halt.cancel();
         self.drain().await;
     }

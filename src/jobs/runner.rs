@@ -45,6 +45,7 @@ enum Next {
 
 /// Runs jobs until the server stops.
 pub(super) async fn run(inner: Arc<Inner>) {
+    let _stopped = inner.stopped.clone().drop_guard();
     if unless_stopped(&inner, make_ready(&inner)).await.is_none() {
         return;
     }
