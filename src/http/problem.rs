@@ -416,7 +416,7 @@ impl From<ChatError> for Problem {
                 "This message is being answered right now; please wait for the reply, or stop it first.",
             ),
             ChatError::NoSuchMessage => Self::no_such_message(),
-            ChatError::NoRoom => no_room(),
+            ChatError::NoRoom => openai::no_room(),
             ChatError::KeyReused => key_reused(),
             ChatError::Failed { session, message, detail, too_slow } => {
                 let kind = if too_slow { &REPLY_SLOW } else { &REPLY_FAILED };
@@ -432,13 +432,6 @@ impl From<ChatError> for Problem {
             ChatError::Store(error) => Self::from(error),
         }
     }
-}
-
-fn no_room() -> Problem {
-    let detail = "What was said, the instructions and the input are longer together than the model's context has room for. \
-                  Please send less, begin a new conversation, or leave \"truncation\" at \"auto\", which leaves out \
-                  the oldest.";
-    Problem::new(&INVALID, detail).of("input").coded("context_length_exceeded")
 }
 
 impl From<StoreError> for Problem {

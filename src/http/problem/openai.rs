@@ -41,6 +41,14 @@ struct Members<'p> {
     code: Option<String>,
 }
 
+/// 400 where a program wants nothing to be left out of a conversation that is too long.
+pub(super) fn no_room() -> Problem {
+    let detail = "What was said, the instructions and the input are longer together than the model's context has room for. \
+                  Please send less, begin a new conversation, or leave \"truncation\" at \"auto\", which leaves out \
+                  the oldest.";
+    Problem::new(&INVALID, detail).of("input").coded("context_length_exceeded")
+}
+
 /// 400 for a request with more beside the words than is kept with them.
 pub(super) fn too_much_kept(bytes: usize, max: usize) -> Problem {
     let detail = format!(
