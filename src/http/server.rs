@@ -97,14 +97,21 @@ pub(super) async fn accept_until<A, F>(
     stops: &Stops,
     answer: A,
 ) where
-    A: Fn(Peer, Request<RequestBody>) -> F + Clone + Send + Sync + 'static,
+    A: Fn(Peer, Request<RequestBody>) -> F + Send + Sync + 'static,
     F: Future<Output = ApiResponse> + Send + 'static,
 {
     let Listening { listener, tls } = listening;
     let caps = Arc::new(Caps::new(config, figures));
-    let http = http(config);
     let connections = TaskTracker::new();
     let (stop, ended) = (stops.stop.child_token(), stops.stop_now.child_token());
+    let speaker = Arc::new(Speaker {
+        http: http(config),
+        tls,
+        shake_within: config.header_timeout,
+        stop: stop.clone(),
+        ended: ended.clone(),
+        answer,
+    });
     let mut failing = false; // So that a shortage is one line in the log, not twenty a second.
     loop {
         let accepted = tokio::select! {
@@ -130,12 +137,9 @@ pub(super) async fn accept_until<A, F>(
             tracing::debug!(target: "http", %address, "too many connections; this one is closed");
             continue;
         };
-        let (http, tls) = (http.clone(), tls.clone());
-        let shake_within = config.header_timeout;
-        let connection = Connection { http, tls, shake_within, stop: stop.clone(), ended: ended.clone() };
-        let answer = answer.clone();
+        let speaker = Arc::clone(&speaker);
         connections.spawn(async move {
-            connection.run(stream, address, answer).await;
+            speaker.serve(stream, address).await;
             drop(permit);
         });
     }
@@ -167,28 +171,29 @@ fn http(config: &ServerConfig) -> http1::Builder {
     http
 }
 
-/// What one connection needs of its server.
-struct Connection {
+/// What speaks on all connections of a server; none has anything of this for itself.
+struct Speaker<A> {
     http: http1::Builder,
     tls: Option<Tls>,
     /// The longest time for a handshake.
     shake_within: Duration,
     stop: CancellationToken,
     ended: CancellationToken,
+    answer: A,
 }
 
-impl Connection {
+impl<A, F> Speaker<A>
+where
+    A: Fn(Peer, Request<RequestBody>) -> F,
+    F: Future<Output = ApiResponse>,
+{
     /// Answers requests until the connection ends.
-    async fn run<A, F>(mut self, stream: TcpStream, address: SocketAddr, answer: A)
-    where
-        A: Fn(Peer, Request<RequestBody>) -> F,
-        F: Future<Output = ApiResponse>,
-    {
+    async fn serve(&self, stream: TcpStream, address: SocketAddr) {
         // Where the socket is gone already, the first read says so.
         let _ = stream.set_nodelay(true);
         let address = address.ip().to_canonical();
-        let Some(tls) = self.tls.take() else {
-            return self.converse(stream, Peer { address, secure: false }, answer).await;
+        let Some(tls) = &self.tls else {
+            return self.converse(stream, Peer { address, secure: false }).await;
         };
         // Boxed, so that a plain connection has no place for all that.
         Box::pin(async move {
@@ -198,7 +203,7 @@ impl Connection {
                 shaken = timeout(self.shake_within, tls.accept(stream)) => shaken,
             };
             match stream {
-                Ok(Ok(stream)) => self.converse(stream, Peer { address, secure: true }, answer).await,
+                Ok(Ok(stream)) => self.converse(stream, Peer { address, secure: true }).await,
                 Ok(Err(error)) => tracing::debug!(target: "http", %address, %error, "a handshake failed"),
                 Err(_) => tracing::debug!(target: "http", %address, "a handshake took too long"),
             }
@@ -207,16 +212,11 @@ impl Connection {
     }
 
     /// Answers requests on anything that carries bytes: by hyper, and while a stream of events runs, without it.
-    async fn converse<T, A, F>(self, mut io: T, peer: Peer, answer: A)
-    where
-        T: AsyncRead + AsyncWrite + Carrier + Unpin,
-        A: Fn(Peer, Request<RequestBody>) -> F,
-        F: Future<Output = ApiResponse>,
-    {
+    async fn converse<T: AsyncRead + AsyncWrite + Carrier + Unpin>(&self, mut io: T, peer: Peer) {
         let mut said = Vec::new();
         loop {
             // Boxed, so that the room that HTTP needs is given back while a stream runs.
-            let Some(stream) = Box::pin(self.speak(io, said, peer, &answer)).await else { return };
+            let Some(stream) = Box::pin(self.speak(io, said, peer)).await else { return };
             let Some(lives_on) = stream.run(&self.stop, &self.ended).await else { return };
             (io, said) = lives_on;
         }
@@ -224,11 +224,9 @@ impl Connection {
 
     /// Speaks HTTP until the connection ends, or until an answer is a stream of events: that is left to do then. `said` was
     /// read before.
-    async fn speak<T, A, F>(&self, io: T, said: Vec<u8>, peer: Peer, answer: &A) -> Option<Stream<T>>
+    async fn speak<T>(&self, io: T, said: Vec<u8>, peer: Peer) -> Option<Stream<T>>
     where
         T: AsyncRead + AsyncWrite + Carrier + Unpin,
-        A: Fn(Peer, Request<RequestBody>) -> F,
-        F: Future<Output = ApiResponse>,
     {
         let handover = Arc::new(Handover::default());
         let of_answers = Arc::clone(&handover);
@@ -238,7 +236,7 @@ impl Connection {
             }
             let (method, version, handover) = (request.method().clone(), request.version(), Arc::clone(&of_answers));
             let (closes, waits) = (unread::closes(request.headers()), unread::waits(request.headers()));
-            let answer = answer(peer, request.map(|body| RequestBody::new(body, handover.unread.clone())));
+            let answer = (self.answer)(peer, request.map(|body| RequestBody::new(body, handover.unread.clone())));
             async move {
                 let mut response = answer.await;
                 handover.unread.settle(waits || closes, response.headers_mut()).await;
