@@ -261,7 +261,7 @@ fn a_note_that_can_not_be_kept_is_told_and_left_out() {
     };
     let file = [
         json!({"type": "session", "id": session, "created_at": "2025-04-06T08:00:00Z", "note": 7}),
-        message(1, json!("x".repeat(1 << 20))),
+        message(1, json!("x".repeat(3 << 20))),
         message(2, json!({"kept": 1})),
         message(3, json!(null)),
     ];
