@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -167,13 +167,17 @@ fn damage_is_refused_by_name_and_leaves_nothing() {
 fn a_restore_that_is_killed_anywhere_leaves_none_or_a_whole_one() {
     let fixture = Fixture::new(1500);
     let mut random = Random::seeded("restore");
+    let start = Instant::now();
+    fixture.restore(&fixture.backup).ok();
+    let takes = u64::try_from(start.elapsed().as_micros()).unwrap();
+    std::fs::remove_dir_all(&fixture.new).unwrap();
     let (mut whole, mut begun) = (0, 0);
     for _ in 0..16 {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bondhu"));
         command.arg("restore").arg(&fixture.backup).arg("--into").arg(&fixture.new);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let (_tell, told) = std::sync::mpsc::channel::<()>();
-        let _ = told.recv_timeout(Duration::from_micros(500 * random.below(400) as u64)); // Only time passes.
+        let _ = told.recv_timeout(Duration::from_micros(takes * random.below(400) as u64 / 400)); // Only time passes.
         let _ = child.kill();
         child.wait().unwrap();
         begun += usize::from(fixture.new.with_extension("partial").exists());

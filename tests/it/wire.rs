@@ -194,8 +194,12 @@ fn a_connection_lives_on_behind_a_stream_that_came_to_its_end() {
     let (_, head) = silent_user(&server);
     let path = head.split(' ').nth(1).unwrap();
     let head = head.replace(path, "/v1/chat/completions");
-    let body = json!({"model": "x", "stream": true, "messages": [{"role": "user", "content": "hello"}]}).to_string();
-    let stream = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    let asked = |store: bool| {
+        let messages = json!([{"role": "user", "content": "hello"}]);
+        let body = json!({"model": "x", "stream": true, "store": store, "messages": messages}).to_string();
+        format!("{head}content-length: {}\r\n\r\n{body}", body.len())
+    };
+    let stream = asked(false);
     let ready = format!("GET /ready HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
     let streamed = |raw: &mut Raw| {
         let answer = raw.whole_stream();
@@ -216,8 +220,8 @@ fn a_connection_lives_on_behind_a_stream_that_came_to_its_end() {
         assert_eq!(raw.answer().unwrap().status, 200, "the {n}th");
     }
     streamed(&mut raw);
-    // Who says nothing more is done, and so is who asked for that.
-    streamed(raw.send(&stream).finish());
+    // Who says nothing more is done, and so is who asked for that. (What is not stored would end with who says so.)
+    streamed(raw.send(asked(true)).finish());
     assert!(raw.is_closed());
     let mut raw = Raw::to(&server);
     let answer = raw.send(stream.replacen("content-type", "connection: close\r\ncontent-type", 1)).whole_stream();
