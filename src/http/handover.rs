@@ -198,7 +198,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
             match part.map(|part| part.map(Frame::into_data)) {
                 None => {
                     self.send(b"0\r\n\r\n").await?;
-                    if self.closes || heard_out || stop.is_cancelled() {
+                    let is_over = heard_out && self.said.is_empty();
+                    if self.closes || is_over || stop.is_cancelled() {
                         self.io.shutdown().await?;
                         return Ok(false);
                     }

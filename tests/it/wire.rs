@@ -224,6 +224,10 @@ fn a_connection_lives_on_behind_a_stream_that_came_to_its_end() {
     streamed(raw.send(asked(true)).finish());
     assert!(raw.is_closed());
     let mut raw = Raw::to(&server);
+    streamed(raw.send(asked(true) + &ready).finish());
+    assert_eq!(raw.answer().unwrap().status, 200, "what was said before is answered");
+    assert!(raw.is_closed());
+    let mut raw = Raw::to(&server);
     let answer = raw.send(stream.replacen("content-type", "connection: close\r\ncontent-type", 1)).whole_stream();
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     assert!(raw.is_closed());
