@@ -42,7 +42,10 @@ pub(super) async fn of(inner: &Inner, turn: OpenTurn, instructions: Option<&str>
         let parts = conversation(turn.seq, messages);
         let whole = parts.len();
         let fitting = newest_that_fit(parts, tokens);
-        let has_room = fitting.len() == whole && fitting.iter().map(Vec::len).sum::<usize>() < lines;
+        // As many places as a backend takes lines are enough, although some are no part of the conversation, as the reply that
+        // is cut from its message: it is in memory, where twice as much is not.
+        let is_short = limit < lines || fitting.iter().map(Vec::len).sum::<usize>() < lines / 2;
+        let has_room = fitting.len() == whole && is_short;
         let wants_more = has_room && limit < MESSAGES_MAX && !is_all;
         if !wants_more {
             return Ok(Context { system, messages: fitting.into_iter().flatten().collect() });
