@@ -22,9 +22,10 @@ use crate::{
 /// again; 3 has jobs; 4 has messages that belong to no turn, annotations, progress, erasures and keys of programs. What an
 /// earlier one has is as it was.
 const VERSION: u8 = 4;
-/// Those before it that need no types of their own.
+/// The first to have jobs.
 const VERSION_3: u8 = 3;
-const VERSION_2: u8 = 2;
+/// The only one that needs types of its own.
+const VERSION_1: u8 = 1;
 
 /// No value and no frame is longer than this: a damaged length can't ask for more memory.
 pub(crate) const BYTES_MAX: u64 = 64 << 20;
@@ -297,11 +298,8 @@ impl Change {
     /// The first format that has it.
     fn since(&self) -> u8 {
         match self {
-            Self::Annotation { .. }
-            | Self::Progress { .. }
-            | Self::Erased { .. }
-            | Self::Scopes { .. }
-            | Self::Message { record: MessageRecord { speaker: SpeakerCode::Noted(_), .. }, .. } => VERSION,
+            Self::Annotation { .. } | Self::Progress { .. } | Self::Erased { .. } | Self::Scopes { .. } => VERSION,
+            Self::Message { record, .. } => record.since(),
             Self::Job { .. } | Self::JobEnded { .. } => VERSION_3,
             Self::User { .. }
             | Self::UserDeleted { .. }
@@ -311,9 +309,8 @@ impl Change {
             | Self::InvitationUsed { .. }
             | Self::Session { .. }
             | Self::SessionDeleted { .. }
-            | Self::Message { .. }
             | Self::Outcome { .. }
-            | Self::SendKey { .. } => VERSION_2,
+            | Self::SendKey { .. } => VERSION_1,
         }
     }
 }
@@ -403,30 +400,45 @@ pub(crate) fn encode_changes(changes: &[Change]) -> Result<Vec<u8>, CodecError> 
     Ok(bytes)
 }
 
-/// What can be read in every format that there was.
+/// What can be read in every format that had it.
 pub(crate) trait Record: DeserializeOwned {
-    /// Reads version 1, which is as today's for most.
+    /// Reads version 1, which is as today's for most. The versions between are as today's for all.
     fn from_v1(bytes: &[u8]) -> bincode::Result<Self> {
         options().deserialize(bytes)
     }
 
-    /// Reads a version between the first and today's, which is as today's for most.
-    fn from_older(bytes: &[u8], _version: u8) -> bincode::Result<Self> {
-        options().deserialize(bytes)
+    /// The first format that has such a value: an earlier one never held it.
+    fn since(&self) -> u8 {
+        VERSION_1
     }
 }
 
 impl Record for UserRecord {}
 impl Record for TokenRecord {}
-impl Record for MessageRecord {}
 impl Record for OutcomeRecord {}
 impl Record for SendKeyRecord {}
-impl Record for JobRecord {}
-impl Record for JobKeyRecord {}
 impl Record for Timestamp {}
 impl Record for String {}
 impl Record for u32 {}
 impl Record for u64 {}
+
+impl Record for MessageRecord {
+    fn since(&self) -> u8 {
+        if matches!(self.speaker, SpeakerCode::Noted(_)) { VERSION } else { VERSION_1 }
+    }
+}
+
+impl Record for JobRecord {
+    fn since(&self) -> u8 {
+        VERSION_3
+    }
+}
+
+impl Record for JobKeyRecord {
+    fn since(&self) -> u8 {
+        VERSION_3
+    }
+}
 
 impl Record for SessionRecord {
     fn from_v1(bytes: &[u8]) -> bincode::Result<Self> {
@@ -440,27 +452,26 @@ impl Record for Vec<Change> {
         Ok(changes.into_iter().map(Change::from).collect())
     }
 
-    fn from_older(bytes: &[u8], version: u8) -> bincode::Result<Self> {
-        let changes: Self = options().deserialize(bytes)?;
-        if changes.iter().any(|change| change.since() > version) {
-            return Err(Box::new(bincode::ErrorKind::Custom(format!("what version {version} did not have"))));
-        }
-        Ok(changes)
+    fn since(&self) -> u8 {
+        self.iter().map(Change::since).max().unwrap_or(VERSION_1)
     }
 }
 
 /// Reads what [`encode`] wrote, or an earlier program's.
 pub(crate) fn decode<T: Record>(bytes: &[u8]) -> Result<T, CodecError> {
-    let read = match bytes.split_first() {
+    let (version, record) = match bytes.split_first() {
         None => return Err(CodecError::Empty),
         // bincode holds its limit for readers only, not for bytes that are at hand.
         Some((_, record)) if record.len() as u64 > BYTES_MAX => return Err(CodecError::TooLong),
-        Some((&VERSION, record)) => options().deserialize(record),
-        Some((&version @ (VERSION_2 | VERSION_3), record)) => T::from_older(record, version),
-        Some((1, record)) => T::from_v1(record),
+        Some((&version @ VERSION_1..=VERSION, record)) => (version, record),
         Some((&version, _)) => return Err(CodecError::Version(version)),
     };
-    read.map_err(|error| CodecError::Malformed(error.to_string()))
+    let read = if version == VERSION_1 { T::from_v1(record) } else { options().deserialize(record) };
+    let value = read.map_err(|error| CodecError::Malformed(error.to_string()))?;
+    if value.since() > version {
+        return Err(CodecError::Malformed(format!("what version {version} did not have")));
+    }
+    Ok(value)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ pub(crate) use super::journal::fuzz::segments;
 use super::{
     codec::{
         self, Change, CodecError, JobKeyRecord, JobRecord, MessageRecord, OutcomeRecord, Record, SendKeyRecord,
-        SessionRecord, TokenRecord, UserRecord,
+        SessionRecord, SpeakerCode, TokenRecord, UserRecord,
     },
     key::{JobKey, MessageKey, UserKey},
 };
@@ -21,31 +21,50 @@ use crate::{
 pub(crate) fn records(input: &[u8]) {
     let Some((kind, bytes)) = input.split_first() else { return };
     match kind % 10 {
-        0 => same_in_all_versions::<UserRecord>(bytes),
-        1 => same_in_all_versions::<TokenRecord>(bytes),
-        2 => same_in_all_versions::<MessageRecord>(bytes),
-        3 => same_in_all_versions::<OutcomeRecord>(bytes),
-        4 => same_in_all_versions::<SendKeyRecord>(bytes),
-        5 => same_in_all_versions::<Timestamp>(bytes),
+        0 => same_since::<UserRecord>(bytes, |_| 1),
+        1 => same_since::<TokenRecord>(bytes, |_| 1),
+        2 => same_since::<MessageRecord>(bytes, message_since),
+        3 => same_since::<OutcomeRecord>(bytes, |_| 1),
+        4 => same_since::<SendKeyRecord>(bytes, |_| 1),
+        5 => same_since::<Timestamp>(bytes, |_| 1),
         6 => {
             if let Some(SessionRecord::Live(meta)) = record(bytes) {
                 assert!(bytes[0] != 1 || meta.system_prompt.is_none(), "version 1 had no instructions");
             }
         }
         7 => changes(bytes),
-        8 => same_in_all_versions::<JobRecord>(bytes),
-        _ => same_in_all_versions::<JobKeyRecord>(bytes),
+        8 => same_since::<JobRecord>(bytes, |_| 3),
+        _ => same_since::<JobKeyRecord>(bytes, |_| 3),
     }
+}
+
+fn message_since(record: &MessageRecord) -> u8 {
+    if matches!(record.speaker, SpeakerCode::Noted(_)) { 4 } else { 1 }
 }
 
 fn changes(bytes: &[u8]) {
     let Some(changes) = record::<Vec<Change>>(bytes) else { return };
-    let sessions = changes.iter().any(|change| matches!(change, Change::Session { .. }));
-    let jobs = changes.iter().any(|change| matches!(change, Change::Job { .. } | Change::JobEnded { .. }));
-    if jobs {
-        assert_eq!(bytes[0], 3, "jobs came with version 3");
-    } else if !sessions {
-        same_in_all_versions::<Vec<Change>>(bytes);
+    let since = |change: &Change| match change {
+        Change::Annotation { .. } | Change::Progress { .. } | Change::Erased { .. } | Change::Scopes { .. } => 4,
+        Change::Job { .. } | Change::JobEnded { .. } => 3,
+        Change::Message { record, .. } => message_since(record),
+        Change::User { .. }
+        | Change::UserDeleted { .. }
+        | Change::Token { .. }
+        | Change::TokenEnded { .. }
+        | Change::Invitation { .. }
+        | Change::InvitationUsed { .. }
+        | Change::Session { .. }
+        | Change::SessionDeleted { .. }
+        | Change::Outcome { .. }
+        | Change::SendKey { .. } => 1,
+    };
+    let since = changes.iter().map(since).max().unwrap_or(1);
+    // Version 1 wrote sessions in other bytes.
+    if changes.iter().any(|change| matches!(change, Change::Session { .. })) {
+        assert!(bytes[0] >= since, "version {} did not have it", bytes[0]);
+    } else {
+        same_since::<Vec<Change>>(bytes, |_| since);
     }
 }
 
@@ -58,7 +77,7 @@ fn record<T: Record + Serialize + PartialEq + Debug>(bytes: &[u8]) -> Option<T> 
             return None;
         }
         Err(CodecError::Version(version)) => {
-            assert!(version == bytes[0] && ![1, 2, 3].contains(&version));
+            assert!(version == bytes[0] && !(1..=4).contains(&version));
             return None;
         }
         Err(CodecError::Malformed(_) | CodecError::TooLong) => return None,
@@ -69,12 +88,16 @@ fn record<T: Record + Serialize + PartialEq + Debug>(bytes: &[u8]) -> Option<T> 
     Some(value)
 }
 
-/// Version 2 changed sessions, version 3 added jobs, and nothing else.
-fn same_in_all_versions<T: Record + Serialize + PartialEq + Debug>(bytes: &[u8]) {
+/// What a version had, all later ones have in the same bytes; earlier ones did not have it.
+fn same_since<T: Record + Serialize + PartialEq + Debug>(bytes: &[u8], since: impl Fn(&T) -> u8) {
     let Some(value) = record::<T>(bytes) else { return };
-    for version in [1, 2, 3] {
-        let other = [&[version], &bytes[1..]].concat();
-        assert_eq!(codec::decode::<T>(&other).as_ref(), Ok(&value), "as version {version}");
+    for version in 1..=4 {
+        let other = codec::decode::<T>(&[&[version], &bytes[1..]].concat());
+        if version >= since(&value) {
+            assert_eq!(other.as_ref(), Ok(&value), "as version {version}");
+        } else {
+            assert_ne!(other.as_ref(), Ok(&value), "version {version} did not have it");
+        }
     }
 }
 

@@ -106,7 +106,7 @@ fn version_2_is_read_for_ever() {
     changes.push(Change::JobEnded { id, key, remembered_until: None, expires_at: Timestamp(1) });
     let mut bytes = encode(&changes);
     assert_eq!(decode(&bytes), Ok(changes));
-    bytes[0] = VERSION_2;
+    bytes[0] = 2;
     assert!(matches!(decode::<Vec<Change>>(&bytes), Err(CodecError::Malformed(_))), "version 2 had no jobs");
 }
 
@@ -135,6 +135,6 @@ fn version_3_is_read_for_ever() {
     changes.push(Change::Annotation { session, seq: Seq(7), text: None });
     let mut bytes = encode(&changes);
     assert_eq!(decode(&bytes), Ok(changes));
-    bytes[0] = VERSION_3;
+    bytes[0] = 3;
     assert!(matches!(decode::<Vec<Change>>(&bytes), Err(CodecError::Malformed(_))), "version 3 had no annotations");
 }
