@@ -23,6 +23,12 @@ pub enum ChatError {
     /// Everybody together sends too much.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
+    /// So many turns wait in this session already that another could not be answered in time.
+    #[error("the session's line is full")]
+    LineFull {
+        /// How long to wait before another try.
+        retry_after: Duration,
+    },
     /// The server is stopping; nothing was stored.
     #[error("the server is stopping")]
     Stopping {

@@ -14,11 +14,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::ChatError;
-use crate::{
-    admission::slots::{Overloaded, Slot},
-    id::SessionId,
-    store::StoreError,
-};
+use crate::{admission::slots::Slot, id::SessionId, store::StoreError};
 
 /// Turns that may stand in one session's line.
 const LINE_MAX: usize = 256;
@@ -57,11 +53,11 @@ impl Lines {
     /// Whether the session has a line, which one more turn may join. `wanted`: others wait for slots.
     ///
     /// # Errors
-    /// `Overloaded` where the line is full.
+    /// `LineFull`.
     pub(super) fn is_there(&self, session: SessionId, wanted: bool) -> Result<bool, ChatError> {
         match self.lock().get(&session) {
             Some(line) if line.length >= if wanted { LINE_MAX_WHEN_WANTED } else { LINE_MAX } => {
-                Err(Overloaded { retry_after: FULL_RETRY }.into())
+                Err(ChatError::LineFull { retry_after: FULL_RETRY })
             }
             line => Ok(line.is_some()),
         }
@@ -72,7 +68,7 @@ impl Lines {
     /// then `begin` was not called.
     ///
     /// # Errors
-    /// `Overloaded` where the line is full, and those of `begin`.
+    /// `LineFull`, and those of `begin`.
     pub(super) fn enter<T>(
         self: &Arc<Self>,
         session: SessionId,
@@ -81,7 +77,7 @@ impl Lines {
     ) -> Result<Option<(Place, T)>, ChatError> {
         let mut lines = self.lock();
         let before = match lines.get(&session) {
-            Some(line) if line.length >= LINE_MAX => return Err(Overloaded { retry_after: FULL_RETRY }.into()),
+            Some(line) if line.length >= LINE_MAX => return Err(ChatError::LineFull { retry_after: FULL_RETRY }),
             Some(line) => Some(line.done.clone()),
             None if slot.is_none() => return Ok(None),
             None => None,

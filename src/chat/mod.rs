@@ -236,7 +236,7 @@ impl Chat {
     /// Dropping the future changes nothing once the message is stored: the turn belongs to the server.
     ///
     /// # Errors
-    /// `OverLimit` and `Overloaded` before anything is stored; `Failed` where the turn failed; as [`ChatError`] says.
+    /// `OverLimit`, `Overloaded` and `LineFull` before anything is stored; `Failed` where the turn failed; as [`ChatError`] says.
     pub async fn send(
         &self,
         caller: &Identity,

@@ -108,6 +108,8 @@ impl Chat {
                     let sending = sending(Target::Owned(session), before.clone(), Some(end));
                     match turn::send(inner, caller, sending).await {
                         Err(ChatError::Store(StoreError::Moved)) => {}
+                        // Of those who wait there one goes on behind it before this could.
+                        Err(ChatError::LineFull { .. }) => break,
                         started => break 'behind started?,
                     }
                 }

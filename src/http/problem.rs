@@ -401,11 +401,13 @@ impl From<ChatError> for Problem {
                 let detail = format!("Your limit is {max} event streams at once; please close another tab first.");
                 Self::new(&OVER_LIMIT, detail).retry_after(retry_after).because(Refusal::Streams)
             }
-            ChatError::Overloaded(Overloaded { retry_after }) => Self::unavailable(
-                Refusal::Slots,
-                "Many people are chatting right now, so this was not taken; please send it again in a moment.",
-                retry_after,
-            ),
+            ChatError::Overloaded(Overloaded { retry_after }) | ChatError::LineFull { retry_after } => {
+                Self::unavailable(
+                    Refusal::Slots,
+                    "Many people are chatting right now, so this was not taken; please send it again in a moment.",
+                    retry_after,
+                )
+            }
             ChatError::Stopping { retry_after } => Self::unavailable(
                 Refusal::Stopping,
                 "The server is restarting, so this was not taken; please send it again soon.",
