@@ -1,13 +1,16 @@
 //! What the runs of jobs came to, as plain counters.
 
 use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    collections::{HashMap, HashSet},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use serde::Serialize;
 
-use crate::store::JobCounts;
+use crate::{id::JobId, store::JobCounts};
 
 /// What a run came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -52,18 +55,24 @@ pub struct Figures {
 
 pub(super) struct Counters {
     runs: HashMap<&'static str, [AtomicU64; 4]>,
-    pub(super) abandoned: AtomicUsize,
+    /// Guards the jobs whose last try goes on behind its lease.
+    abandoned: Mutex<HashSet<JobId>>,
 }
 
 impl Counters {
     pub(super) fn new(kinds: impl Iterator<Item = &'static str>) -> Self {
-        Self { runs: kinds.map(|kind| (kind, Default::default())).collect(), abandoned: AtomicUsize::new(0) }
+        Self { runs: kinds.map(|kind| (kind, Default::default())).collect(), abandoned: Mutex::default() }
     }
 
     pub(super) fn count(&self, kind: &'static str, outcome: JobOutcome) {
         if let Some(counts) = self.runs.get(kind) {
             counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Looks at, or changes, which jobs have a try that goes on behind its lease.
+    pub(super) fn abandoned<T>(&self, look: impl FnOnce(&mut HashSet<JobId>) -> T) -> T {
+        look(&mut self.abandoned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn figures(&self, jobs: JobCounts) -> Figures {
@@ -76,6 +85,6 @@ impl Counters {
         };
         let mut runs: Vec<Runs> = self.runs.iter().flat_map(|(kind, counts)| row(*kind, counts)).collect();
         runs.sort_by_key(|runs| (runs.kind, runs.outcome as usize));
-        Figures { jobs, runs, abandoned: self.abandoned.load(Ordering::Relaxed) }
+        Figures { jobs, runs, abandoned: self.abandoned(|jobs| jobs.len()) }
     }
 }

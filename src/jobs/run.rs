@@ -2,21 +2,15 @@
 //!
 //! A thread and no task of the runtime's workers: whatever a kind does, a request never waits for it. A try that does not
 //! end with its lease is dropped where it waits. One that does not wait for anything can't be ended; its thread is left
-//! alone, and a bounded number of such threads give their place in the pool back.
+//! alone, and a bounded number of such threads give their place in the pool back. Its job is not tried again beside it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Inner, Work};
-use crate::store::JobEffect;
+use crate::{id::JobId, store::JobEffect};
 
 /// A try that was told to end gets this long for it.
 const END_WITHIN: Duration = Duration::from_secs(1);
@@ -31,8 +25,14 @@ pub(super) enum Tried {
     Halted,
 }
 
-/// Runs `work` until its end, its lease's end, or the server's; keeps `place` for as long as it must.
-pub(super) async fn run(inner: &Arc<Inner>, work: Work, lease: Duration, place: impl Send + 'static) -> Tried {
+/// Runs the `work` of `job` until its end, its lease's end, or the server's; keeps `place` for as long as it must.
+pub(super) async fn run(
+    inner: &Arc<Inner>,
+    job: JobId,
+    work: Work,
+    lease: Duration,
+    place: impl Send + 'static,
+) -> Tried {
     let end = CancellationToken::new();
     let (tell, mut told) = oneshot::channel();
     let (runtime, ended) = (Handle::current(), end.clone());
@@ -64,37 +64,25 @@ pub(super) async fn run(inner: &Arc<Inner>, work: Work, lease: Duration, place: 
     match timeout(END_WITHIN, &mut told).await {
         Ok(Ok(Some(Ok(effect)))) => return Tried::Done(effect),
         Ok(_) => {}
-        Err(_) => abandon(inner, told, place),
+        Err(_) => abandon(inner, job, told, place),
     }
     reason.map_or(Tried::Halted, Tried::Failed)
 }
 
 /// Gives the place back, unless too many did so already: then it is kept until the thread ends.
-fn abandon<T: Send + 'static>(inner: &Arc<Inner>, told: oneshot::Receiver<T>, place: impl Send + 'static) {
-    let before = Abandoned::one_more(inner);
-    tracing::error!(abandoned = before.1 + 1, "a job does not end with its lease; its thread is left alone");
-    let kept = (before.1 >= ABANDONED_MAX).then_some(place);
+fn abandon<T: Send + 'static>(inner: &Arc<Inner>, job: JobId, told: oneshot::Receiver<T>, place: impl Send + 'static) {
+    let abandoned = inner.counters.abandoned(|jobs| {
+        jobs.insert(job);
+        jobs.len()
+    });
+    tracing::error!(%job, abandoned, "a job does not end with its lease; its thread is left alone");
+    let kept = (abandoned > ABANDONED_MAX).then_some(place);
+    let inner = Arc::clone(inner);
     // No tracked task: a stop does not wait for what does not end.
     tokio::spawn(async move {
         let _ = told.await;
         drop(kept);
-        before.0.0.freed.notify_one();
+        inner.counters.abandoned(|jobs| jobs.remove(&job));
+        inner.freed.notify_one();
     });
-}
-
-/// Counts a thread that goes on by itself.
-struct Abandoned(Arc<Inner>);
-
-impl Abandoned {
-    fn one_more(inner: &Arc<Inner>) -> (Self, usize) {
-        let before = inner.counters.abandoned.fetch_add(1, Ordering::Relaxed);
-        (Self(Arc::clone(inner)), before)
-    }
-}
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        let abandoned: &AtomicUsize = &self.0.counters.abandoned;
-        abandoned.fetch_sub(1, Ordering::Relaxed);
-    }
 }

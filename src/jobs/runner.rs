@@ -131,7 +131,8 @@ async fn next(inner: &Inner, places: &Places, place: OwnedSemaphorePermit) -> Re
                 tracing::warn!(job = %job.id, kind = job.kind, "a job of an unknown kind was parked");
                 continue;
             };
-            if is_full && !kind.makes_room {
+            let is_at_it = inner.counters.abandoned(|jobs| jobs.contains(&job.id)); // Whoever frees its place wakes us.
+            if is_at_it || is_full && !kind.makes_room {
                 continue;
             }
             let long = match kind.is_long.then(|| Arc::clone(&places.long).try_acquire_owned()) {
@@ -166,7 +167,7 @@ async fn one(inner: &Arc<Inner>, taken: Taken, place: Place) {
     let work = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (kind.run)(&taken.job)));
     let place = Arc::new(place); // The thread may need it longer than this does.
     let tried = match work {
-        Ok(work) => run::run(inner, work, kind.lease, Arc::clone(&place)).await,
+        Ok(work) => run::run(inner, taken.job.id, work, kind.lease, Arc::clone(&place)).await,
         Err(_) => Tried::Failed(super::Failure("it panicked".to_owned())),
     };
     let next = kind.every.map(|every| inner.clock.now().after(every));

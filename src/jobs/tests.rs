@@ -139,16 +139,25 @@ async fn kinds_that_panic_hang_or_block_leave_the_others_running() {
     let parked = bench.store.jobs(JobStateName::Parked, None, 10).await.unwrap();
     let why: Vec<_> = parked.iter().map(|job| job.last_error.as_deref().unwrap()).collect();
     assert_eq!(why, ["it panicked", "it panicked", "it took longer than 0.05 s"]);
-    // Two that can't be ended, in two places, tried again and again: the places are free all the same.
-    bench.enqueue("blocks", "blocks 1", "").await;
-    bench.enqueue("blocks", "blocks 2", "").await;
+    // Four that can't be ended, in two places: the places are free all the same, and none is tried again beside itself.
+    for n in 0..4 {
+        bench.enqueue("blocks", &format!("blocks {n}"), "blocks").await;
+    }
     bench.until("four abandoned", |figures| figures.abandoned == 4).await;
-    while heard.try_recv().is_ok() {}
-    bench.enqueue("works", "works", "still here").await;
-    hear(&mut heard, "still here").await;
-    bench.runs("works", JobOutcome::Done, 1).await;
+    bench.runs("blocks", JobOutcome::Failed, 4).await;
+    let mut tries = 0;
+    while let Ok(said) = heard.try_recv() {
+        tries += usize::from(said == "blocks");
+    }
+    for n in 0..3 {
+        bench.enqueue("works", &format!("works {n}"), "still here").await;
+        hear(&mut heard, "still here").await;
+        bench.runs("works", JobOutcome::Done, n + 1).await;
+    }
+    assert_eq!((tries, bench.jobs.figures().abandoned), (4, 4));
     drop(release);
     bench.until("none abandoned", |figures| figures.abandoned == 0).await;
+    bench.runs("blocks", JobOutcome::Done, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
