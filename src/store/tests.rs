@@ -1,5 +1,6 @@
 //! The store as its callers see it.
 
+mod copies;
 mod crowd;
 mod faults;
 mod held;

@@ -181,7 +181,8 @@ struct Model {
     sessions: HashMap<SessionId, SessionModel>,
     users: HashMap<UserId, UserRecord>,
     deleted_users: HashSet<UserId>,
-    stamp: u64,
+    /// The stamp of the message before, and where that is.
+    newest: Option<(u64, SessionId, Seq)>,
     queue: Queue,
     beside: Beside,
     now: Timestamp,
@@ -195,7 +196,7 @@ impl Model {
             sessions: HashMap::new(),
             users: HashMap::new(),
             deleted_users: HashSet::new(),
-            stamp: 0,
+            newest: None,
             queue: Queue::default(),
             beside: Beside::default(),
             now,
@@ -232,10 +233,7 @@ impl Model {
                 *session = SessionModel { deleted: true, ..SessionModel::default() };
             }
             Change::Message { session, seq, record } => {
-                if record.stamp <= self.stamp {
-                    verdict.find(format!("frame {frame}: message {seq} of session {session} is out of order"));
-                }
-                self.stamp = record.stamp;
+                self.in_order(frame, (*session, *seq), record.stamp);
                 self.last_message_at = self.last_message_at.max(Some(record.created_at));
                 let model = self.sessions.entry(*session).or_default();
                 let wrong = |what: &str| format!("frame {frame}: message {seq} of session {session} {what}");
@@ -271,6 +269,18 @@ impl Model {
             | Change::Annotation { .. }
             | Change::Progress { .. }
             | Change::Scopes { .. } => {}
+        }
+    }
+
+    /// Suspects the message before where this one does not come behind it: once that is gone, its place among all may be given
+    /// again, by a start that does not know of it.
+    fn in_order(&mut self, frame: u64, (session, seq): (SessionId, Seq), stamp: u64) {
+        if let Some((before, of, at)) = self.newest.replace((stamp, session, seq))
+            && stamp <= before
+            && let Some(suspect) = self.sessions.get_mut(&of)
+        {
+            let wrong = format!("frame {frame}: message {seq} of session {session} is out of order");
+            suspect.suspects.push((at, wrong));
         }
     }
 
