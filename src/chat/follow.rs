@@ -28,6 +28,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const TURNS_TOLD: usize = 50;
 /// Sessions whose standing is told at the beginning of a user's stream.
 const SESSIONS_TOLD: usize = 20;
+/// The newest so many messages of those that a client has are looked at for what was erased while it was away.
+const ERASED_TOLD: usize = 100;
 /// Messages that are read from the log at once.
 const BLOCK: usize = 100;
 
@@ -194,14 +196,35 @@ impl Follow {
             }
             Err(error) => return Err(error.into()),
         };
+        let mut gone = Vec::new();
         if self.scope == Scope::Session(session) {
             self.told = after.map_or(standing.head, |after| after.min(standing.head));
             self.step = Step::Replay;
             if self.ends_with_login().await? {
                 return Ok(Vec::new());
             }
+            if after.is_some() {
+                gone = self.taken_away(session).await?;
+            }
         }
-        Ok(vec![Update::State { session, standing }])
+        Ok([vec![Update::State { session, standing }], gone].concat())
+    }
+
+    /// What is gone of the messages that a client had before it went away.
+    async fn taken_away(&mut self, session: SessionId) -> Result<Vec<Update>, ChatError> {
+        let gone = match self.inner.parts.store.taken_away(session, self.told, ERASED_TOLD).await {
+            Err(StoreError::NotOwner(_)) => {
+                self.step = Step::Over;
+                return Ok(Vec::new());
+            }
+            read => read?,
+        };
+        let cleared = gone.cleared.map(|(through, shown)| {
+            let json = serde_json::to_vec(&shown).ok().map(Bytes::from);
+            Update::Session { session, change: SessionChange::Cleared(through), json }
+        });
+        let erased = gone.erased.into_iter().map(|seq| Update::Erased { session, seq });
+        Ok(cleared.into_iter().chain(erased).collect())
     }
 
     /// Ends the stream where its login ended before anyone listened for that.

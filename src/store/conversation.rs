@@ -249,6 +249,15 @@ pub struct Standing {
     pub turns: Vec<(Seq, Status)>,
 }
 
+/// What is gone of messages that somebody was told of before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenAway {
+    /// Up to where they were cleared, and the session as it is since.
+    pub cleared: Option<(Seq, Session)>,
+    /// Those whose text was taken out, ascending.
+    pub erased: Vec<Seq>,
+}
+
 /// A JSON body that is ready to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {

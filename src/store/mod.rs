@@ -19,6 +19,7 @@ mod error;
 mod export;
 mod feed;
 mod figures;
+mod following;
 mod fragment;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -62,7 +63,7 @@ pub use account::{AccountEdit, Role, Tier, Token, TokenDigest, User, UserChange}
 pub use cache::CacheFigures;
 pub use conversation::{
     Appended, Edit, Ending, Logged, Message, NewMessage, OpenTurn, Outcome, PageRange, Rendered, Resumed, SendKey,
-    Session, SessionEdit, Speaker, Standing, Status,
+    Session, SessionEdit, Speaker, Standing, Status, TakenAway,
 };
 pub use error::{Health, JobError, OpenError, StoreError};
 pub use export::{ExportCursor, Passwords};

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Appended, Logged, Message, Outcome, PageRange, Rendered, SendKey, Session, Standing, Status, Store, StoreError,
-    Token, TokenDigest, User,
+    Appended, Message, Outcome, PageRange, Rendered, SendKey, Session, Status, Store, StoreError, Token, TokenDigest,
+    User,
     batch::{State, message_of, session_of, token_of, user_of},
     codec::{SpeakerCode, TokenRecord},
     fragment::{self, Fragment},
@@ -26,8 +26,6 @@ use crate::{
     text,
 };
 
-/// Bytes of messages that one step of following the log takes, roughly.
-const LOGGED_BYTES_MAX: usize = 256 << 10;
 /// Bytes of messages that a page has, however many it was asked for; a longer one stands on it alone.
 pub(super) const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Messages behind the one that is answered that a context has at most: an old message may be answered anew.
@@ -75,7 +73,7 @@ impl Store {
         move || guarded(|| load(&shared.index)).map_err(|error| fail_on(&shared, error))
     }
 
-    async fn view(&self, id: SessionId) -> Result<Option<Arc<SessionView>>, StoreError> {
+    pub(super) async fn view(&self, id: SessionId) -> Result<Option<Arc<SessionView>>, StoreError> {
         if let Some(view) = self.shared.sessions.get(&id) {
             return Ok(Some(view));
         }
@@ -261,48 +259,6 @@ impl Store {
         }
     }
 
-    /// The first messages after `after`, at most `limit` and not many bytes, and the head of the log that they were read from.
-    ///
-    /// # Errors
-    /// `NotOwner` where it was deleted meanwhile; those of every read.
-    pub async fn log_after(
-        &self,
-        session: SessionId,
-        after: Seq,
-        limit: usize,
-    ) -> Result<(Vec<Logged>, Seq), StoreError> {
-        let view = self.view(session).await?.ok_or(StoreError::NotOwner(session))?;
-        let run = view.run(PageRange { after: Some(after), before: None, limit });
-        let head = view.end.head;
-        if let Some(messages) = view.slice(run.first, run.last) {
-            return Ok((first_bytes(messages.map(Fragment::logged)), head));
-        }
-        let messages = self.read(move |index| {
-            let within = Within::First(LOGGED_BYTES_MAX);
-            let (entries, _) = index.entries_within(session, (run.first, run.last), head, within)?;
-            Ok(first_bytes(entries.iter().map(|entry| Fragment::of(entry).logged())))
-        });
-        Ok((messages.await?, head))
-    }
-
-    /// How a session stands, with its newest `turns` turns.
-    ///
-    /// # Errors
-    /// `NotOwner` where it was deleted meanwhile; those of every read.
-    pub async fn standing(&self, session: SessionId, turns: usize) -> Result<Standing, StoreError> {
-        let view = self.view(session).await?.ok_or(StoreError::NotOwner(session))?;
-        let (end, head) = (view.session_end(), view.end.head);
-        let (first, last) = turn_window(end, turns, 0);
-        if let Some(turns) = view.standings(first, last) {
-            return Ok(Standing { head, turns });
-        }
-        let turns = self.read(move |index| {
-            let entries = index.turns(session, (end.cleared_through, head), first, last)?;
-            Ok(entries.iter().map(|entry| (entry.seq, entry.status)).collect())
-        });
-        Ok(Standing { head, turns: turns.await? })
-    }
-
     /// What a reply to the message at `seq` is made from, ascending: the newest messages up to that, at most `limit`,
     /// and those behind it, where the replies to earlier turns stand that were made while it waited. True where some of them
     /// were left out, because they have over `bytes_max` bytes: the message at `seq` itself never is.
@@ -430,20 +386,6 @@ impl Store {
     ) -> Result<T, StoreError> {
         self.read_in(&self.scans, read).await
     }
-}
-
-/// The first of `messages`, one at least, until they are many bytes: one who reads slowly keeps them waiting.
-fn first_bytes(messages: impl Iterator<Item = Logged>) -> Vec<Logged> {
-    let mut bytes = 0;
-    let mut first = Vec::new();
-    for message in messages {
-        bytes += message.json.len();
-        first.push(message);
-        if bytes > LOGGED_BYTES_MAX {
-            break;
-        }
-    }
-    first
 }
 
 /// A login with its bounds. They are written before the login and removed behind it: one without them is what it seems, a

@@ -100,6 +100,36 @@ fn ends(stream: Events) {
     let _ = stream.rest();
 }
 
+/// The names and places of the next events.
+fn told<const COUNT: usize>(mut stream: Events) -> [(String, Value); COUNT] {
+    std::array::from_fn(|_| {
+        let event = stream.next().expect("the stream goes on");
+        let place = if event.name == "session" { "through" } else { "seq" };
+        let place = event.data[place].clone();
+        (event.name, place)
+    })
+}
+
+#[test]
+fn p3_who_was_away_when_the_history_was_cleared_hears_of_it_once_more() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    let path = format!("/api/v1/sessions/{session}/events");
+    amina.say(&session, "one");
+    amina.delete("/api/v1/chat/history").expect(204);
+    let event = |name: &str, place: Value| (name.to_owned(), place);
+    let [state, cleared] = told(amina.events_after(&path, 1));
+    assert_eq!([state, cleared.clone()], [event("state", json!(null)), event("session", json!(2))]);
+    amina.say(&session, "two");
+    // Whoever had both hears of it before the first message that is there; whoever has that one has heard of it.
+    assert_eq!(told::<3>(amina.events_after(&path, 2))[1..], [cleared, event("message", json!(3))]);
+    assert_eq!(told::<2>(amina.events_after(&path, 3))[1..], [event("message", json!(4))]);
+    // Who had nothing lost nothing.
+    assert_eq!(told::<2>(amina.events_after(&path, 0))[1..], [event("message", json!(3))]);
+    server.is_calm();
+}
+
 #[test]
 fn a_stream_ends_with_its_login_its_session_and_its_server() {
     let mut server = Server::start(&[]);

@@ -76,6 +76,12 @@ fn whoever_follows_hears_that_an_item_was_deleted() {
     assert_eq!(messages, ["first", "", "hello", ""]);
     let mut again = amina.events_after(&path, 1);
     assert_eq!(again.find("message").data["content"], "");
+    // And is told what is gone of what it has.
+    let mut again = amina.events_after(&path, 3);
+    let told: Vec<_> =
+        (0..3).filter_map(|_| again.next()).map(|event| (event.name, event.data["seq"].clone())).collect();
+    let event = |name: &str, seq: serde_json::Value| (name.to_owned(), seq);
+    assert_eq!(told, [event("state", json!(null)), event("erased", json!(2)), event("message", json!(4))]);
     server.is_calm();
 }
 
