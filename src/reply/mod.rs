@@ -365,6 +365,7 @@ impl Model {
         }
         let mut passing = Passing { hearer, asked: String::new(), has_begun: false, is_behind: helplines.is_some() };
         let made = self.servers.reply(prompt, &mut passing).await;
+        let stands_in = self.stands_in && prompt.sampling.response_format.is_none(); // It has words only.
         let Passing { hearer, asked, has_begun, .. } = passing;
         if made.as_ref().is_err_and(ReplyError::is_overload) {
             hearer.overloaded();
@@ -373,7 +374,7 @@ impl Model {
             (Ok(told), _) => Ok((Extent::Whole, told)),
             (Err(error), Some(helplines)) => {
                 tracing::error!(cause = error.cause, "the model made no reply behind the helplines");
-                if has_begun || !self.stands_in {
+                if has_begun || !stands_in {
                     let said = if error.is_filtered() { Said::FILTERED } else { Said::default() };
                     return Ok((Extent::Part, said));
                 }
@@ -381,7 +382,7 @@ impl Model {
                 let _ = hearer.aside(whole.strip_prefix(&helplines).unwrap_or(&whole)); // It is all there is.
                 Ok((Extent::Whole, Said::default()))
             }
-            (Err(error), None) if self.stands_in && !has_begun => {
+            (Err(error), None) if stands_in && !has_begun => {
                 tracing::error!(cause = error.cause, "the companion stands in for the model");
                 once(hearer, || self.companion.stand_in(&lines))?;
                 Ok((Extent::Whole, Said::default()))

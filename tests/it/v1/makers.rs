@@ -85,6 +85,40 @@ fn an_answer_names_the_companion_where_that_stood_in() {
     assert_eq!(models(&mut amina), ["first", "companion"]);
 }
 
+/// Requests for an answer with a form, each with its path and the field that asks for it.
+fn with_form() -> [(&'static str, Value, &'static str); 4] {
+    let schema = json!({"type": "object", "properties": {"place": {"type": "string"}}});
+    let of_chat = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
+    let of_response = json!({"format": {"type": "json_schema", "name": "n", "schema": schema}});
+    [true, false]
+        .map(|store| {
+            let completion = completion("hello", &json!({"response_format": of_chat, "store": store}));
+            let response = json!({"input": "hello", "text": of_response, "store": store});
+            [(COMPLETIONS, completion, "response_format.type"), (RESPONSES, response, "text.format.type")]
+        })
+        .concat()
+        .try_into()
+        .unwrap()
+}
+
+#[test]
+fn the_companion_makes_nothing_that_is_to_have_a_form() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    for (path, body, field) in with_form() {
+        let why = refused(&amina.post(path, &body), 400);
+        assert_eq!(why, (json!("invalid_request_error"), json!(field), json!("unsupported_value")));
+    }
+    assert_eq!(amina.get("/v1/conversations").expect(200).json()["data"], json!([]), "nothing was stored");
+    // Where it stands in for a model, it does not for this.
+    let server = asking_at(NOBODY, &["reply.fallback=companion"]);
+    let (mut amina, _) = server.user("amina");
+    for (path, body, _) in with_form() {
+        assert_eq!(refused(&amina.post(path, &body), 502).2, json!("reply_failed"), "{body}");
+    }
+    amina.post(RESPONSES, &json!({"input": "hello", "text": {"format": {"type": "text"}}})).expect(200);
+}
+
 #[test]
 fn a_model_behind_helplines_made_the_reply() {
     let stub = Stub::start();

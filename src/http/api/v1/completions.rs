@@ -5,6 +5,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::{
+    can_have_form,
     chunks::{Chunks, Counts, reason},
     ids::Passing,
     keys::Repetition,
@@ -58,6 +59,7 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
     let (repetition, presence) = (Repetition::of(&request)?, request.presence());
     let (body, digest) = request.json_with_digest().await?;
     let asked = NewCompletion::read(body)?;
+    can_have_form(app, &asked.ask.sampling, "response_format.type")?;
     if asked.store {
         caller.may(Some(Scope::Conversations))?; // What is kept is a conversation.
         return stored::create(app, caller, asked, repetition.key(digest)).await;

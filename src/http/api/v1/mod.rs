@@ -26,6 +26,7 @@ use crate::{
     auth::Identity,
     clock::Timestamp,
     http::{problem::Problem, request::ApiRequest, response::ApiResponse, routes::V1Endpoint},
+    reply::Sampling,
 };
 
 /// Asks the handler.
@@ -64,6 +65,18 @@ pub(in crate::http) async fn serve(
 /// Times are seconds since 1970 here.
 fn seconds(time: Timestamp) -> i64 {
     time.0.div_euclid(1_000_000)
+}
+
+/// Refuses the form that `sampling` wants, by `field`, where no model makes the replies.
+///
+/// # Errors
+/// 400.
+fn can_have_form(app: &App, sampling: &Sampling, field: &str) -> Result<(), Problem> {
+    if sampling.response_format.is_none() || !app.chat.upstreams().is_empty() {
+        return Ok(());
+    }
+    let fault = "must be \"text\": the built-in companion makes the replies here, and has words only";
+    Err(Problem::field(field, fault).coded("unsupported_value"))
 }
 
 /// Most characters of a text that is stored.

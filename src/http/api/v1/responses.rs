@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
-    chars_max,
+    can_have_form, chars_max,
     events::Teller,
     ids::{self, Passing},
     keys::Repetition,
@@ -49,6 +49,7 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
     let (repetition, presence) = (Repetition::of(&request)?, request.presence());
     let (body, digest) = request.json_with_digest().await?;
     let asked = NewResponse::read(body)?;
+    can_have_form(app, &asked.sampling, "text.format.type")?;
     if !asked.store {
         let answer = passing::respond(app, caller, asked);
         return presence.during(answer).await.unwrap_or_else(|| Err(Problem::client_gone()));
