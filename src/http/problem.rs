@@ -402,11 +402,9 @@ impl From<ChatError> for Problem {
                 Self::new(&OVER_LIMIT, detail).retry_after(retry_after).because(Refusal::Streams)
             }
             ChatError::Overloaded(Overloaded { retry_after }) | ChatError::LineFull { retry_after } => {
-                Self::unavailable(
-                    Refusal::Slots,
-                    "Many people are chatting right now, so this was not taken; please send it again in a moment.",
-                    retry_after,
-                )
+                let why =
+                    "Many people are chatting right now, so this was not taken; please send it again in a moment.";
+                Self::unavailable(Refusal::Slots, why, retry_after)
             }
             ChatError::Stopping { retry_after } => Self::unavailable(
                 Refusal::Stopping,

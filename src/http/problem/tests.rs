@@ -85,6 +85,7 @@ fn each_refusal_has_its_status_and_503_always_says_when_to_come_back() {
         (AuthError::Busy { retry_after: wait }.into(), 503),
         (AuthError::NotFound.into(), 404),
         (ChatError::Overloaded(Overloaded { retry_after: wait }).into(), 503),
+        (ChatError::LineFull { retry_after: wait }.into(), 503),
         (ChatError::Stopping { retry_after: wait }.into(), 503),
         (store(StoreError::DiskFull), 503),
         (store(StoreError::Busy), 503),
