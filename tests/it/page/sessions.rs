@@ -345,6 +345,7 @@ fn each_conversation_keeps_its_draft_until_it_is_sent() {
     tab.rewrite("#text", "x");
     tab.press("Backspace");
     assert_eq!(tab.kept(), "{}", "an empty draft is none");
+    tab.wait_answered(1);
     let shown: Vec<Value> =
         tab.shown().into_iter().filter(|shown| shown.role == "user").map(|one| json!(one.text)).collect();
     assert_eq!(shown, [json!("Beta")]);
