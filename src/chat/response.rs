@@ -13,8 +13,11 @@ use crate::{
     clock::Timestamp,
     id::{Seq, SessionId},
     reply::{Finish, Sampling, Usage},
-    store::{ANNOTATION_BYTES_MAX, Message, OpenTurn, Outcome, Status, StoreError, Walk},
+    store::{ANNOTATION_BYTES_MAX, Message, OpenTurn, Outcome, PAGE_BYTES_MAX, Status, StoreError, Walk},
 };
+
+/// Completions that one look at a list reads: each may have [`ANNOTATION_BYTES_MAX`] beside it.
+const LOOK: usize = 8;
 
 /// By which call a response was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,7 +239,8 @@ impl Chat {
     }
 
     /// The caller's stored completions behind `after`, oldest first or newest first, that came to something and for which
-    /// `wanted` is true, given what was asked and the model's name; at most `limit`.
+    /// `wanted` is true, given what was asked and the model's name; at most `limit`, and not many bytes. True where there
+    /// may be more.
     ///
     /// # Errors
     /// The store's: `Busy` also where there is too much to look at.
@@ -246,11 +250,12 @@ impl Chat {
         (mut after, upwards): (Option<(SessionId, Seq)>, bool),
         limit: usize,
         wanted: impl Fn(&Asked, &str) -> bool + Clone + Send + 'static,
-    ) -> Result<Vec<Response>, ChatError> {
+    ) -> Result<(Vec<Response>, bool), ChatError> {
         let until = Instant::now() + SEARCH_MAX;
-        let mut responses = Vec::with_capacity(limit);
+        let (mut responses, mut bytes) = (Vec::with_capacity(limit), 0);
         loop {
-            let (store, wanted, room) = (&self.inner.parts.store, wanted.clone(), limit - responses.len());
+            let (store, wanted) = (&self.inner.parts.store, wanted.clone());
+            let room = (limit + 1 - responses.len()).min(LOOK); // One more shows whether there is more.
             let is_wanted = move |text: &str| {
                 let note = Note::read(text).filter(|note| note.asked.kind == Kind::Completion);
                 note.is_some_and(|note| {
@@ -261,12 +266,17 @@ impl Chat {
             let found = store.annotations(caller.id(), walk, is_wanted).await?;
             let is_last = found.len() < room;
             after = found.last().map(|(session, seq, _)| (*session, *seq));
-            for (session, seq, _) in found {
+            for (session, seq, note) in found {
                 let response = self.inner.response(OpenTurn { session, seq }).await?;
-                responses.extend(response.filter(Response::came_to_something));
+                let Some(response) = response.filter(Response::came_to_something) else { continue };
+                if responses.len() == limit || bytes > PAGE_BYTES_MAX {
+                    return Ok((responses, true));
+                }
+                bytes += note.len() + response.end.as_ref().map_or(0, |end| end.text.len());
+                responses.push(response);
             }
-            if is_last || responses.len() == limit {
-                return Ok(responses);
+            if is_last {
+                return Ok((responses, false));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What streams read: the log behind a place, how a session stands, and what is gone of what was told before.
 
+use std::ops::ControlFlow;
+
 use super::{
     Logged, PageRange, Standing, Status, Store, StoreError, TakenAway, fragment::Fragment, log::Within,
     view::turn_window,
@@ -46,8 +48,13 @@ impl Store {
             return Ok(Standing { head, turns });
         }
         let turns = self.read(move |index| {
-            let entries = index.turns(session, (end.cleared_through, head), first, last)?;
-            Ok(entries.iter().map(|entry| (entry.seq, entry.status)).collect())
+            let mut turns = Vec::new();
+            index.turns_back(session, (end.cleared_through, head), (first, last), |entry| {
+                turns.push((entry.seq, entry.status));
+                Ok(ControlFlow::Continue(()))
+            })?;
+            turns.reverse();
+            Ok(turns)
         });
         Ok(Standing { head, turns: turns.await? })
     }

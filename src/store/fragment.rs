@@ -9,6 +9,7 @@ use super::{
     Logged, Message, Rendered, Speaker, Status,
     codec::{MessageRecord, SpeakerCode},
     log::Entry,
+    read::PAGE_BYTES_MAX,
 };
 use crate::{
     clock::Timestamp,
@@ -152,11 +153,25 @@ pub(crate) struct Pair {
     pub(crate) reply: Option<Fragment>,
 }
 
-/// The old client's history: `{messages, total, user_id}`.
-pub(crate) fn pairs<'a>(pairs: impl Iterator<Item = &'a Pair>, total: u64, user: UserId) -> Rendered {
+impl Pair {
+    /// Bytes of what is shown of it, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.message.json.len() + self.reply.as_ref().map_or(0, |reply| reply.json.len())
+    }
+}
+
+/// The old client's history: `{messages, total, user_id}`; of the turns only the newest that a page has room for.
+pub(crate) fn pairs(pairs: &[Pair], total: u64, user: UserId) -> Rendered {
+    let mut room = PAGE_BYTES_MAX;
+    let has_room = |pair: &&Pair| {
+        let has_room = room > 0;
+        room = room.saturating_sub(pair.bytes());
+        has_room
+    };
+    let shown = pairs.iter().rev().take_while(has_room).count();
     let mut out = Vec::with_capacity(8 << 10);
     out.extend(b"{\"messages\":[");
-    for (index, pair) in pairs.enumerate() {
+    for (index, pair) in pairs[pairs.len() - shown..].iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }

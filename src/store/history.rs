@@ -4,7 +4,10 @@
 //! The cost grows with the user's sessions and with the page, not with the messages behind it: whole stretches of turns
 //! are skipped by bisecting that place, and a session is looked into only when its turn comes.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::{
+    collections::{BinaryHeap, HashMap},
+    ops::ControlFlow,
+};
 
 use super::{
     StoreError,
@@ -12,6 +15,7 @@ use super::{
     fragment::{Fragment, Pair},
     index::{Index, IndexError},
     log::{Entry, NOW},
+    read::PAGE_BYTES_MAX,
     search::{Match, Sought},
     view::SessionEnd,
 };
@@ -23,10 +27,12 @@ use crate::{
 /// Skips up to this are walked; longer ones are bisected.
 const WALK_MAX: u64 = 256;
 
-/// Turns that are read from the index at once.
+/// Turns that are read from the index at once, and about how many bytes of their messages.
 const BLOCK: u64 = 32;
+const BLOCK_BYTES: usize = 256 << 10;
 
-/// The newest `limit` turns after skipping `skip`, oldest first. `fetch` gives a session's turn by its number.
+/// The newest `limit` turns after skipping `skip`, oldest first, as far as a page has room for them. `fetch` gives a
+/// session's turn by its number.
 ///
 /// Nothing where `fetch` gives nothing for a turn that is needed.
 pub(crate) fn newest<E>(
@@ -43,8 +49,8 @@ pub(crate) fn newest<E>(
         .map(|(index, (_, end))| (end.stamp, index, end.turns, false))
         .collect();
     let mut known: HashMap<usize, Pair> = HashMap::new();
-    let (mut skipped, mut pairs) = (0, Vec::new());
-    while pairs.len() < limit {
+    let (mut skipped, mut pairs, mut bytes) = (0, Vec::new(), 0);
+    while pairs.len() < limit && bytes < PAGE_BYTES_MAX {
         let Some((_, index, turn, is_known)) = heap.pop() else { break };
         let (session, end) = ends[index];
         let wanted = if is_known {
@@ -52,6 +58,7 @@ pub(crate) fn newest<E>(
                 if skipped < skip {
                     skipped += 1;
                 } else {
+                    bytes += pair.bytes();
                     pairs.push(pair);
                 }
             }
@@ -85,7 +92,13 @@ pub(crate) fn newest_from_index(
         let block = blocks.entry(session).or_default();
         if !block.iter().any(|entry| entry.record.turn == turn) {
             let first = (turn + 1).saturating_sub(BLOCK).max(end.cleared_turns + 1);
-            *block = index.turns(session, (end.cleared_through, end.head), first, turn)?;
+            let mut bytes = 0;
+            block.clear();
+            index.turns_back(session, (end.cleared_through, end.head), (first, turn), |entry| {
+                bytes += entry.record.content.len();
+                block.push(entry);
+                Ok(unless(bytes >= BLOCK_BYTES))
+            })?;
         }
         let entry = block.iter().find(|entry| entry.record.turn == turn);
         entry.map(|entry| pair(index, session, entry)).transpose()
@@ -94,15 +107,26 @@ pub(crate) fn newest_from_index(
     Ok(pairs.unwrap_or_default())
 }
 
-/// One session's turns `first` to `last`, from the index.
+/// One session's turns from the first to the last of `window`, from the index, as far as a page has room for them.
 pub(crate) fn turns_from_index(
     index: &Index,
     session: SessionId,
     end: SessionEnd,
     window: (u64, u64),
 ) -> Result<Vec<Pair>, IndexError> {
-    let turns = index.turns(session, (end.cleared_through, end.head), window.0, window.1)?;
-    turns.iter().map(|entry| pair(index, session, entry)).collect()
+    let (mut pairs, mut bytes) = (Vec::new(), 0);
+    index.turns_back(session, (end.cleared_through, end.head), window, |entry| {
+        let pair = pair(index, session, &entry)?;
+        bytes += pair.bytes();
+        pairs.push(pair);
+        Ok(unless(bytes >= PAGE_BYTES_MAX))
+    })?;
+    pairs.reverse();
+    Ok(pairs)
+}
+
+fn unless(enough: bool) -> ControlFlow<()> {
+    if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 fn pair(index: &Index, session: SessionId, entry: &Entry) -> Result<Pair, IndexError> {
@@ -185,11 +209,17 @@ pub(crate) fn search(index: &Index, sought: &Sought<'_>, limit: usize) -> Result
     })?;
     let mut places: Vec<_> = found.into_iter().map(|std::cmp::Reverse(place)| place).collect();
     places.sort_unstable();
-    let mut pairs = Vec::with_capacity(places.len());
-    for (_, session, seq) in places {
+    let (mut pairs, mut bytes) = (Vec::with_capacity(places.len()), 0);
+    for (_, session, seq) in places.into_iter().rev() {
         for entry in index.entries(session, seq, seq, NOW)? {
-            pairs.push(pair(index, session, &entry)?);
+            let pair = pair(index, session, &entry)?;
+            bytes += pair.bytes();
+            pairs.push(pair);
+        }
+        if bytes >= PAGE_BYTES_MAX {
+            break;
         }
     }
+    pairs.reverse();
     Ok((pairs, total))
 }

@@ -1,5 +1,7 @@
 //! Reading the message log from the index: pages, turns, and how each message stands.
 
+use std::ops::ControlFlow;
+
 use super::{
     Status,
     codec::{CodecError, MessageRecord, OutcomeRecord, SpeakerCode},
@@ -295,34 +297,34 @@ impl Index {
         Ok(Seq(low))
     }
 
-    /// The user's messages that begin the turns `first` to `last` (counted from 1 in the session), in order, as they stood
-    /// when the log ended where `bounds` do.
-    pub(crate) fn turns(
+    /// Shows `look` the user's messages that begin the turns `first` to `last` (counted from 1 in the session), newest first, as
+    /// they stood when the log ended where `bounds` do; until it breaks.
+    pub(crate) fn turns_back(
         &self,
         session: SessionId,
         bounds: (Seq, Seq),
-        first: u64,
-        last: u64,
-    ) -> Result<Vec<Entry>, IndexError> {
+        (first, last): (u64, u64),
+        mut look: impl FnMut(Entry) -> Result<ControlFlow<()>, IndexError>,
+    ) -> Result<(), IndexError> {
         if first > last {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let (cleared, head) = bounds;
         let start = self.search_log(session, cleared, head, |record| record.turn >= first)?;
-        let mut turns = Vec::new();
+        let end = self.search_log(session, Seq(start.0 - 1), head, |record| record.turn > last)?;
         let from = MessageKey { session, seq: start }.encode();
-        let to = MessageKey { session, seq: head }.encode();
-        for entry in self.messages.range(from..=to) {
+        let to = MessageKey { session, seq: end }.encode();
+        for entry in self.messages.range(from..to).rev() {
             let Some((seq, record)) = self.decode_entry(entry?)? else { continue };
-            if record.turn > last {
+            if record.speaker != SpeakerCode::User {
+                continue;
+            }
+            let (status, answer) = self.standing((session, seq), &record, None, head)?;
+            if look(Entry { seq, record, status, answer })?.is_break() {
                 break;
             }
-            if record.speaker == SpeakerCode::User {
-                let (status, answer) = self.standing((session, seq), &record, None, head)?;
-                turns.push(Entry { seq, record, status, answer });
-            }
         }
-        Ok(turns)
+        Ok(())
     }
 
     /// A message that was found; nothing where it was taken away meanwhile.

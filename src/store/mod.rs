@@ -80,6 +80,7 @@ pub use items::{
 pub use jobs::{
     COMPACTION, Enqueued, Job, JobCounts, JobCursor, JobEffect, JobState, JobStateName, NewJob, Repeat, TITLES, Taken,
 };
+pub use read::PAGE_BYTES_MAX;
 pub use retention::OldMessages;
 pub use roster::{Holdings, RosterEntry};
 pub use sealed::{Sealed, Sealer, SegmentHead, check_sealed};

@@ -26,8 +26,8 @@ use crate::{
     text,
 };
 
-/// Bytes of messages that a page has, however many it was asked for; a longer one stands on it alone.
-pub(super) const PAGE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of messages that a page has, about, however many it was asked for; a longer one stands on it alone.
+pub const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Messages behind the one that is answered that a context has at most: an old message may be answered anew.
 const BEHIND_MAX: u64 = 1024;
 /// How often a page is read where its session is cleared meanwhile.
@@ -320,7 +320,7 @@ impl Store {
         let (end, owner) = (view.session_end(), view.meta.owner);
         self.read(move |index| {
             let pairs = history::turns_from_index(index, id, end, turn_window(end, limit, offset))?;
-            Ok(fragment::pairs(pairs.iter(), end.turns - end.cleared_turns, owner))
+            Ok(fragment::pairs(&pairs, end.turns - end.cleared_turns, owner))
         })
         .await
     }
@@ -347,7 +347,7 @@ impl Store {
                 Ok::<_, std::convert::Infallible>(same.and_then(|view| view.turn(turn)))
             });
             let Ok(pairs) = pairs;
-            pairs.map(|pairs| fragment::pairs(pairs.iter(), total, user))
+            pairs.map(|pairs| fragment::pairs(&pairs, total, user))
         });
         if let Some(page) = cached {
             self.shared.user_views.reweigh(&user);
@@ -355,7 +355,7 @@ impl Store {
         }
         self.read(move |index| {
             let pairs = history::newest_from_index(index, ends, offset, limit)?;
-            Ok(fragment::pairs(pairs.iter(), total, user))
+            Ok(fragment::pairs(&pairs, total, user))
         })
         .await
     }
@@ -375,7 +375,7 @@ impl Store {
         let until = Instant::now() + within;
         self.scan(move |index| {
             let (pairs, total) = history::search(index, &Sought { user, needle: &needle, until }, limit)?;
-            Ok(fragment::pairs(pairs.iter(), total, user))
+            Ok(fragment::pairs(&pairs, total, user))
         })
         .await
     }

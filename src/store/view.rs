@@ -324,7 +324,7 @@ impl SessionView {
         self.ready.get_or_render(ReadyPage::Pairs { limit, offset }, || {
             let (first, last) = turn_window(self.session_end(), limit, offset);
             let pairs: Vec<Pair> = (first..=last).map(|turn| self.turn(turn)).collect::<Option<_>>()?;
-            Some(fragment::pairs(pairs.iter(), self.end.turns - self.meta.cleared_turns, self.meta.owner))
+            Some(fragment::pairs(&pairs, self.end.turns - self.meta.cleared_turns, self.meta.owner))
         })
     }
 

@@ -266,3 +266,84 @@ fn a_page_of_long_texts_is_shorter_and_says_that_there_are_more() {
     amina.post("/v1/responses", &asked).expect(200);
     server.is_calm();
 }
+
+/// All turns of a history, page by page, oldest first, and how many pages there were.
+fn history(client: &mut Client, session: &str) -> (Vec<Value>, usize) {
+    let (mut all, mut pages) = (Vec::new(), 0);
+    loop {
+        let query = format!("session_id={session}&limit=200&offset={}", all.len());
+        let query = if session.is_empty() { query.replace("session_id=&", "") } else { query };
+        let answer = client.get(&format!("/api/v1/chat/history?{query}")).expect(200);
+        assert!(answer.body.len() < 5 << 20, "{} bytes", answer.body.len());
+        let page = answer.json();
+        if list(&page["messages"]).is_empty() {
+            assert_eq!(page["total"], all.len());
+            return (all, pages);
+        }
+        all = [list(&page["messages"]).to_vec(), all].concat();
+        pages += 1;
+    }
+}
+
+#[test]
+fn p6_pages_of_long_texts_are_bound_by_bytes_and_the_next_ones_have_the_rest() {
+    let stub = Stub::start();
+    let mut server = asking(&stub, &["api.body_max=16MiB"]);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    let conversation = format!("conv_{}", session.replace('-', ""));
+    for n in 0..20 {
+        let asked = json!({"conversation": conversation, "input": long(&format!("input {n}"))});
+        amina.post("/v1/responses", &asked).expect(200);
+        let other = amina.session();
+        amina.say(&other, &format!("short {n}"));
+    }
+    let mut read = Vec::new();
+    for again in [false, true] {
+        if again {
+            server.kill();
+            server = server.restart(&[]);
+            amina = amina.another_tab(&server);
+        }
+        let of_session = history(&mut amina, &session);
+        let of_user = history(&mut amina, "");
+        assert_eq!((of_session.0.len(), of_user.0.len()), (20, 40));
+        assert!(of_session.1 == 2 && of_user.1 == 2, "{} and {} pages", of_session.1, of_user.1);
+        for (n, turn) in of_session.0.iter().enumerate() {
+            assert!(turn["message"] == long(&format!("input {n}")).as_str(), "turn {n}");
+        }
+        let found = amina.get("/api/v1/chat/search?q=input&limit=100").expect(200);
+        assert!(found.body.len() < 5 << 20 && found.json()["total"] == 20, "{} bytes", found.body.len());
+        read.push((of_session.0, of_user.0, found.text()));
+    }
+    assert!(read[0] == read[1], "from the cache and from the disk");
+    server.is_calm();
+}
+
+#[test]
+fn p6_a_page_of_stored_completions_is_bound_by_bytes() {
+    let stub = Stub::start();
+    let server = asking(&stub, &["api.body_max=16MiB"]);
+    let (mut amina, _) = server.user("amina");
+    let form = json!({"type": "json_schema", "json_schema": {"name": "n", "description": "x".repeat(900 << 10)}});
+    let ask = |amina: &mut Client, n: usize| {
+        let messages = json!([{"role": "user", "content": format!("[[say]] {n}")}]);
+        let body = json!({"messages": messages, "response_format": form, "store": true});
+        text(&amina.post("/v1/chat/completions", &body).expect(200).json()["id"])
+    };
+    let made: Vec<_> = (0..12).map(|n| ask(&mut amina, n)).collect();
+    let (mut read, mut after, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = amina.get(&format!("/v1/chat/completions?limit=100{after}")).expect(200);
+        assert!(page.body.len() < 6 << 20, "{} bytes", page.body.len());
+        let page = page.json();
+        read.extend(list(&page["data"]).iter().map(|completion| text(&completion["id"])));
+        pages += 1;
+        if page["has_more"] == false {
+            break;
+        }
+        after = format!("&after={}", text(&page["last_id"]));
+    }
+    assert_eq!((read, pages), (made, 3));
+    server.is_calm();
+}

@@ -209,9 +209,7 @@ pub(super) async fn list(app: &App, caller: &Identity, request: ApiRequest) -> R
         members.iter().all(|(key, value)| metadata.get(key).is_some_and(|kept| *kept == **value))
             && model.as_ref().is_none_or(|model| model == by)
     };
-    let mut found = app.chat.completions(caller, (after, page.upwards), page.limit + 1, is_wanted).await?;
-    let has_more = found.len() > page.limit;
-    found.truncate(page.limit);
+    let (found, has_more) = app.chat.completions(caller, (after, page.upwards), page.limit, is_wanted).await?;
     let data: Vec<_> = found.iter().map(shown).collect::<Result<_, _>>()?;
     Ok(response::json(StatusCode::OK, &List::of(data, has_more)))
 }
