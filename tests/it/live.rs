@@ -172,7 +172,7 @@ fn p5_an_orderly_end_ends_idle_streams_at_once_and_hears_replies_out_that_come_i
     const IDLE: usize = 200;
     const RUNNING: usize = 20;
     let stub = Stub::start();
-    let settings = ["concurrency.min=64", "server.shutdown_grace_ms=1500"];
+    let settings = ["concurrency.min=64", "server.shutdown_grace_ms=8000"];
     let mut server = start(&stub, &settings);
     let (mut amina, _) = server.user("amina");
     let sessions: Vec<String> = (0..RUNNING).map(|_| amina.session()).collect();

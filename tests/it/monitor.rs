@@ -156,9 +156,9 @@ fn an_overload_fires_an_alert_and_its_end_resolves_it() {
                 tab.try_say(&session, "[[tokens 4 20]] hello");
             }
         });
-        Some(state(&mut root)).filter(|(state, _)| state == "firing")
+        let fires = server.figures().count("bondhu_alert_firing{rule=\"error_rate\"}") == 1;
+        Some(state(&mut root)).filter(|(state, _)| fires && state == "firing")
     });
-    assert_eq!(server.figures().count("bondhu_alert_firing{rule=\"error_rate\"}"), 1);
     let notice = &list(&fired.1["notices"])[0];
     assert_eq!((&notice["state"], &notice["rule"]), (&json!("firing"), &json!("error_rate")));
     assert!(text(&notice["summary"]).contains("over 10 %"), "{notice}");
@@ -229,7 +229,7 @@ fn the_last_word_of_an_alert_is_the_newest_one_also_where_an_older_one_did_not_g
         fs::write(dir.path().join("bondhu.toml"), format!("[alerts]\ndisk_free = \"{rule}\"\n{hook}\n")).unwrap();
     };
     written("100%");
-    let server = Server::start_in(Arc::clone(&dir), dir.path().join("data"), &[QUICK, "jobs.retry_after_ms=2000"]);
+    let server = Server::start_in(Arc::clone(&dir), dir.path().join("data"), &[QUICK, "jobs.retry_after_ms=6000"]);
     let mut root = admin(&server);
     hooks.wait_for(1);
     hooks.answer(Some(204));

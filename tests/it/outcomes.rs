@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// A stopped reply's server is let go within this: a promise, not a patience.
-const LET_GO: Duration = Duration::from_secs(1);
+const LET_GO: Duration = Duration::from_secs(10);
 
 /// A server that is waited for longer than any test takes.
 const PATIENT: [&str; 2] = ["reply.openai.token_timeout_ms=300000", "reply.openai.total_timeout_ms=300000"];

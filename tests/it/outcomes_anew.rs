@@ -128,7 +128,7 @@ fn p5_turns_that_a_crash_left_open_are_answered_by_the_next_start_or_stopped() {
 #[test]
 fn the_old_clients_call_fails_stays_and_is_mended_like_any_other() {
     let stub = Stub::start();
-    let server = asking(&stub, &["reply.openai.first_token_timeout_ms=1000"]);
+    let server = asking(&stub, &["reply.openai.first_token_timeout_ms=4000"]);
     let (mut client, _) = server.user("amina");
     for (bad, status) in [("status 400", 502), ("stall", 504)] {
         let message = format!("[[once {bad}]] well again");

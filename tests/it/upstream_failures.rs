@@ -69,9 +69,9 @@ const BAD: [(&str, &str); 37] = [
 
 /// Short waits, for what is too slow.
 const IMPATIENT: [&str; 3] = [
-    "reply.openai.first_token_timeout_ms=1000",
-    "reply.openai.token_timeout_ms=1000",
-    "reply.openai.total_timeout_ms=2000",
+    "reply.openai.first_token_timeout_ms=3000",
+    "reply.openai.token_timeout_ms=3000",
+    "reply.openai.total_timeout_ms=6000",
 ];
 
 /// How many cases are looked at at once.

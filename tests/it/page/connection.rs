@@ -120,8 +120,8 @@ fn ten_seconds_offline_lose_nothing_and_are_said_once() {
     elsewhere.sign_in("amina");
     elsewhere.wait_answered(1);
     watch_connection(&tab);
-    relay.cut();
     let cut_at = tab.evaluate("return performance.now();", &[]).as_f64().unwrap();
+    relay.cut();
     elsewhere.say("said elsewhere meanwhile");
     elsewhere.wait_answered(2);
     tab.say("said offline");

@@ -5,7 +5,9 @@ use crate::support::{Server, browser::Browser, stub::Stub};
 /// A server whose replies the stub makes.
 pub(crate) fn start(stub: &Stub, more: &[&str]) -> Server {
     let base_url = format!("reply.openai.base_url={}", stub.base_url());
-    Server::start(&[&["reply.backend=openai", &base_url], more].concat())
+    // A reply that a gate holds is held for as long as a busy machine needs to look at it.
+    let patient = ["reply.openai.token_timeout_ms=120000", "reply.openai.first_token_timeout_ms=120000"];
+    Server::start(&[&["reply.backend=openai", &base_url], &patient[..], more].concat())
 }
 
 #[test]

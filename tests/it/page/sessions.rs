@@ -158,6 +158,7 @@ fn an_address_opens_its_conversation_and_no_other() {
     let address = tab.url();
     tab.reload();
     tab.wait_answered(1);
+    tab.wait_text("#title", "Mine");
     assert_eq!((tab.url(), tab.text("#title")), (address.clone(), "Mine".to_owned()));
     let other = browser.open(&address);
     other.wait_answered(1);
@@ -222,6 +223,7 @@ fn search_leads_to_a_message_however_long_ago_and_on_to_the_end() {
     tab.press("Ctrl+K");
     tab.wait_focus("Search");
     tab.keys("VIOLET lan");
+    tab.wait_text(".hits mark", "violet lan"); // What was typed so far may have been found before.
     tab.wait_text("#search-dialog [role=status]", "2 messages found");
     assert_eq!(tab.texts(".hits mark"), ["violet lan", "violet lan"]);
     tab.click(".hits li:last-child a");
@@ -248,6 +250,7 @@ fn search_leads_to_a_message_however_long_ago_and_on_to_the_end() {
     tab.press("Ctrl+K");
     tab.wait_focus("Search");
     tab.keys("প্রজাপতি");
+    tab.wait_text(".hits mark", "প্রজাপতি");
     tab.wait_text("#search-dialog [role=status]", "2 messages found");
     assert_eq!(tab.texts(".hits mark"), ["প্রজাপতি", "প্রজাপতি"]);
     tab.click(".hits li:last-child a");

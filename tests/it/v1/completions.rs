@@ -171,7 +171,7 @@ fn a_client_that_goes_away_stops_the_model() {
 #[test]
 fn what_fails_before_the_first_word_has_a_status_and_behind_it_an_event() {
     let stub = Stub::start();
-    let server = asking(&stub, &["reply.openai.first_token_timeout_ms=500", "reply.openai.token_timeout_ms=500"]);
+    let server = asking(&stub, &["reply.openai.first_token_timeout_ms=3000", "reply.openai.token_timeout_ms=3000"]);
     let (mut amina, _) = server.user("amina");
     for (directive, status, kind, code) in [
         ("status 500", 502, "server_error", "reply_failed"),

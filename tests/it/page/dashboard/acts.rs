@@ -8,7 +8,7 @@ use super::{QUICK, admin, board};
 use crate::{
     jobs::{QUICK_RETRIES, enqueue},
     page::labels::origin,
-    support::{Client, PASSWORD, Server, browser::Tab, hooks::Hooks, text},
+    support::{Client, PASSWORD, Server, browser::Tab, comes_true, hooks::Hooks, text},
 };
 
 /// The status of a login with this password.
@@ -16,9 +16,13 @@ fn login(server: &Server, name: &str, password: &str) -> u16 {
     server.client().post("/api/v1/auth/login", &json!({"username": name, "password": password})).status
 }
 
-/// Opens the dialog of an account.
+/// Opens the dialog of an account. What stands above may grow as the button is pressed, and move it away.
 fn manage(tab: &Tab, name: &str) {
-    tab.press_button(&format!("Manage {name}"));
+    comes_true("a dialog opens", || {
+        tab.press_button(&format!("Manage {name}"));
+        tab.frame();
+        tab.count("#account-dialog") == 1
+    });
     tab.wait_text("#account-dialog h2", name);
 }
 

@@ -92,10 +92,10 @@ fn what_a_page_keeps_and_what_holds_it_up_is_counted() {
     assert!(after.nodes < before.nodes + 100 && after.heap_bytes < before.heap_bytes + 1_000_000, "{after:?}");
     assert_eq!(after.documents, before.documents);
 
-    assert_eq!(tab.long_tasks(), [0.0; 0]);
+    let before = tab.long_tasks().len(); // None, unless the machine was busy with others.
     tab.evaluate("setTimeout(() => { const end = performance.now() + 80; while (performance.now() < end); })", &[]);
     tab.wait("have been busy", "return new Promise(resolve => setTimeout(() => resolve(true)))", &[]);
-    assert!(tab.long_tasks().iter().any(|&task| task >= 80.0), "{:?}", tab.long_tasks());
+    assert!(tab.long_tasks()[before..].iter().any(|&task| task >= 80.0), "{:?}", tab.long_tasks());
     a_browser_notices_that_its_network_is_gone(&tab);
 }
 
