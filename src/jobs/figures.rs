@@ -1,7 +1,7 @@
 //! What the runs of jobs came to, as plain counters.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -10,7 +10,11 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{id::JobId, store::JobCounts};
+use super::Kind;
+use crate::{
+    id::JobId,
+    store::{Job, JobCounts},
+};
 
 /// What a run came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -56,7 +60,22 @@ pub struct Figures {
 pub(super) struct Counters {
     runs: HashMap<&'static str, [AtomicU64; 4]>,
     /// Guards the jobs whose last try goes on behind its lease.
-    abandoned: Mutex<HashSet<JobId>>,
+    abandoned: Mutex<HashMap<JobId, Work>>,
+}
+
+/// What a job does: whatever its id, no two do it at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Work {
+    kind: String,
+    /// None where all jobs of the kind do the same.
+    key: Option<String>,
+}
+
+impl Work {
+    pub(super) fn of(job: &Job, kind: &Kind) -> Self {
+        let is_one = kind.every.is_some() || kind.is_long;
+        Self { kind: job.kind.clone(), key: (!is_one).then(|| job.key.clone()) }
+    }
 }
 
 impl Counters {
@@ -71,7 +90,7 @@ impl Counters {
     }
 
     /// Looks at, or changes, which jobs have a try that goes on behind its lease.
-    pub(super) fn abandoned<T>(&self, look: impl FnOnce(&mut HashSet<JobId>) -> T) -> T {
+    pub(super) fn abandoned<T>(&self, look: impl FnOnce(&mut HashMap<JobId, Work>) -> T) -> T {
         look(&mut self.abandoned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

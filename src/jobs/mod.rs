@@ -106,7 +106,7 @@ struct Inner {
     counters: Counters,
     /// Guards the jobs that ended last, newest first.
     ended: Mutex<VecDeque<EndedJob>>,
-    /// A place in the pool was given back.
+    /// A place in the pool was given back, or a try ended that went on behind its lease.
     freed: Notify,
     /// No other job is to be taken.
     stop: CancellationToken,

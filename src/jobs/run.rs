@@ -9,8 +9,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, Inner, Work};
-use crate::{id::JobId, store::JobEffect};
+use super::{Failure, Inner, Kind, Work, figures};
+use crate::{
+    id::JobId,
+    store::{Job, JobEffect},
+};
 
 /// A try that was told to end gets this long for it.
 const END_WITHIN: Duration = Duration::from_secs(1);
@@ -28,11 +31,11 @@ pub(super) enum Tried {
 /// Runs the `work` of `job` until its end, its lease's end, or the server's; keeps `place` for as long as it must.
 pub(super) async fn run(
     inner: &Arc<Inner>,
-    job: JobId,
+    (job, kind): (&Job, &Kind),
     work: Work,
-    lease: Duration,
     place: impl Send + 'static,
 ) -> Tried {
+    let lease = kind.lease;
     let end = CancellationToken::new();
     let (tell, mut told) = oneshot::channel();
     let (runtime, ended) = (Handle::current(), end.clone());
@@ -64,15 +67,20 @@ pub(super) async fn run(
     match timeout(END_WITHIN, &mut told).await {
         Ok(Ok(Some(Ok(effect)))) => return Tried::Done(effect),
         Ok(_) => {}
-        Err(_) => abandon(inner, job, told, place),
+        Err(_) => abandon(inner, (job.id, figures::Work::of(job, kind)), told, place),
     }
     reason.map_or(Tried::Halted, Tried::Failed)
 }
 
 /// Gives the place back, unless too many did so already: then it is kept until the thread ends.
-fn abandon<T: Send + 'static>(inner: &Arc<Inner>, job: JobId, told: oneshot::Receiver<T>, place: impl Send + 'static) {
+fn abandon<T: Send + 'static>(
+    inner: &Arc<Inner>,
+    (job, work): (JobId, figures::Work),
+    told: oneshot::Receiver<T>,
+    place: impl Send + 'static,
+) {
     let abandoned = inner.counters.abandoned(|jobs| {
-        jobs.insert(job);
+        jobs.insert(job, work);
         jobs.len()
     });
     tracing::error!(%job, abandoned, "a job does not end with its lease; its thread is left alone");

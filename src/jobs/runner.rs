@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     EndedJob, Inner, JobOutcome, Kind, backoff,
+    figures::Work,
     run::{self, Tried},
 };
 use crate::{
@@ -23,8 +24,9 @@ use crate::{
 const SLEEP_MAX: Duration = Duration::from_mins(10);
 /// What the store refuses for now is tried again after this.
 const AGAIN: Duration = Duration::from_millis(200);
-/// Due jobs that one look sees: there are fewer long ones.
-const LOOK: usize = 64;
+/// Due jobs that one look sees: there are fewer long ones, and fewer than places and four that are not tried beside
+/// themselves.
+const LOOK: usize = 128;
 
 /// The places of the pool.
 struct Places {
@@ -131,7 +133,8 @@ async fn next(inner: &Inner, places: &Places, place: OwnedSemaphorePermit) -> Re
                 tracing::warn!(job = %job.id, kind = job.kind, "a job of an unknown kind was parked");
                 continue;
             };
-            let is_at_it = inner.counters.abandoned(|jobs| jobs.contains(&job.id)); // Whoever frees its place wakes us.
+            let work = Work::of(&job, kind);
+            let is_at_it = inner.counters.abandoned(|jobs| jobs.values().any(|at_it| *at_it == work)); // Its end wakes us.
             if is_at_it || is_full && !kind.makes_room {
                 continue;
             }
@@ -167,7 +170,7 @@ async fn one(inner: &Arc<Inner>, taken: Taken, place: Place) {
     let work = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (kind.run)(&taken.job)));
     let place = Arc::new(place); // The thread may need it longer than this does.
     let tried = match work {
-        Ok(work) => run::run(inner, taken.job.id, work, kind.lease, Arc::clone(&place)).await,
+        Ok(work) => run::run(inner, (&taken.job, kind), work, Arc::clone(&place)).await,
         Err(_) => Tried::Failed(super::Failure("it panicked".to_owned())),
     };
     let next = kind.every.map(|every| inner.clock.now().after(every));

@@ -14,7 +14,10 @@ use super::*;
 use crate::{
     config::{BackupConfig, CacheConfig, DataConfig},
     id::{Seq, SessionId, UserId},
-    store::{Beside, Ending, Health, JobStateName, NewMessage, OpenTurn, Repeat, Role, Tier, User},
+    store::{
+        Beside, Ending, Health, JobStateName, NewItem, NewItems, NewMessage, OpenTurn, Repeat, Role, Speaker, Tier,
+        User,
+    },
 };
 
 /// Longer than anything here takes.
@@ -139,22 +142,25 @@ async fn kinds_that_panic_hang_or_block_leave_the_others_running() {
     let parked = bench.store.jobs(JobStateName::Parked, None, 10).await.unwrap();
     let why: Vec<_> = parked.iter().map(|job| job.last_error.as_deref().unwrap()).collect();
     assert_eq!(why, ["it panicked", "it panicked", "it took longer than 0.05 s"]);
-    // Four that can't be ended, in two places: the places are free all the same, and none is tried again beside itself.
+    // Four that can't be ended, in two places: the places are free all the same, and none is tried again beside itself, also
+    // under another id.
+    let mut blocks = Vec::new();
     for n in 0..4 {
-        bench.enqueue("blocks", &format!("blocks {n}"), "blocks").await;
+        blocks.push(bench.enqueue("blocks", &format!("blocks {n}"), "").await);
     }
     bench.until("four abandoned", |figures| figures.abandoned == 4).await;
     bench.runs("blocks", JobOutcome::Failed, 4).await;
-    let mut tries = 0;
-    while let Ok(said) = heard.try_recv() {
-        tries += usize::from(said == "blocks");
-    }
+    bench.store.remove_job(blocks[0]).await.unwrap();
+    bench.enqueue("blocks", "blocks 0", "").await;
     for n in 0..3 {
         bench.enqueue("works", &format!("works {n}"), "still here").await;
         hear(&mut heard, "still here").await;
         bench.runs("works", JobOutcome::Done, n + 1).await;
     }
-    assert_eq!((tries, bench.jobs.figures().abandoned), (4, 4));
+    let queued = bench.store.jobs(JobStateName::Queued, None, 10).await.unwrap();
+    let mut tries: Vec<_> = queued.iter().filter(|job| job.kind == "blocks").map(|job| job.attempts).collect();
+    tries.sort_unstable();
+    assert_eq!((tries, bench.jobs.figures().abandoned), (vec![0, 1, 1, 1], 4));
     drop(release);
     bench.until("none abandoned", |figures| figures.abandoned == 0).await;
     bench.runs("blocks", JobOutcome::Done, 4).await;
@@ -321,6 +327,28 @@ async fn a_first_turn_that_ends_gives_its_session_a_title_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_program_put_before_the_first_turn_does_not_keep_the_title_away() {
+    let limits = Live::from(LimitsConfig::default());
+    let bench = Bench::new(Clock::System, 2, |store| kinds(store, &Clock::System, own(&limits), no_backups()));
+    let store = &bench.store;
+    let user = add_user(store, Tier::Free).await;
+    let item = |role, content: &str| NewItem { role, content: content.to_owned() };
+    for (n, said, wanted) in [
+        (1, vec![item(Speaker::Developer, "Be kind.")], "the question"),
+        (2, vec![item(Speaker::System, "Be kind."), item(Speaker::User, "said before")], "said before"),
+    ] {
+        let (session, about) = (SessionId::new(), None);
+        let items = NewItems { user, session, create: true, about, items: said, key: None, renews_key: false };
+        store.add_items(items).await.unwrap();
+        let turn = say(store, user, session, "the question").await;
+        store.conclude(turn, reply("the reply"), None).await.unwrap();
+        bench.runs("titles", JobOutcome::Done, n).await;
+        let title = store.session(session).await.unwrap().unwrap().title;
+        assert_eq!(title.as_deref(), Some(wanted));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_older_than_its_tier_keeps_is_cleared_and_nothing_else() {
     let clock = Clock::manual(NOW);
     let mut limits = LimitsConfig::default();
@@ -375,6 +403,7 @@ async fn what_is_over_leaves_the_index_by_a_job() {
         let digest = crate::store::TokenDigest([n; 32]);
         bench.store.create_invitation(digest, clock.now().after(Duration::from_mins(u64::from(n)))).await.unwrap();
     }
+    bench.until("what recurs is there", |figures| figures.jobs.queued == 2).await;
     clock.advance(Duration::from_hours(1));
     bench.enqueue("poke", "poke", "").await; // A clock that a test moves wakes nobody.
     bench.runs("expiry", JobOutcome::Done, 1).await;

@@ -1,4 +1,4 @@
-//! A session that was given no title gets one from its first message, when its first turn has ended.
+//! A session that was given no title gets one from the first thing its user said, when its first turn has ended.
 //!
 //! The title is stored in the frame of the job's end, by the writer, which knows whether the user has set one meanwhile.
 
@@ -7,13 +7,15 @@ use std::{sync::Arc, time::Duration};
 use super::{Failure, Kind};
 use crate::{
     id::{Seq, SessionId, UserId},
-    store::{JobEffect, Store, TITLES},
+    store::{JobEffect, Speaker, Store, StoreError, TITLES},
     text::{self, Title},
 };
 
 const LEASE: Duration = Duration::from_secs(30);
 /// As much as a list of sessions shows.
 const CHARS_MAX: usize = 60;
+/// Messages that are looked at.
+const LOOK: usize = 20;
 
 pub(super) fn kind(store: Arc<Store>) -> Kind {
     let run = move |job: &crate::store::Job| {
@@ -38,8 +40,13 @@ pub(super) fn kind(store: Arc<Store>) -> Kind {
 }
 
 async fn title(store: &Store, session: SessionId, owner: UserId) -> Result<JobEffect, Failure> {
-    // What was cleared or deleted meanwhile gives no title.
-    let Some((message, _)) = store.turn(session, Seq::ZERO.next()).await? else { return Ok(JobEffect::Nothing) };
+    let first = match store.run(session, Seq::ZERO.next(), true, LOOK).await {
+        Err(StoreError::NotOwner(_)) => return Ok(JobEffect::Nothing), // Deleted meanwhile.
+        read => read?,
+    };
+    // A program may have put instructions before what its user said.
+    let said = first.iter().find(|message| message.role == Speaker::User && !message.content.is_empty());
+    let Some(message) = said else { return Ok(JobEffect::Nothing) };
     Ok(match Title::new(text::opening(&message.content, CHARS_MAX)) {
         Ok(title) => JobEffect::Title { session, owner, title: title.into_string() },
         Err(_) => JobEffect::Nothing, // Nothing of it can be shown in a line.

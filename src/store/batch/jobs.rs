@@ -313,10 +313,10 @@ impl Batch<'_> {
     }
 
     /// A session without a title gets one when its first turn has ended, by a job that is in the frame of that end. Needs
-    /// no look at the index: a first turn ends once.
+    /// no look at the index: a first turn ends once, and one that stands behind items is the first while it is the only one.
     pub(super) fn title_later(&mut self, turn: OpenTurn, state: &State) {
         let owner = state.meta.owner;
-        let is_first = turn.seq == Seq::ZERO.next() && state.meta.title.is_none();
+        let is_first = (turn.seq == Seq::ZERO.next() || state.end.turns == 1) && state.meta.title.is_none();
         let [queued, running, _] = self.index.job_counts();
         if !self.titles || !is_first || queued + running >= JOBS_MAX || self.memory.deleted_users.contains(&owner) {
             return;

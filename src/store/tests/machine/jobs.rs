@@ -286,7 +286,9 @@ impl World {
 
     /// A session gets a job for its title when its first turn has ended.
     pub(super) fn title_later(&mut self, session: usize, seq: u64) {
-        if seq != 1 || self.sessions[session].title.is_some() {
+        let log = &self.sessions[session];
+        let is_first = seq == 1 || log.messages.iter().filter(|line| line.begins()).count() == 1;
+        if !is_first || log.title.is_some() {
             return;
         }
         let (key, user) = (Key::Title(session), Some(self.sessions[session].owner));
