@@ -43,7 +43,10 @@ pub(super) fn body<T: DeserializeOwned + PartialEq>(bytes: &[u8]) {
         (Ok(read), Some(value)) => {
             assert!(value.is_object(), "what is no object is taken for one");
             let again = serde_json::to_vec_pretty(&value).expect("a value can be written");
-            assert!(body::decode::<T>(&again).is_ok_and(|again| again == read), "the same value in other bytes");
+            // A number with many digits is read roughly, and not as what is written of it then.
+            let is_same = serde_json::from_slice::<Value>(&again).is_ok_and(|again| again == value);
+            let other = body::decode::<T>(&again);
+            assert!(other.is_ok_and(|other| !is_same || other == read), "the same value in other bytes");
         }
         // What a call ignores may be what no value can hold, as a number without bounds.
         (Ok(_), None) => assert!(serde_json::from_str::<IgnoredAny>(text).is_ok(), "what is no JSON is taken for it"),
