@@ -2,6 +2,7 @@
 
 pub mod companion;
 mod ended;
+mod error;
 mod openai;
 mod readers;
 mod sampling;
@@ -15,6 +16,7 @@ use std::{
 
 pub use companion::{Line, WordedHelpline};
 pub use ended::{Finish, Usage};
+pub use error::{Fault, ReplyError};
 #[cfg(any(test, fuzzing))]
 pub(crate) use openai::fuzz;
 pub use readers::{Reader, Readers};
@@ -117,52 +119,6 @@ pub enum UpstreamState {
     Open,
     /// It failed a while ago: one reply may try whether it is back.
     HalfOpen,
-}
-
-/// Why there is no reply, or not all of it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{cause}")]
-pub struct ReplyError {
-    /// For the user: what happened and what to do. Has no text of another server, no host, no key.
-    pub detail: String,
-    /// What that means to who asked.
-    pub fault: Fault,
-    /// For the log: one line, without the key or anything that was said.
-    pub cause: String,
-}
-
-/// What it means that there is no reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// It took too long: there is too much to do.
-    TooSlow,
-    /// A server says that it has too much to do.
-    Busy,
-    /// What was asked is at fault, as its server says: another try gets the same.
-    Refused,
-    /// The model's server let nothing of its answer through.
-    Filtered,
-    /// Anything else.
-    Other,
-}
-
-impl ReplyError {
-    /// True where it took too long.
-    #[must_use]
-    pub fn is_too_slow(&self) -> bool {
-        self.fault == Fault::TooSlow
-    }
-
-    /// True where the model's server let nothing of its answer through.
-    #[must_use]
-    pub fn is_filtered(&self) -> bool {
-        self.fault == Fault::Filtered
-    }
-
-    /// True where it is a sign that there is too much to do.
-    fn is_overload(&self) -> bool {
-        matches!(self.fault, Fault::TooSlow | Fault::Busy)
-    }
 }
 
 /// Why a configuration gives no backend.
@@ -308,6 +264,7 @@ impl Backend {
     pub async fn reply(&self, prompt: Prompt<'_>, hearer: &mut dyn Hearer) -> Result<Extent, ReplyError> {
         let mut counted = Counted::new(hearer);
         let made = match &self.kind {
+            Kind::Companion(_) if prompt.sampling.response_format.is_some() => Err(ReplyError::words_only()),
             Kind::Companion(companion) => {
                 once(&mut counted, || companion.reply(&told(prompt.lines))).map(|()| (Extent::Whole, Said::default()))
             }

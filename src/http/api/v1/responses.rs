@@ -38,6 +38,8 @@ const BEGIN_BYTES: usize = 4 << 10;
 /// Most bytes of what a request only names.
 const NAMED_BYTES_MAX: usize = 1 << 20;
 const PIECE_BYTES: usize = 512;
+/// The field that asks for a form.
+const FORM: &str = "text.format.type";
 /// A quiet stream says this often that it is there: proxies end those that say nothing for a minute.
 const BEAT: Duration = Duration::from_secs(15);
 
@@ -49,8 +51,8 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
     let (repetition, presence) = (Repetition::of(&request)?, request.presence());
     let (body, digest) = request.json_with_digest().await?;
     let asked = NewResponse::read(body)?;
-    can_have_form(app, &asked.sampling, "text.format.type")?;
     if !asked.store {
+        can_have_form(app, &asked.sampling, FORM)?;
         let answer = passing::respond(app, caller, asked);
         return presence.during(answer).await.unwrap_or_else(|| Err(Problem::client_gone()));
     }
@@ -62,6 +64,7 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
     if let Some(known) = known {
         return answer(app, &known, listener, background).await;
     }
+    can_have_form(app, &asked.sampling, FORM)?;
     let (place, own) = place(app, caller, &asked).await?;
     let chars_max = chars_max(app);
     bounded(asked.instructions.as_deref(), chars_max)?;

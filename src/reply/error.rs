@@ -1,0 +1,57 @@
+//! Why there is no reply.
+
+/// Why there is no reply, or not all of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}")]
+pub struct ReplyError {
+    /// For the user: what happened and what to do. Has no text of another server, no host, no key.
+    pub detail: String,
+    /// What that means to who asked.
+    pub fault: Fault,
+    /// For the log: one line, without the key or anything that was said.
+    pub cause: String,
+}
+
+/// What it means that there is no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It took too long: there is too much to do.
+    TooSlow,
+    /// A server says that it has too much to do.
+    Busy,
+    /// What was asked is at fault, as its server says: another try gets the same.
+    Refused,
+    /// The model's server let nothing of its answer through.
+    Filtered,
+    /// Anything else.
+    Other,
+}
+
+impl ReplyError {
+    /// True where it took too long.
+    #[must_use]
+    pub fn is_too_slow(&self) -> bool {
+        self.fault == Fault::TooSlow
+    }
+
+    /// True where the model's server let nothing of its answer through.
+    #[must_use]
+    pub fn is_filtered(&self) -> bool {
+        self.fault == Fault::Filtered
+    }
+
+    /// What was asked has a form, and the companion has words only.
+    pub(super) fn words_only() -> Self {
+        Self {
+            detail: "The built-in companion has words only; please ask for text, or have a model in the configuration."
+                .to_owned(),
+            fault: Fault::Refused,
+            cause: "the companion was asked for another form than text".to_owned(),
+        }
+    }
+
+    /// True where it is a sign that there is too much to do.
+    pub(super) fn is_overload(&self) -> bool {
+        matches!(self.fault, Fault::TooSlow | Fault::Busy)
+    }
+}
