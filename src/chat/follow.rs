@@ -46,6 +46,8 @@ pub struct Follow {
     step: Step,
     /// Told from the log up to here: what the feed has of that is no news.
     told: Seq,
+    /// Told at the beginning that all is cleared up to here.
+    told_cleared: Seq,
     /// How much of each running reply was told.
     heard: Vec<Position>,
     beat: Duration,
@@ -143,6 +145,7 @@ impl Follow {
             login_until: caller.until(),
             step,
             told: Seq::ZERO,
+            told_cleared: Seq::ZERO,
             heard: Vec::new(),
             beat: Duration::from_millis(BEAT_MS + spread),
             told_at: Instant::now(),
@@ -220,6 +223,7 @@ impl Follow {
             read => read?,
         };
         let cleared = gone.cleared.map(|(through, shown)| {
+            self.told_cleared = through;
             let json = serde_json::to_vec(&shown).ok().map(Bytes::from);
             Update::Session { session, change: SessionChange::Cleared(through), json }
         });
@@ -402,8 +406,8 @@ impl Follow {
                     self.step = Step::Over;
                 }
                 // Nothing else tells an open tab that what it shows is gone.
-                let cleared = id == session && matches!(change, SessionChange::Cleared(_));
-                cleared.then_some(Update::Session { session, change, json })
+                let news = matches!(change, SessionChange::Cleared(through) if through > self.told_cleared);
+                (id == session && news).then_some(Update::Session { session, change, json })
             }
             Scope::Turn(turn) if turn.session == session && takes_away(change, turn.seq) => {
                 self.step = Step::Over;

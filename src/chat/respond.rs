@@ -103,13 +103,17 @@ impl Chat {
             Place::New => turn::send(inner, caller, sending(Target::New, before, None)).await?,
             Place::In(session) => turn::send(inner, caller, sending(Target::Owned(session), before, None)).await?,
             Place::Behind(session, seq) => 'behind: {
+                let mut full = None;
                 for _ in 0..TRIES {
                     let Some(end) = inner.end_behind(session.id, seq).await? else { break };
                     let sending = sending(Target::Owned(session), before.clone(), Some(end));
                     match turn::send(inner, caller, sending).await {
                         Err(ChatError::Store(StoreError::Moved)) => {}
-                        // Of those who wait there one goes on behind it before this could.
-                        Err(ChatError::LineFull { .. }) => break,
+                        // Of those who wait there one goes on behind it before this could, unless it waits itself.
+                        Err(error @ ChatError::LineFull { .. }) => {
+                            full = Some(error);
+                            break;
+                        }
                         started => break 'behind started?,
                     }
                 }
@@ -119,6 +123,7 @@ impl Chat {
                 let said = match inner.said_up_to(session.id, seq).await {
                     // It may be this very request that is answered there.
                     Err(error @ (ChatError::BeingAnswered | ChatError::NoSuchMessage)) => {
+                        let error = full.filter(|_| matches!(error, ChatError::BeingAnswered)).unwrap_or(error);
                         return match key {
                             Some(key) => self.repeated(caller, key).await?.ok_or(error),
                             None => Err(error),

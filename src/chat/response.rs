@@ -16,9 +16,6 @@ use crate::{
     store::{ANNOTATION_BYTES_MAX, Message, OpenTurn, Outcome, PAGE_BYTES_MAX, Status, StoreError, Walk},
 };
 
-/// Completions that one look at a list reads: each may have [`ANNOTATION_BYTES_MAX`] beside it.
-const LOOK: usize = 8;
-
 /// By which call a response was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -255,7 +252,7 @@ impl Chat {
         let (mut responses, mut bytes) = (Vec::with_capacity(limit), 0);
         loop {
             let (store, wanted) = (&self.inner.parts.store, wanted.clone());
-            let room = (limit + 1 - responses.len()).min(LOOK); // One more shows whether there is more.
+            let room = limit + 1 - responses.len(); // One more shows whether there is more.
             let is_wanted = move |text: &str| {
                 let note = Note::read(text).filter(|note| note.asked.kind == Kind::Completion);
                 note.is_some_and(|note| {
@@ -263,13 +260,12 @@ impl Chat {
                 })
             };
             let walk = Walk { after, upwards, limit: room, until };
-            let found = store.annotations(caller.id(), walk, is_wanted).await?;
-            let is_last = found.len() < room;
+            let (found, is_last) = store.annotations(caller.id(), walk, is_wanted).await?;
             after = found.last().map(|(session, seq, _)| (*session, *seq));
             for (session, seq, note) in found {
                 let response = self.inner.response(OpenTurn { session, seq }).await?;
                 let Some(response) = response.filter(Response::came_to_something) else { continue };
-                if responses.len() == limit || bytes > PAGE_BYTES_MAX {
+                if responses.len() == limit || bytes >= PAGE_BYTES_MAX {
                     return Ok((responses, true));
                 }
                 bytes += note.len() + response.end.as_ref().map_or(0, |end| end.text.len());

@@ -254,7 +254,7 @@ pub struct Standing {
 pub struct TakenAway {
     /// Up to where they were cleared, and the session as it is since.
     pub cleared: Option<(Seq, Session)>,
-    /// Those whose text was taken out, ascending.
+    /// Those without a text, ascending.
     pub erased: Vec<Seq>,
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    ImportFailure, Message, Role, Session, Status, Store, StoreError, Tier, Token,
+    ImportFailure, Message, Role, Session, Speaker, Status, Store, StoreError, Tier, Token,
     batch::{State, message_of, session_of, token_of, user_of},
     index::{Index, IndexError},
     log::{Ended, NOW, Within},
@@ -183,8 +183,9 @@ fn messages(index: &Index, session: SessionId, first: Seq, last: Seq, out: &mut 
     for entry in entries {
         let message = message_of(entry.seq, &entry.record, entry.status);
         let failure = if entry.status == Status::Failed { failure(index, session, entry.seq)? } else { None };
-        // One that was stopped before its first word has no text either.
-        let erased = message.content.is_empty() && message.status != Status::Stopped;
+        // A reply that was stopped before its first word has no text either.
+        let is_stopped = message.role == Speaker::Assistant && message.status == Status::Stopped;
+        let erased = message.content.is_empty() && !is_stopped;
         let note = note(index, session, entry.seq)?;
         line(&Line::Message { session_id: session, message: &message, failure, erased, note }, out);
         if out.len() >= STEP_BYTES {

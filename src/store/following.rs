@@ -3,8 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{
-    Logged, PageRange, Standing, Status, Store, StoreError, TakenAway, fragment::Fragment, log::Within,
-    view::turn_window,
+    Logged, PageRange, Standing, Store, StoreError, TakenAway, fragment::Fragment, log::Within, view::turn_window,
 };
 use crate::id::{Seq, SessionId};
 
@@ -60,7 +59,7 @@ impl Store {
     }
 
     /// What is gone of the messages up to `after`, which somebody was told of before: whether they were cleared, and which
-    /// of the newest `limit` were erased.
+    /// of the newest `limit` have no text: what was erased, and replies that were stopped before their first word.
     ///
     /// # Errors
     /// `NotOwner` where the session was deleted meanwhile; those of every read.
@@ -72,21 +71,25 @@ impl Store {
         let cleared = is_news.then(|| (through, view.session()));
         let run = view.run(PageRange { after: None, before: Some(after.next()), limit });
         if let Some(messages) = view.slice(run.first, run.last) {
-            return Ok(TakenAway { cleared, erased: messages.filter_map(erased).collect() });
+            let erased = messages.filter(|message| message.content() == b"\"\"").map(|message| message.seq).collect();
+            return Ok(TakenAway { cleared, erased });
         }
-        let head = view.end.head;
         let erased = self.read(move |index| {
-            let within = Within::Last(LOGGED_BYTES_MAX);
-            let (entries, _) = index.entries_within(session, (run.first, run.last), head, within)?;
-            Ok(entries.iter().filter_map(|entry| erased(&Fragment::of(entry))).collect())
+            let (mut erased, mut last) = (Vec::new(), run.last);
+            loop {
+                let within = Within::Last(LOGGED_BYTES_MAX);
+                let (messages, is_cut) = index.messages_within(session, (run.first, last), within)?;
+                erased.extend(messages.iter().rev().filter(|(_, it)| it.content.is_empty()).map(|(seq, _)| *seq));
+                match messages.first() {
+                    Some((first, _)) if is_cut => last = Seq(first.0 - 1),
+                    Some(_) | None => break,
+                }
+            }
+            erased.reverse();
+            Ok(erased)
         });
         Ok(TakenAway { cleared, erased: erased.await? })
     }
-}
-
-/// The place of a message whose text was taken out. A reply that was stopped before its first word says nothing either.
-fn erased(message: &Fragment) -> Option<Seq> {
-    (message.content() == b"\"\"" && message.status != Status::Stopped).then_some(message.seq)
 }
 
 /// The first of `messages`, one at least, until they are many bytes: one who reads slowly keeps them waiting.

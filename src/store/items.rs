@@ -38,6 +38,9 @@ pub struct Walk {
     pub until: Instant,
 }
 
+/// What was found with its places, and whether there is no more.
+pub type Walked = (Vec<(SessionId, Seq, String)>, bool);
+
 /// A message that belongs to no turn, on its way to the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewItem {
@@ -215,7 +218,8 @@ impl Store {
         .await
     }
 
-    /// The annotations of messages in all of a user's sessions for which `wanted` is true.
+    /// The annotations of messages in all of a user's sessions for which `wanted` is true, not many bytes of them; true where
+    /// there are no more.
     ///
     /// # Errors
     /// `Busy` where that is not done in time, or too many wait; those of every read.
@@ -224,7 +228,7 @@ impl Store {
         user: UserId,
         walk: Walk,
         wanted: impl Fn(&str) -> bool + Send + 'static,
-    ) -> Result<Vec<(SessionId, Seq, String)>, StoreError> {
+    ) -> Result<Walked, StoreError> {
         self.scan(move |index| annotations(index, user, &walk, wanted)).await
     }
 
@@ -292,18 +296,13 @@ impl Store {
     }
 }
 
-fn annotations(
-    index: &Index,
-    user: UserId,
-    walk: &Walk,
-    wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<(SessionId, Seq, String)>, StoreError> {
+fn annotations(index: &Index, user: UserId, walk: &Walk, wanted: impl Fn(&str) -> bool) -> Result<Walked, StoreError> {
     let Walk { after, upwards, limit, until } = *walk;
     let mut sessions = index.sessions_of(user, usize::MAX)?;
     if !upwards {
         sessions.reverse();
     }
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Vec::new(), 0);
     for session in sessions {
         let behind = after.map(|(at, seq)| (session.cmp(&at), seq));
         let (first, last) = match (behind, upwards) {
@@ -319,15 +318,16 @@ fn annotations(
         while let Some(annotation) = if upwards { of_session.next() } else { of_session.next_back() } {
             let (seq, text) = annotation?;
             if wanted(&text) {
+                bytes += text.len();
                 found.push((session, seq, text));
             }
-            if found.len() == limit {
-                return Ok(found);
+            if found.len() == limit || bytes >= PAGE_BYTES_MAX {
+                return Ok((found, false));
             }
             if Instant::now() > until {
                 return Err(StoreError::Busy);
             }
         }
     }
-    Ok(found)
+    Ok((found, true))
 }

@@ -76,6 +76,7 @@ pub use import::{
 pub use index::ExpiryCursor;
 pub use items::{
     ANNOTATION_BYTES_MAX, ANNOTATION_GROWTH_MAX, AddedItems, Beside, Erasure, ITEMS_MAX, NewItem, NewItems, Walk,
+    Walked,
 };
 pub use jobs::{
     COMPACTION, Enqueued, Job, JobCounts, JobCursor, JobEffect, JobState, JobStateName, NewJob, Repeat, TITLES, Taken,

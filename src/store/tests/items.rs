@@ -182,7 +182,7 @@ async fn p1_pieces_that_were_shown_are_there_after_a_restart_until_the_turn_has_
         .annotations(bench.user, Walk { after: None, upwards: true, limit: 9, until }, |_| true)
         .await
         .unwrap();
-    assert_eq!(all, [(bench.session, Seq(1), "ended".to_owned())]);
+    assert_eq!(all, (vec![(bench.session, Seq(1), "ended".to_owned())], true));
     assert_eq!(
         bench
             .store
@@ -195,7 +195,7 @@ async fn p1_pieces_that_were_shown_are_there_after_a_restart_until_the_turn_has_
         let after = Some((bench.session, Seq(1)));
         assert_eq!(
             bench.store.annotations(bench.user, Walk { after, upwards, limit: 9, until }, |_| true).await.unwrap(),
-            []
+            (vec![], true)
         );
     }
     let late = bench
@@ -203,6 +203,45 @@ async fn p1_pieces_that_were_shown_are_there_after_a_restart_until_the_turn_has_
         .annotations(bench.user, Walk { after: None, upwards: true, limit: 9, until: Instant::now() }, |_| false)
         .await;
     assert!(matches!(late, Err(StoreError::Busy)));
+}
+
+/// Whoever comes back is told of all that has no text any more, however long the log is.
+#[tokio::test]
+async fn what_was_taken_away_is_found_in_the_cache_and_behind_it() {
+    let mut bench = Bench::new().await;
+    let (user, session) = (bench.user, bench.session);
+    let turn = bench.say("a question", Beside::default()).await;
+    let ending = Ending::Reply { content: "the beginning of a reply".to_owned(), stopped: true };
+    bench.store.conclude(turn, ending, None).await.unwrap();
+    for seq in [1, 2] {
+        assert_eq!(bench.store.erase(user, session, Seq(seq)).await.unwrap(), Erasure::Erased);
+    }
+    let told = |after, limit| {
+        let store = &bench.store;
+        async move { store.taken_away(session, Seq(after), limit).await.unwrap().erased }
+    };
+    assert_eq!((told(2, 9).await, told(1, 9).await), (vec![Seq(1), Seq(2)], vec![Seq(1)]));
+    for n in 0..100 {
+        let items = vec![item(Speaker::User, &n.to_string().repeat(5000))];
+        let items = NewItems { user, session, create: false, about: None, items, key: None, renews_key: false };
+        bench.store.add_items(items).await.unwrap();
+    }
+    assert_eq!(bench.store.erase(user, session, Seq(7)).await.unwrap(), Erasure::Erased);
+    for rebuild in [false, true] {
+        let told = |after, limit| {
+            let store = &bench.store;
+            async move { store.taken_away(session, Seq(after), limit).await.unwrap() }
+        };
+        assert_eq!(told(102, 200).await.erased, [1, 2, 7].map(Seq), "over a megabyte of it");
+        assert_eq!(told(102, 100).await.erased, [Seq(7)]);
+        assert_eq!(told(102, 100).await.cleared, None);
+        bench.again(rebuild).await;
+    }
+    bench.store.clear_sessions(user).await.unwrap();
+    let told = |after| bench.store.taken_away(session, Seq(after), 100);
+    let cleared = told(5).await.unwrap();
+    assert_eq!((cleared.cleared.map(|(through, _)| through), cleared.erased), (Some(Seq(102)), vec![]));
+    assert_eq!(told(0).await.unwrap().cleared, None, "who has nothing lost nothing");
 }
 
 #[tokio::test]

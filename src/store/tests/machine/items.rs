@@ -369,6 +369,6 @@ pub(super) async fn look_at_annotations(store: &Store, sight: Sight<'_>, user: u
         }
         wanted.truncate(3);
         let found = store.annotations(id, Walk { after, upwards, limit: 3, until }, |_| true).await.unwrap();
-        assert_eq!(found, wanted, "the annotations of user {user} behind {after:?}, upwards: {upwards}");
+        assert_eq!(found.0, wanted, "the annotations of user {user} behind {after:?}, upwards: {upwards}");
     }
 }
