@@ -24,14 +24,26 @@ use super::*;
 use crate::id::Seq;
 use probe::{Area, Kind, Probe};
 
+/// Keeps the thread of searches busy, and all places before it taken, until what it gives is dropped.
+fn fill(store: &Store) -> mpsc::Sender<()> {
+    let (release, held) = mpsc::channel::<()>();
+    let (started, running) = mpsc::channel();
+    let hold = move || {
+        let _ = started.send(());
+        held.recv().unwrap_or_default();
+    };
+    store.scans.submit(hold).unwrap();
+    running.recv().unwrap(); // Until then it has a place of its own.
+    while store.scans.submit(|| ()).is_ok() {}
+    release
+}
+
 #[tokio::test]
 async fn a_stop_is_clean_whatever_searches_wait() {
     let dir = tempfile::tempdir().unwrap();
     let config = DataConfig { dir: dir.path().join("data"), ..DataConfig::default() };
     let (store, _) = Store::open(&config, &CacheConfig::default(), Clock::System).unwrap();
-    let (release, held) = mpsc::channel::<()>();
-    store.scans.submit(move || held.recv().unwrap_or_default()).unwrap();
-    while store.scans.submit(|| ()).is_ok() {}
+    let release = fill(&store);
     store.close().await;
     let late = store.create_session(UserId::new(), SessionId::new(), SessionEdit::default()).await;
     assert!(matches!(late, Err(StoreError::Ended)), "the writer still runs");
@@ -76,9 +88,7 @@ async fn a_search_that_has_no_time_or_no_place_to_wait_is_refused() {
     assert_eq!(store.find(user, "FIRST", 1, enough).await.unwrap().total, 1);
     assert!(matches!(store.find(user, "FIRST", 1, none).await, Err(StoreError::Busy)));
     assert!(matches!(store.search(user, "FIRST", 1, none).await, Err(StoreError::Busy)));
-    let (release, held) = mpsc::channel::<()>();
-    store.scans.submit(move || held.recv().unwrap_or_default()).unwrap();
-    while store.scans.submit(|| ()).is_ok() {}
+    let release = fill(&store);
     assert!(matches!(store.find(user, "FIRST", 1, enough).await, Err(StoreError::Busy)), "no more wait than may");
     drop(release);
     store.close().await;
