@@ -82,6 +82,39 @@ async fn many_that_go_on_behind_one_response_never_stand_in_each_others_way() {
     assert_eq!(others.iter().filter(|id| **id == session.id()).count(), 1);
 }
 
+/// While slots are waited for, two in a line are as many as can be answered in time.
+#[tokio::test]
+async fn a_full_line_makes_a_session_for_who_comes_late_and_sends_away_who_has_to_wait() {
+    let world = World::start().await;
+    let (inner, stranger) = (&world.chat.inner, crate::id::UserId::new());
+    let (session, first, _) = world.respond(Place::New, "one", None).await;
+    let (other, _, _) = world.respond(Place::New, "another", None).await;
+    let lines = [session, other].map(|session| [(); 2].map(|()| inner.lines.enter_again(session.id())));
+    let held = inner.parts.slots.acquire(stranger).await.unwrap();
+    let slots = inner.parts.slots.clone();
+    let waits = tokio::spawn(async move { drop(slots.acquire(stranger).await) });
+    let waiting = async |count| {
+        while inner.parts.slots.gauges().waiting < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    waiting(1).await;
+    // Nobody has gone on behind it yet, and it has no outcome: there is nothing to begin another session with.
+    let (user, content, beside) = (world.caller.id(), "waits".to_owned(), Beside::default());
+    let message = NewMessage { user, session: other.id(), create: false, content, key: None, beside };
+    let open = inner.parts.store.append(message).unwrap().await.unwrap().message.seq;
+    let late = world.chat.respond(&world.caller, order(Place::Behind(other, open), "late", None)).await;
+    assert!(matches!(late, Err(ChatError::LineFull { .. })));
+    let late = world.chat.respond(&world.caller, order(Place::Behind(session, first), "late", None));
+    let (late, ()) = tokio::join!(late, async {
+        waiting(2).await;
+        drop(held);
+    });
+    assert_ne!(late.unwrap().turn().0, session.id());
+    waits.await.unwrap();
+    drop(lines);
+}
+
 #[tokio::test]
 async fn p5_a_response_that_a_crash_left_goes_on_behind_what_was_shown() {
     let dir = tempfile::tempdir().unwrap();
