@@ -76,7 +76,7 @@ impl Client {
 
     /// Sends one request and reads its answer; an error where the connection breaks before the answer is whole.
     ///
-    /// A kept-alive connection that the server has closed meanwhile is opened anew, for an answer that never began.
+    /// A connection that the server has closed while nobody asked for anything is opened anew.
     pub(crate) fn send(
         &mut self,
         method: &str,
@@ -85,6 +85,7 @@ impl Client {
         body: Option<&[u8]>,
     ) -> std::io::Result<Response> {
         let bytes = self.request(method, path, headers, body);
+        self.connection.take_if(|kept| !is_open(kept.get_ref()));
         if self.connection.is_none() {
             self.connection = Some(BufReader::new(connect(self.address)?));
         }
@@ -97,6 +98,16 @@ impl Client {
         }
         answer
     }
+}
+
+/// False where the other side has said that it is done.
+fn is_open(kept: &TcpStream) -> bool {
+    let look = kept.set_nonblocking(true).and_then(|()| kept.peek(&mut [0]));
+    let is_open = match look {
+        Ok(bytes) => bytes > 0,
+        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+    };
+    is_open && kept.set_nonblocking(false).is_ok()
 }
 
 /// A raw connection with the tests' patience.
