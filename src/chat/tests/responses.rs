@@ -92,7 +92,7 @@ async fn a_full_line_makes_a_session_for_who_comes_late_and_sends_away_who_has_t
     let lines = [session, other].map(|session| [(); 2].map(|()| inner.lines.enter_again(session.id())));
     let held = inner.parts.slots.acquire(stranger).await.unwrap();
     let slots = inner.parts.slots.clone();
-    let waits = tokio::spawn(async move { drop(slots.acquire(stranger).await) });
+    let queued = tokio::spawn(async move { drop(slots.acquire(stranger).await) });
     let waiting = async |count| {
         while inner.parts.slots.gauges().waiting < count {
             tokio::task::yield_now().await;
@@ -111,7 +111,7 @@ async fn a_full_line_makes_a_session_for_who_comes_late_and_sends_away_who_has_t
         drop(held);
     });
     assert_ne!(late.unwrap().turn().0, session.id());
-    waits.await.unwrap();
+    queued.await.unwrap();
     drop(lines);
 }
 
