@@ -28,11 +28,11 @@ use probe::{Area, Kind, Probe};
 fn fill(store: &Store) -> mpsc::Sender<()> {
     let (release, held) = mpsc::channel::<()>();
     let (started, running) = mpsc::channel();
-    let hold = move || {
+    let first = move || {
         let _ = started.send(());
         held.recv().unwrap_or_default();
     };
-    store.scans.submit(hold).unwrap();
+    store.scans.submit(first).unwrap();
     running.recv().unwrap(); // Until then it has a place of its own.
     while store.scans.submit(|| ()).is_ok() {}
     release
