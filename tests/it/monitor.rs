@@ -296,13 +296,14 @@ fn what_fires_goes_on_over_a_restart_and_its_end_is_told() {
     assert_eq!(standing(&mut root), (before.0, before.1, vec![]), "since when it was, and nothing is told twice");
 
     // One has ended meanwhile, the other is watched no more.
-    let server = server.restart(&[QUICK, "alerts.disk_free=0.001% for 0s", "alerts.memory=off"]);
+    let mut server = server.restart(&[QUICK, "alerts.disk_free=0.001% for 0s", "alerts.memory=off"]);
     root = admin(&server);
     let ended = until("both end", || Some(standing(&mut root)).filter(|(_, _, told)| told.len() == 2));
     assert_eq!(ended.2, ["disk_free resolved", "memory resolved"]);
     assert_eq!(ended.0.unwrap().0, "ok");
 
     // A file that is not as it should be is none.
+    assert!(server.stop().success());
     fs::write(server.data.join("monitor/firing"), "[{\"rule\": \"weather\"").unwrap();
     let server = server.restart(&[QUICK]);
     assert_eq!(count(&server), 0);
