@@ -259,7 +259,8 @@ impl Sight<'_> {
                 let mut line = json!(self.message(number, seq));
                 line["type"] = json!("message");
                 line["session_id"] = json!(self.names.sessions[number]);
-                if line["content"] == "" && line["status"] != "stopped" {
+                let is_stopped = line["role"] == "assistant" && line["status"] == "stopped";
+                if line["content"] == "" && !is_stopped {
                     line["erased"] = json!(true);
                 }
                 if let Some(note) = &self.world.sessions[number].line(seq).note {
