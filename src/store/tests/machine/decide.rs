@@ -135,7 +135,7 @@ impl World {
             self.logins[*oldest].ended = true;
         }
         let (created_at, expires_at) = (self.now, self.now + lasts);
-        self.logins.push(Login { user, created_at, expires_at, last_used_at: created_at, ended: false });
+        self.logins.push(Login { user, created_at, expires_at, last_used_at: created_at, ended: false, over: false });
         Told::Login(self.logins.len() - 1)
     }
 

@@ -88,6 +88,15 @@ impl Actual {
         }
     }
 
+    /// What is over may come back with an index that was built anew, for nobody can use it; it ends once more.
+    async fn end_logins_again(&self, store: &Store) {
+        for (login, (id, _)) in self.world.logins.iter().zip(&self.names.logins) {
+            if login.ended && login.over {
+                store.end_token(self.names.users[login.user], *id).await.unwrap();
+            }
+        }
+    }
+
     pub(super) async fn restart(mut self, how: How, cache: u64, resumes: Option<u32>) -> Self {
         if matches!(how, How::CleanAndRebuild | How::CrashAndRebuild) {
             self.store.rebuild_at_next_start().await.unwrap();
@@ -106,6 +115,7 @@ impl Actual {
             assert_eq!(inode(&self.data), built, "no reason to build the index anew");
         }
         (self.store, self.cache) = (store, cache);
+        self.end_logins_again(&self.store).await;
         self.world.forget_jobs();
         self.are_open(&open);
         if let Some(times_max) = resumes {
@@ -178,6 +188,7 @@ impl Actual {
         sends: &[Op],
     ) -> Self {
         let (store, _) = open_on(&self.disk, copy, self.cache, &self.clock);
+        self.end_logins_again(&store).await;
         let head = store.session(self.names.sessions[session]).await.unwrap().expect("it was acknowledged").head.0;
         let has = usize::try_from(head - worlds[0].sessions[session].head()).unwrap();
         self.learn().await;

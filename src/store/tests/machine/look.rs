@@ -276,6 +276,14 @@ impl Sight<'_> {
     }
 }
 
+/// A page, but how its messages stand.
+pub(super) fn without_status(mut page: Option<Value>) -> Option<Value> {
+    for message in page.iter_mut().flat_map(|page| page["messages"].as_array_mut().into_iter().flatten()) {
+        message["status"] = Value::Null;
+    }
+    page
+}
+
 /// A body as JSON; nothing where the session is gone. The same tag must not stand for two bodies, nor two for one.
 pub(super) fn shown(read: Result<Rendered, StoreError>, tags: &mut Tags) -> Option<Value> {
     match read {

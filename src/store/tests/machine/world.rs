@@ -63,6 +63,8 @@ pub(super) struct Login {
     pub(super) expires_at: i64,
     pub(super) last_used_at: i64,
     pub(super) ended: bool,
+    /// It was over when the journal was compacted: its end may be forgotten before it is itself.
+    pub(super) over: bool,
 }
 
 /// What an idempotency key stands for.
@@ -182,6 +184,24 @@ impl World {
         self.sessions.get(session).is_some_and(|log| self.users[log.owner].deleted)
     }
 
+    /// What a reader may meet of a session while a command is applied that adds several messages, or one with its outcome:
+    /// the messages as far as they have come, whose standings are not those of the world then.
+    pub(super) fn parts(&self, session: usize, before: &Self) -> Vec<Self> {
+        let (Some(log), Some(from)) = (self.sessions.get(session), before.sessions.get(session)) else { return vec![] };
+        let part = |head: u64| {
+            let mut part = self.clone();
+            let log = &mut part.sessions[session];
+            log.messages.truncate(usize::try_from(head).unwrap());
+            for line in &mut log.messages {
+                if matches!(line.end, Ended::Reply(at) if at > head) {
+                    line.end = Ended::NotYet(0);
+                }
+            }
+            part
+        };
+        (from.head() + 1..=log.head()).map(part).collect()
+    }
+
     pub(super) fn owns(&self, user: usize, session: usize) -> bool {
         let mine = self.sessions.get(session).is_some_and(|log| log.owner == user && !log.deleted);
         mine && !self.users[user].deleted
@@ -217,6 +237,9 @@ impl World {
         }
         for code in &mut self.invitations {
             code.unsure |= code.expires_at <= now;
+        }
+        for login in &mut self.logins {
+            login.over |= login.expires_at <= now;
         }
         self.forget_jobs();
     }
