@@ -56,6 +56,8 @@ function stored(conversation, message, above, mayRepeat) {
 /** The outbox. What is being sent may be stored already, and its event may overtake its acknowledgement. */
 function waiting(conversation, entries) {
     const own = [...conversation.messages.values()].filter((message) => message.role === 'user');
+    // They are sent one after the other: what is behind one that is not confirmed waits for it.
+    const isStuck = entries.some(({ state }) => state === 'unconfirmed');
     return entries
         .filter((entry, place) => {
             const isFirst = entries.findIndex(({ state }) => state !== 'refused') === place;
@@ -68,7 +70,7 @@ function waiting(conversation, entries) {
             key: `unsent ${entry.key}`,
             role: 'user',
             content: entry.content,
-            state: entry.state,
+            state: isStuck && entry.state === 'sending' ? 'unconfirmed' : entry.state,
             detail: entry.detail,
             entry,
             actions: entry.state === 'refused' ? ['resend', 'edit', 'drop'] : [],
