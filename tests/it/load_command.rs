@@ -16,7 +16,7 @@ fn load(dir: &Path, address: SocketAddr, arguments: &[&str]) -> Done {
     let url = format!("http://{address}");
     let given = |option: &str| arguments.contains(&option);
     let mut words = vec!["load", &url];
-    for pair in [["--warm-up", "0.1"], ["--duration", "0.7"], ["--seed", "7"]].iter().filter(|pair| !given(pair[0])) {
+    for pair in [["--warm-up", "0.1"], ["--duration", "1.5"], ["--seed", "7"]].iter().filter(|pair| !given(pair[0])) {
         words.extend(pair);
     }
     words.extend(arguments);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, PASSWORD, Server, at_once, each, list, text};
+use crate::support::{Client, PASSWORD, Server, UNHURRIED, at_once, each, list, text};
 
 /// Wants a session's page to be dense up to its head, every message in it with its own outcome after it.
 fn is_whole(client: &mut Client, session: &str) -> usize {
@@ -25,7 +25,7 @@ fn is_whole(client: &mut Client, session: &str) -> usize {
 
 #[test]
 fn p2_a_history_that_is_cleared_while_it_is_written_stays_whole() {
-    let server = Server::start(&["server.workers=4"]);
+    let server = Server::start(&["server.workers=4", UNHURRIED]);
     let (mut amina, _) = server.user("amina");
     for _ in 0..5 {
         let sessions = [amina.session(), amina.session()];
@@ -53,7 +53,7 @@ fn p2_a_history_that_is_cleared_while_it_is_written_stays_whole() {
 
 #[test]
 fn an_account_that_is_deleted_while_it_is_used_leaves_no_ghost() {
-    let server = Server::start(&[]);
+    let server = Server::start(&[UNHURRIED]);
     let sessions = at_once(8, |n| {
         let name = format!("user-{n}");
         let (amina, _) = server.user(&name);
@@ -125,7 +125,7 @@ fn a_login_at_the_moment_of_a_new_password_holds_only_by_the_one_that_counts() {
 
 #[test]
 fn p4_a_login_that_ends_is_over_for_every_request_that_begins_afterwards() {
-    let server = Server::start(&["server.workers=4"]);
+    let server = Server::start(&["server.workers=4", UNHURRIED]);
     for round in 0..10 {
         let (amina, _) = server.user(&format!("user-{round}"));
         let left = AtomicUsize::new(0);

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::support::{Client, Random, Server, at_once, list, stub::Stub, text};
+use crate::support::{Client, Random, Server, UNHURRIED, at_once, list, stub::Stub, text};
 
 const USERS: usize = 12;
 const ROUNDS: usize = 40;
@@ -79,7 +79,7 @@ fn p4_clients_that_drop_at_random_bytes_get_nothing_of_others_and_leave_nothing_
     let stub = Stub::start();
     stub.behave("tokens 6 2");
     let url = format!("reply.openai.base_url={}", stub.base_url());
-    let server = Server::start(&["reply.backend=openai", &url, "server.workers=3"]);
+    let server = Server::start(&["reply.backend=openai", &url, "server.workers=3", UNHURRIED]);
     let mut seeds = Random::seeded("storms");
     let users: Vec<_> =
         (0..USERS).map(|n| (server.user(&format!("user-{n}")).0.another_tab(&server), seeds.fork())).collect();
@@ -140,7 +140,7 @@ fn p5_a_request_that_is_cut_at_any_byte_is_stored_whole_or_not_at_all() {
 
 #[test]
 fn p6_an_answer_that_is_reset_at_any_byte_leaves_no_slot_taken() {
-    let server = Server::start(&["concurrency.min=1", "concurrency.max=1"]);
+    let server = Server::start(&["concurrency.min=1", "concurrency.max=1", UNHURRIED]);
     let (mut amina, _) = server.user("amina");
     let session = amina.session();
     let path = format!("/api/v1/sessions/{session}/messages");

@@ -334,11 +334,11 @@ fn a_server_that_asks_for_rest_gets_it_at_once() {
         let server = asking(&stub, &[]);
         let (mut client, _) = server.user("amina");
         let session = client.session();
-        let asks = format!("[[once status {status} retry-after 2]] rested");
+        let asks = format!("[[once status {status} retry-after 4]] rested");
         let answer = client.try_say(&session, &asks).expect(502).json();
-        assert_eq!(answer["detail"], "The model server is busy; please try again in 2 seconds.");
+        assert_eq!(answer["detail"], "The model server is busy; please try again in 4 seconds.");
         let answer = client.try_say(&session, "hello").expect(502).json();
-        assert!(matches!(seconds(answer["detail"].as_str().unwrap()), Some(1..=2)), "{answer}");
+        assert!(matches!(seconds(answer["detail"].as_str().unwrap()), Some(1..=4)), "{answer}");
         assert_eq!(stub.seen().len(), 1);
         let rested = until("it has rested", || Some(client.retry(&session, 1)).filter(|answer| answer.status == 201));
         assert_eq!((&rested.json()["reply"]["content"], stub.seen().len()), (&json!("rested"), 2));

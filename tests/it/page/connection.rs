@@ -149,12 +149,16 @@ fn a_connection_that_is_lost_for_a_moment_is_repaired_in_silence() {
     tab.wait_answered(1);
     watch_connection(&tab);
     for round in 2..5 {
+        let cut_at = tab.evaluate("return performance.now();", &[]).as_f64().unwrap();
         relay.cut();
         relay.mend();
         tab.say("said right after it");
         tab.wait_answered(round);
+        // Where a machine is so busy that it takes longer, it may be said.
+        let js = "return window.saidOfConnection.filter(([at, words]) => words && at < arguments[0] + 1500)";
+        assert_eq!(tab.evaluate(js, &[json!(cut_at)]), json!([]), "a short loss is repaired in silence");
+        tab.evaluate("window.saidOfConnection = [];", &[]);
     }
-    assert_eq!(said_of_connection(&tab), [""; 0]);
 }
 
 #[test]

@@ -51,12 +51,8 @@ impl Tab {
                 (element.getAttribute('aria-label') ?? element.innerText.trim()) === arguments[0]
                 && element.checkVisibility() && !element.disabled);
             const inDialog = all.filter(element => element.closest('dialog[open]'));
-            const found = (inDialog.length > 0 ? inDialog : all).at(-1);
-            document.querySelectorAll('[data-pressed]').forEach(element => element.removeAttribute('data-pressed'));
-            found?.setAttribute('data-pressed', '');
-            return found !== undefined;";
-        self.wait(&format!("a button {name:?}"), find, &[json!(name)]);
-        self.click("[data-pressed]");
+            return (inDialog.length > 0 ? inDialog : all).at(-1);";
+        self.click_found(&format!("a button {name:?}"), find, &[json!(name)]);
     }
 
     /// Types a message and sends it with Enter.

@@ -39,6 +39,9 @@ pub(crate) use talk::{each, encoded, list};
 /// A password that every policy takes.
 pub(crate) const PASSWORD: &str = "river-stone-lamp-42";
 
+/// A setting for tests that refuse nobody, however long a busy machine has them wait for their turn.
+pub(crate) const UNHURRIED: &str = "concurrency.queue_timeout_ms=60000";
+
 /// Waits for what must become true.
 #[track_caller]
 pub(crate) fn comes_true(what: &str, mut is_true: impl FnMut() -> bool) {

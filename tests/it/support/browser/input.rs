@@ -7,7 +7,7 @@ use fantoccini::{
     error::{CmdError, ErrorStatus},
     key::Key,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::tab::{Tab, USABLE, element};
 
@@ -18,14 +18,20 @@ impl Tab {
     /// Clicks on an element once it can be seen and used, and nothing covers it.
     #[track_caller]
     pub(crate) fn click(&self, css: &str) {
+        self.click_found(&format!("click on {css}"), USABLE, &[json!(css)]);
+    }
+
+    /// Clicks on the element that the script finds, which looks for it again where it goes away under the pointer.
+    #[track_caller]
+    pub(crate) fn click_found(&self, what: &str, js: &str, args: &[Value]) {
         let begun = Instant::now();
         loop {
-            let found = self.wait(&format!("click on {css}"), USABLE, &[json!(css)]);
+            let found = self.wait(what, js, args);
             let clicked = self.driver.on(&self.window, async |client| element(client, &found).click().await);
             match clicked {
                 Ok(()) => return,
                 Err(error) if is_passing(&error) && begun.elapsed() < self.patience => self.frame(),
-                Err(error) => self.fail(&format!("click on {css}"), &error),
+                Err(error) => self.fail(what, &error),
             }
         }
     }
