@@ -79,6 +79,7 @@ impl App {
         let read = std::sync::Arc::clone(&source.read);
         let loaded = source.pool.run(move || read()).await.map_err(ReloadError::Thread)?;
         let loaded = loaded.map_err(ReloadError::Faults)?;
+        loaded.has_not_lost_the_file_of(&self.loaded()).map_err(ReloadError::Faults)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }

@@ -53,12 +53,31 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// Where the keys that are set were set; the others have their defaults.
     pub places: BTreeMap<&'static str, Place>,
+    /// The file that was read; none where there was none.
+    pub file: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// What is wrong where the file is gone that `before` was read from: without it nothing of what was set would hold.
+    ///
+    /// # Errors
+    /// One fault, which names that file.
+    pub fn has_not_lost_the_file_of(&self, before: &Self) -> Result<(), Faults> {
+        match (&before.file, &self.file) {
+            (Some(path), None) => {
+                let place = Place::File { path: path.clone(), line: 0, column: 0 };
+                let message = "is not there any more: put it back, or restart the server to run without it";
+                Err(Faults(vec![Fault { place, message: message.to_owned() }]))
+            }
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
 }
 
 impl From<Config> for Loaded {
     /// A configuration that was set by nothing that could be named.
     fn from(config: Config) -> Self {
-        Self { config, warnings: Vec::new(), places: BTreeMap::new() }
+        Self { config, warnings: Vec::new(), places: BTreeMap::new(), file: None }
     }
 }
 
@@ -85,6 +104,7 @@ pub(super) fn load_text(text: &str, sources: &Sources) -> Result<Loaded, Faults>
 struct Loading {
     config: Config,
     places: BTreeMap<&'static str, Place>,
+    file: Option<PathBuf>,
     faults: Vec<Fault>,
     /// True where the file could not be read: what holds is not what was meant.
     is_unread: bool,
@@ -96,7 +116,10 @@ impl Loading {
     fn file(&mut self, named: Option<&Path>) {
         let path = named.unwrap_or(Path::new(DEFAULT_FILE));
         match read(path) {
-            Ok(text) => FileText { path, text: &text }.apply(self),
+            Ok(text) => {
+                self.file = Some(path.to_owned());
+                FileText { path, text: &text }.apply(self);
+            }
             Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 self.is_unread = true;
@@ -167,7 +190,7 @@ impl Loading {
             return Err(Faults(self.faults));
         }
         let warnings = check::warnings(&self.config);
-        Ok(Loaded { config: self.config, warnings, places: self.places })
+        Ok(Loaded { config: self.config, warnings, places: self.places, file: self.file })
     }
 
     fn placed(&self, broken: &check::Broken) -> Fault {

@@ -79,6 +79,21 @@ fn a_bad_file_changes_nothing_and_every_fault_of_it_is_named() {
 }
 
 #[test]
+fn a_file_that_is_gone_is_a_fault_and_not_the_defaults() {
+    let (server, mut root) = start(&FILE.replace("open", "closed"));
+    let file = server.dir().path().join("bondhu.toml");
+    let aside = file.with_extension("bak");
+    fs::rename(&file, &aside).unwrap();
+    let refused = root.post("/api/v1/admin/reload", &json!({})).expect(422).json();
+    assert!(text(&refused["detail"]).contains("bondhu.toml: is not there any more"), "{refused}");
+    let refused = server.command(&["reload"], "");
+    assert!(refused.code != 0 && refused.err.contains("is not there any more"), "{} {}", refused.out, refused.err);
+    assert_eq!(register(&server, "amina"), 403, "what it said holds");
+    fs::rename(&aside, &file).unwrap();
+    server.command(&["reload"], "").ok();
+}
+
+#[test]
 fn a_signal_and_the_command_read_it_again() {
     let (server, _) = start(FILE);
     write(&server, &FILE.replace("open", "closed"));
