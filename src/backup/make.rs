@@ -208,15 +208,8 @@ impl<'a> Copy<'a> {
     /// Wants the backup that is going to be removed to have nothing that the new one lacks.
     fn may_replace(&self, sealed: &Sealed) -> Result<(), BackupError> {
         let Some((dir, older)) = self.older else { return Ok(()) };
-        let taken = |why: String| Err(BackupError::Taken { dir: dir.clone(), why });
-        if older.journal.is_some() && older.journal != self.journal_id() {
-            return taken("holds a backup of another server".to_owned());
-        }
-        if older.last_frame >= sealed.next_frame {
-            let (theirs, ours) = (older.last_frame, sealed.next_frame.saturating_sub(1));
-            return taken(format!("holds a later state (frame {theirs}) than this server has (frame {ours})"));
-        }
-        Ok(())
+        let superseded = older.is_superseded_by(self.journal_id().as_deref(), sealed.next_frame);
+        superseded.map_err(|why| BackupError::Taken { dir: dir.clone(), why })
     }
 
     fn journal_id(&self) -> Option<String> {

@@ -96,6 +96,19 @@ impl Manifest {
         files::write(&dir.join(MANIFEST), &text)
     }
 
+    /// Wants a journal that has come before frame `next_frame` to have all that this backup has; else says why it may not
+    /// be removed in favour of a backup of that journal.
+    pub(super) fn is_superseded_by(&self, journal: Option<&str>, next_frame: u64) -> Result<(), String> {
+        if self.journal.is_some() && self.journal.as_deref() != journal {
+            return Err("holds a backup of another server".to_owned());
+        }
+        if self.last_frame >= next_frame {
+            let (theirs, ours) = (self.last_frame, next_frame.saturating_sub(1));
+            return Err(format!("holds a later state (frame {theirs}) than this server has (frame {ours})"));
+        }
+        Ok(())
+    }
+
     /// The file of this name.
     pub(super) fn file(&self, name: &str) -> Option<&BackupFile> {
         self.files.iter().find(|file| file.name == name)

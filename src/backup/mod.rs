@@ -21,7 +21,7 @@ pub use self::{
     make::{Base, make},
     manifest::{BackupFile, MANIFEST, Manifest},
     restore::{Restored, check, restore},
-    schedule::{Scheduled, make_scheduled, newest_below},
+    schedule::{Kept, Scheduled, make_scheduled, newest_below},
 };
 use crate::store::OpenError;
 
@@ -77,9 +77,20 @@ pub enum BackupError {
     /// The place of a restored directory is taken.
     #[error("{0} is there and not empty: name a directory that is not, or move that one away")]
     Occupied(PathBuf),
+    /// The place of a restored directory is in what it is restored from.
+    #[error("{into} is within {from}, and would go when that does: name a place outside of it")]
+    Within {
+        /// The place.
+        into: PathBuf,
+        /// The backup.
+        from: PathBuf,
+    },
     /// Another process works there.
     #[error("{0} is in use: another backup or a server has it; wait until that has ended, then try again")]
     InUse(PathBuf),
+    /// There is a backup of each second of the next minute.
+    #[error("{0} is there already, as are those of the seconds before it: wait a minute, then try again")]
+    NoName(PathBuf),
     /// The server did not seal its journal.
     #[error("the journal can't be sealed: {0}")]
     NotSealed(String),

@@ -115,11 +115,7 @@ impl Place {
         let Some(manifest) = Manifest::read(&self.dir)? else {
             return Err(taken("has something else than a backup in it"));
         };
-        wants_ours(&self.dir)?;
-        let known = |name: &String| manifest.file(name).is_some();
-        if !files::names(&self.dir.join(JOURNAL))?.iter().all(known) {
-            return Err(taken("has files that its backup.json does not list, as if a server had been started on it"));
-        }
+        wants_untouched(&self.dir, &manifest)?;
         Ok(Found::Backup(manifest))
     }
 
@@ -176,6 +172,24 @@ pub(super) fn lock(dir: &Path) -> Result<File, BackupError> {
         Err(TryLockError::WouldBlock) => Err(BackupError::InUse(dir.to_owned())),
         Err(TryLockError::Error(error)) => Err(BackupError::io(&path)(error)),
     }
+}
+
+/// Takes the backup at `dir` for its removal: nobody uses it, and nothing is in it but what its manifest lists.
+pub(super) fn take_to_remove(dir: &Path, manifest: &Manifest) -> Result<File, BackupError> {
+    let lock = lock(dir)?;
+    wants_untouched(dir, manifest)?;
+    Ok(lock)
+}
+
+/// Wants the backup at `dir` to be as it was made: it is going to be removed.
+fn wants_untouched(dir: &Path, manifest: &Manifest) -> Result<(), BackupError> {
+    wants_ours(dir)?;
+    let known = |name: &String| manifest.file(name).is_some();
+    if files::names(&dir.join(JOURNAL))?.iter().all(known) {
+        return Ok(());
+    }
+    let why = "has files that its backup.json does not list, as if a server had been started on it".to_owned();
+    Err(BackupError::Taken { dir: dir.to_owned(), why })
 }
 
 /// Wants nothing to be in `dir` but what a backup has: it is going to be removed.

@@ -7,7 +7,10 @@ use super::{
     place::{Found, Place},
     schedule::newest_below,
 };
-use crate::store::{Verdict, verify_locked};
+use crate::{
+    config::is_within,
+    store::{Verdict, verify_locked},
+};
 
 /// What was restored.
 #[derive(Debug, Clone)]
@@ -34,6 +37,9 @@ pub fn restore(from: &Path, into: &Path, mut progress: impl FnMut(u64, u64)) -> 
         let hint = newest_below(from)
             .map_or_else(String::new, |backup| format!("; the newest backup below it is {}", backup.display()));
         return Err(BackupError::damaged(from, format!("is no backup: it has no folder \"journal\"{hint}")));
+    }
+    if is_within(into, from) {
+        return Err(BackupError::Within { into: into.to_owned(), from: from.to_owned() });
     }
     if into.exists() && files::names(into).is_ok_and(|names| !names.is_empty()) {
         return Err(BackupError::Occupied(into.to_owned()));

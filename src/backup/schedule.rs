@@ -1,17 +1,23 @@
 //! Backups by the clock: each in a directory of its own below `backup.dir`, sharing with the one before what is the same,
 //! verified, and the oldest removed.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
-    BackupError, Base, MANIFEST, Report, files, make,
-    place::{is_ours, lock},
+    BackupError, Base, MANIFEST, Manifest, Report, files, make,
+    place::{is_ours, lock, take_to_remove},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::BackupConfig,
     store::{Sealed, Verdict, verify},
 };
+
+/// So many names of seconds are looked at for one that no backup has.
+const NAMES_MAX: u64 = 60;
 
 /// What a scheduled backup came to.
 #[derive(Debug, Clone)]
@@ -22,10 +28,21 @@ pub struct Scheduled {
     pub verdict: Verdict,
     /// The old ones that were removed.
     pub removed: Vec<PathBuf>,
+    /// Those that stay whatever their age.
+    pub kept: Vec<Kept>,
 }
 
-/// Makes one more backup of the data directory `data` below `config.dir`, verifies it, and removes the oldest beyond
-/// `config.keep`. `seal` and `progress` are those of [`make`].
+/// A backup that is not removed, though it may be old: nothing that was made since has what it has.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// Where it stands.
+    pub dir: PathBuf,
+    /// Why it stays, to be said behind the place.
+    pub why: String,
+}
+
+/// Makes one more backup of the data directory `data` below `config.dir`, verifies it, and removes the oldest of this
+/// server's beyond `config.keep`. `seal` and `progress` are those of [`make`].
 ///
 /// # Errors
 /// As [`BackupError`] says; no old one is removed then. One that does not pass the check stays, to be looked at, and is no
@@ -42,7 +59,7 @@ pub fn make_scheduled(
     let _lock = lock(dir)?; // One at a time, whoever begins it.
     remove_rests(dir)?;
     let before = backups(dir)?;
-    let into = dir.join(name(clock));
+    let into = free_place(dir, clock)?;
     let report = make((data, &into), &Base::Other(before.last().cloned()), clock, seal, progress)?;
     let verdict = verify(&into, |_, _| ())?;
     if !verdict.findings.is_empty() {
@@ -51,19 +68,67 @@ pub fn make_scheduled(
         let findings = verdict.findings.iter().map(|finding| finding.0.clone()).collect();
         return Err(BackupError::Unsound { dir: unsound, findings });
     }
-    let excess = (before.len() + 1).saturating_sub(config.keep.max(1));
-    let removed: Vec<PathBuf> = before.into_iter().take(excess).collect();
-    for old in &removed {
-        remove(old)?;
-    }
+    let (removed, kept) = remove_oldest(before, &into, config.keep)?;
     files::sync_dir(dir)?;
-    Ok(Scheduled { report, verdict, removed })
+    Ok(Scheduled { report, verdict, removed, kept })
+}
+
+/// Removes the oldest of the backups `before` that the one at `newest` makes superfluous, but `keep` with that one. What is of
+/// another server, or of a later state than this one has, says nothing of this server, and stays: an empty server that
+/// began where a disk was lost must not age the good backups out.
+fn remove_oldest(before: Vec<PathBuf>, newest: &Path, keep: usize) -> Result<(Vec<PathBuf>, Vec<Kept>), BackupError> {
+    let new = Manifest::read(newest)?;
+    let journal = new.as_ref().and_then(|new| new.journal.as_deref());
+    let next_frame = new.as_ref().map_or(0, |new| new.last_frame + 1);
+    let (mut kept, mut own) = (Vec::new(), Vec::new());
+    for dir in before {
+        let why = match Manifest::read(&dir) {
+            Ok(Some(old)) => match old.is_superseded_by(journal, next_frame) {
+                Ok(()) => {
+                    own.push((dir, old));
+                    continue;
+                }
+                Err(why) => why,
+            },
+            Ok(None) => continue,
+            Err(error) => format!("can't be judged: {error}"),
+        };
+        kept.push(Kept { dir, why });
+    }
+    let excess = (own.len() + 1).saturating_sub(keep.max(1));
+    let mut removed = Vec::new();
+    for (dir, old) in own.into_iter().take(excess) {
+        match take_to_remove(&dir, &old) {
+            Ok(_lock) => {
+                remove(&dir)?;
+                removed.push(dir);
+            }
+            Err(BackupError::InUse(_)) => kept.push(Kept { dir, why: "is in use".to_owned() }),
+            Err(BackupError::Taken { why, .. }) => kept.push(Kept { dir, why }),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((removed, kept))
+}
+
+/// A place that no backup has: where one was made in this second, that of the next.
+fn free_place(dir: &Path, clock: &Clock) -> Result<PathBuf, BackupError> {
+    let now = clock.now();
+    let places = (0..NAMES_MAX).map(|seconds| dir.join(name(now.after(Duration::from_secs(seconds)))));
+    let mut last = dir.to_owned();
+    for place in places {
+        if !place.exists() {
+            return Ok(place);
+        }
+        last = place;
+    }
+    Err(BackupError::NoName(last))
 }
 
 /// The moment as the name of a directory, as `2026-11-29T214501Z`: the order of names is that of time.
-fn name(clock: &Clock) -> String {
-    let now = clock.now().to_string();
-    let second = now.split('.').next().unwrap_or(&now);
+fn name(at: Timestamp) -> String {
+    let at = at.to_string();
+    let second = at.split('.').next().unwrap_or(&at);
     format!("{}Z", second.replace(':', ""))
 }
 

@@ -55,7 +55,8 @@ fn make(
     let Some(dir) = dir else {
         let made = backup::make_scheduled(&loaded.config.backup, data, &Clock::System, seal, step).map_err(failed)?;
         let removed = made.removed.iter().map(|old| format!("removed     {}\n", old.display()));
-        return Ok(text(&made.report) + &removed.collect::<String>());
+        let kept = made.kept.iter().map(|old| format!("kept        {}: it {}\n", old.dir.display(), old.why));
+        return Ok(text(&made.report) + &removed.chain(kept).collect::<String>());
     };
     Ok(text(&backup::make((data, &dir), &Base::Same, &Clock::System, seal, step).map_err(failed)?))
 }

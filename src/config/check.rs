@@ -109,6 +109,15 @@ pub(super) fn surroundings(config: &Config) -> Vec<Broken> {
         );
         broken.push(Broken { key: "backup.dir", message });
     }
+    if !backups.as_os_str().is_empty() && is_within(data, backups) {
+        let message = format!(
+            "must be outside of backup.dir ({}), where what is old is removed, not {}: to go on from a backup, restore it to \
+             a place of its own (see bondhu restore)",
+            backups.display(),
+            data.display()
+        );
+        broken.push(Broken { key: "data.dir", message });
+    }
     let tls = &config.server.tls;
     let certificate = tls.certificate_file.as_deref().map_or(Ok(()), readable).err();
     broken.extend(certificate.map(|message| Broken { key: "server.tls.certificate_file", message }));

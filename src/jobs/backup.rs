@@ -63,6 +63,10 @@ pub(super) fn kind(store: Arc<Store>, clock: Clock, backups: Backups) -> Kind {
                     attempt.figures.succeeded(clock.now(), bytes, made.report.took);
                     let (dir, copied) = (made.report.dir.display(), made.report.copied.bytes);
                     tracing::info!(%dir, copied, bytes, removed = made.removed.len(), "a backup was made and verified");
+                    for old in &made.kept {
+                        let (dir, why) = (old.dir.display(), &old.why);
+                        tracing::warn!(%dir, why, "an older backup stays, whatever its age");
+                    }
                     Ok(JobEffect::Nothing)
                 }
                 Err(error) => Err(Failure(error.to_string())),

@@ -317,14 +317,7 @@ fn backups_by_the_clock_share_what_is_the_same_and_the_oldest_go() {
         assert!(world.wait_for_more(&load, 400));
         load.stop();
         let before = world.snapshot();
-        // Their names are of a second.
-        let said = loop {
-            let done = one();
-            if done.code == 0 {
-                break done.out;
-            }
-            assert!(done.err.contains("is there already"), "{}", done.err);
-        };
+        let said = one().ok(); // Their names are of a second, and it waits for one that is free.
         let newest = all().pop().unwrap();
         assert!(said.contains(newest.to_str().unwrap()), "{said}");
         made.push(newest.clone());
@@ -338,6 +331,81 @@ fn backups_by_the_clock_share_what_is_the_same_and_the_oldest_go() {
     }
     assert_eq!(all(), made[2..]);
     made[2..].iter().for_each(|backup| drop(check_passes(backup)));
+}
+
+/// The backups that stand in a directory, oldest first.
+fn standing(dir: &Path) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    all.retain(|path| path.join("backup.json").is_file());
+    all.sort();
+    all
+}
+
+#[test]
+fn p7_a_server_that_began_anew_removes_no_backup_of_the_one_before_it() {
+    let mut server = Server::start(&SMALL);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    amina.say(&session, "hello");
+    let dir = server.dir().path().join("backups");
+    let set = format!("backup.dir={}", dir.display());
+    server.command(&["backup", "-O", &set], "").ok();
+    let good = standing(&dir);
+    // Its disk is lost: the unit starts it on an empty directory, and its clock goes on.
+    server.stop();
+    let fresh = Server::start(&SMALL);
+    for round in 0..3 {
+        let said = fresh.command(&["backup", "-O", &set, "-O", "backup.keep=1"], "").ok();
+        assert!(said.contains("kept") && said.contains("a backup of another server"), "{said}");
+        assert_eq!(said.contains("removed"), round > 0, "its own are removed: {said}");
+    }
+    let now = standing(&dir);
+    assert_eq!((now.len(), &now[0]), (2, &good[0]));
+    // Who goes on from an older state does not lose the later one either.
+    let back = server.dir().path().join("back");
+    bondhu(server.dir().path(), &["restore", good[0].to_str().unwrap(), "--into", back.to_str().unwrap()], "").ok();
+    let mut server = server.restart(&SMALL);
+    let (mut amina, _) = server.user("bela");
+    let session = amina.session();
+    amina.say(&session, "said behind the backup");
+    server.command(&["backup", "-O", &set], "").ok();
+    let later = standing(&dir).pop().unwrap();
+    server.stop();
+    let older = Server::start_in(server.dir(), back, &SMALL);
+    let said = older.command(&["backup", "-O", &set, "-O", "backup.keep=1"], "").ok();
+    assert!(said.contains(&format!("{}: it holds a later state", later.display())), "{said}");
+    assert!(later.is_dir() && !good[0].exists(), "{said}");
+}
+
+#[test]
+fn p7_what_is_in_use_or_is_more_than_a_backup_is_not_removed_as_one() {
+    let server = Server::start(&SMALL);
+    let dir = server.dir().path().join("backups");
+    let set = format!("backup.dir={}", dir.display());
+    let words = ["backup", "-O", &set, "-O", "backup.keep=1"];
+    server.command(&words, "").ok();
+    let first = standing(&dir).pop().unwrap();
+    // Somebody tries the backup out, where it stands.
+    let mut trying = Server::start_in(server.dir(), first.clone(), &[]);
+    let said = server.command(&words, "").ok();
+    assert!(said.contains(&format!("{}: it is in use", first.display())), "{said}");
+    assert_eq!(trying.client().get("/ready").status, 200);
+    trying.stop();
+    let said = server.command(&words, "").ok();
+    assert!(said.contains(&format!("{}: it has \"", first.display())) && first.is_dir(), "{said}");
+    // Nothing that lives can be put where backups go.
+    let second = standing(&dir).pop().unwrap();
+    let inside = second.join("live");
+    let words = ["restore", second.to_str().unwrap(), "--into", inside.to_str().unwrap()];
+    let done = bondhu(server.dir().path(), &words, "");
+    assert!(done.code == 1 && done.err.contains("is within") && !inside.exists(), "{}", done.err);
+    let data = format!("data.dir={}", second.display());
+    let done = bondhu(server.dir().path(), &["check-config", "-O", &set, "-O", &data], "");
+    assert!(
+        done.code != 0 && done.err.contains("data.dir") && done.err.contains("outside of backup.dir"),
+        "{}",
+        done.err
+    );
 }
 
 #[test]
