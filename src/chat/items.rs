@@ -4,7 +4,7 @@ use super::{Chat, ChatError, Key, OwnedSession, Target, response::fitting};
 use crate::{
     auth::Identity,
     id::{Seq, SessionId, UserId},
-    store::{Erasure, Message, NewItem, NewItems, Status},
+    store::{AddedItems, Erasure, Message, NewItem, NewItems, Status, StoreError},
 };
 
 /// Messages that one step of a listing reads.
@@ -43,8 +43,7 @@ impl Chat {
     ) -> Result<SessionId, ChatError> {
         let about = about.map(fitting).transpose()?;
         let new = NewItems { about, create: true, ..self.new_items(caller.id(), SessionId::new(), items, key) };
-        self.goes_on()?;
-        Ok(self.inner.parts.store.add_items(new).await?.session)
+        Ok(self.add(new, key).await?.session)
     }
 
     /// Adds items to the end of a conversation: all of them, or none. Nobody is asked to answer them.
@@ -58,8 +57,20 @@ impl Chat {
         key: Option<Key<'_>>,
     ) -> Result<Vec<Message>, ChatError> {
         let new = self.new_items(session.owner, session.id, items, key);
+        Ok(self.add(new, key).await?.items)
+    }
+
+    async fn add(&self, new: NewItems, key: Option<Key<'_>>) -> Result<AddedItems, ChatError> {
         self.goes_on()?;
-        Ok(self.inner.parts.store.add_items(new).await?.items)
+        let store = &self.inner.parts.store;
+        let again = key.filter(|key| key.renews() && key.may_repeat()).map(|_| new.clone());
+        match (store.add_items(new).await, again) {
+            // The first try was not stored, and something else with its words was before it.
+            (Err(StoreError::KeyReused), Some(again)) => {
+                Ok(store.add_items(NewItems { renews_key: true, ..again }).await?)
+            }
+            (added, _) => Ok(added?),
+        }
     }
 
     fn new_items(&self, user: UserId, session: SessionId, items: Vec<NewItem>, key: Option<Key<'_>>) -> NewItems {

@@ -19,6 +19,7 @@ mod recover;
 mod repeat;
 mod respond;
 mod response;
+mod tries;
 mod turn;
 mod update;
 
@@ -39,6 +40,7 @@ pub use repeat::Key;
 pub use respond::{Begun, Heard, Hearing, Listener, Order, Place};
 pub use response::{Asked, How, Kind, Response, ResponseEnd};
 use tokio_util::task::TaskTracker;
+pub use tries::Asking;
 pub use update::Update;
 
 use crate::{
@@ -53,6 +55,7 @@ use crate::{
 use line::Lines;
 use live::Live;
 use repeat::Keys;
+use tries::Tries;
 use turn::Sending;
 
 /// A search that takes longer is refused.
@@ -132,6 +135,7 @@ struct Inner {
     lines: Arc<Lines>,
     live: Arc<Live>,
     keys: Keys,
+    tries: Tries,
     /// The turns that run, whether or not anyone still waits for them.
     tasks: TaskTracker,
     stopping: AtomicBool,
@@ -143,11 +147,13 @@ impl Chat {
     /// must be called within a tokio runtime.
     #[must_use]
     pub fn start(parts: Parts, open_turns: Vec<OpenTurn>) -> Self {
+        let tries = Tries::new(parts.clock.now());
         let inner = Arc::new(Inner {
             parts,
             lines: Arc::default(),
             live: Arc::default(),
             keys: Keys::default(),
+            tries,
             tasks: TaskTracker::new(),
             stopping: AtomicBool::new(false),
             figures: ChatFigures::default(),

@@ -34,6 +34,8 @@ pub enum Key<'k> {
         digest: [u8; 32],
         /// True: it says so.
         is_retry: bool,
+        /// What tells it from others with the same digest; from [`Chat::asking`](super::Chat::asking).
+        tag: [u8; 16],
     },
 }
 
@@ -98,12 +100,17 @@ impl Key<'_> {
                 (Sha256::new().chain_update(key), body, window)
             }
             Self::Request(key, digest) => (Sha256::new().chain_update(key), Sha256::new().chain_update(digest), window),
-            Self::Retried { digest, .. } => {
+            Self::Retried { digest, tag, .. } => {
                 let key = Sha256::new().chain_update(b"retried\0").chain_update(digest);
-                (key, Sha256::new().chain_update(digest), RETRY_WINDOW)
+                return SendKey { key: half(key), body: tag, expires_at: now.after(RETRY_WINDOW) };
             }
         };
         SendKey { key: half(key), body: half(body), expires_at: now.after(window) }
+    }
+
+    /// True where what was stored by the key for another request gives way: its words were the same.
+    pub(super) fn renews(self) -> bool {
+        matches!(self, Self::Retried { .. })
     }
 
     /// True where what is asked now may be what was asked before.

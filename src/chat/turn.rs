@@ -80,11 +80,17 @@ pub(super) async fn send(inner: &Arc<Inner>, caller: &Identity, sending: Sending
         None => None,
     };
     beside.renews_key = given.is_some_and(|given| !given.may_repeat());
-    if let Some(key) = key.filter(|_| !beside.renews_key)
-        && let Some(known) = parts.store.sent_before(user, key).await?
-    {
-        drop(guard);
-        return Ok(repetition(&known));
+    if let (Some(given), Some(key)) = (given.filter(|_| !beside.renews_key), key) {
+        match parts.store.sent_before(user, key).await {
+            Ok(Some(known)) => {
+                drop(guard);
+                return Ok(repetition(&known));
+            }
+            Ok(None) => {}
+            // The first try was not stored, and something else with its words was before it.
+            Err(StoreError::KeyReused) if given.renews() => beside.renews_key = true,
+            Err(error) => return Err(error.into()),
+        }
     }
     let (session, create) = match target {
         Target::Owned(session) => (session.id(), false),
@@ -130,8 +136,11 @@ pub(super) async fn known(inner: &Inner, user: UserId, key: Key<'_>) -> Result<O
     if !key.may_repeat() {
         return Ok(None);
     }
-    let key = key.send_key(&Target::New, "", parts.clock.now(), parts.idempotency_window);
-    Ok(parts.store.sent_before(user, key).await?.map(|known| turn_of(&known)))
+    let send_key = key.send_key(&Target::New, "", parts.clock.now(), parts.idempotency_window);
+    match parts.store.sent_before(user, send_key).await {
+        Err(StoreError::KeyReused) if key.renews() => Ok(None),
+        known => Ok(known?.map(|known| turn_of(&known))),
+    }
 }
 
 fn turn_of(known: &Appended) -> OpenTurn {

@@ -72,6 +72,14 @@ impl Presence {
         done
     }
 
+    /// Does `work` to its end, and says whether the client was there then.
+    pub(super) async fn beside<T>(&self, work: impl Future<Output = T>) -> (T, bool) {
+        self.0.wanted.store(true, Ordering::Release);
+        let done = work.await;
+        self.0.wanted.store(false, Ordering::Release);
+        (done, !self.0.gone.is_cancelled())
+    }
+
     /// Notes that the client has gone.
     pub(super) fn has_gone(&self) {
         self.0.gone.cancel();

@@ -155,6 +155,17 @@ pub struct Appended {
     pub repeated: bool,
 }
 
+/// What an idempotency key was used for last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsedKey {
+    /// The session of what was stored with it.
+    pub session: SessionId,
+    /// Its place there.
+    pub seq: Seq,
+    /// The digest of what was sent, or its tag.
+    pub body: [u8; 16],
+}
+
 /// How a turn ends.
 #[derive(Debug, Clone)]
 pub enum Ending {

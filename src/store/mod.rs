@@ -63,7 +63,7 @@ pub use account::{AccountEdit, Role, Tier, Token, TokenDigest, User, UserChange}
 pub use cache::CacheFigures;
 pub use conversation::{
     Appended, Edit, Ending, Logged, Message, NewMessage, OpenTurn, Outcome, PageRange, Rendered, Resumed, SendKey,
-    Session, SessionEdit, Speaker, Standing, Status, TakenAway,
+    Session, SessionEdit, Speaker, Standing, Status, TakenAway, UsedKey,
 };
 pub use error::{Health, JobError, OpenError, StoreError};
 pub use export::{ExportCursor, Passwords};

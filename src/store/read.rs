@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Appended, Message, Outcome, PageRange, Rendered, SendKey, Session, Status, Store, StoreError, Token, TokenDigest,
-    User,
+    UsedKey, User,
     batch::{State, message_of, session_of, token_of, user_of},
     codec::{SpeakerCode, TokenRecord},
     fragment::{self, Fragment},
@@ -184,6 +184,17 @@ impl Store {
             Ok(newest.into_values().rev().collect())
         })
         .await
+    }
+
+    /// What a key was used for last, if it is not forgotten.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn used_key(&self, user: UserId, key: [u8; 16]) -> Result<Option<UsedKey>, StoreError> {
+        let now = self.clock.now();
+        let known = self.read(move |index| Ok(index.send_key(user, key)?)).await?;
+        let known = known.filter(|known| known.expires_at > now);
+        Ok(known.map(|known| UsedKey { session: known.session, seq: known.seq, body: known.body }))
     }
 
     /// What was sent with this key before, if it is not forgotten.

@@ -180,14 +180,61 @@ async fn a_repeat_is_known_by_its_key_and_a_retry_by_what_it_asks() {
     assert!(!repeated);
     assert_eq!(say(Key::Request("k", [1; 32])).await.unwrap(), (first, true));
     assert!(matches!(say(Key::Request("k", [2; 32])).await, Err(ChatError::KeyReused)));
-    let fresh = |is_retry| Key::Retried { digest: [3; 32], is_retry };
-    let (one, _) = say(fresh(false)).await.unwrap();
-    let (two, repeated) = say(fresh(false)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_retry_is_of_the_last_that_asked_the_same_and_was_not_answered() {
+    let world = World::start().await;
+    let ask = async |digest: u8, is_retry| {
+        let key = Key::Retried { digest: [digest; 32], is_retry, tag: [0; 16] };
+        let asking = world.chat.asking(&world.caller, key).await.unwrap();
+        let begun = world.chat.respond(&world.caller, order(Place::New, "hello", Some(asking.key()))).await.unwrap();
+        (asking, begun.turn(), begun.repeated)
+    };
+    let (_, one, _) = ask(3, false).await;
+    let (_, two, repeated) = ask(3, false).await;
     assert!(one != two && !repeated, "people do say the same twice");
-    assert_eq!(say(fresh(true)).await.unwrap(), (two, true), "a retry is of the last");
-    let (unknown, repeated) = say(Key::Retried { digest: [4; 32], is_retry: true }).await.unwrap();
-    assert!(!repeated, "the first try never came");
-    assert_eq!(say(Key::Retried { digest: [4; 32], is_retry: true }).await.unwrap(), (unknown, true));
+    let (asking, again, repeated) = ask(3, true).await;
+    assert!(again == two && repeated, "a retry is of the last");
+    asking.is_answered();
+    let (_, three, repeated) = ask(3, true).await;
+    assert!(three != two && !repeated, "that one has its answer: this is another, whose first try never came");
+    assert_eq!(ask(3, true).await.1, three);
+    // What was refused before it was stored is not what was said before.
+    let key = Key::Retried { digest: [3; 32], is_retry: false, tag: [0; 16] };
+    world.chat.asking(&world.caller, key).await.unwrap().is_refused().await;
+    let (_, four, _) = ask(3, true).await;
+    assert_ne!(four, three);
+    // Nor is what never became anything, and was not even refused.
+    drop(world.chat.asking(&world.caller, key).await.unwrap());
+    let (_, five, repeated) = ask(3, true).await;
+    assert!(five != four && !repeated);
+    // What is stored stays what a retry is of, whatever its answer was.
+    let (asking, six, _) = ask(3, false).await;
+    asking.is_refused().await;
+    assert_eq!(ask(3, true).await.1, six);
+    assert!(!ask(4, true).await.2, "the first try never came");
+}
+
+#[tokio::test]
+async fn items_are_added_once_by_who_was_not_answered() {
+    let world = World::start().await;
+    let id = world.chat.create_conversation(&world.caller, None, vec![], None).await.unwrap();
+    let session = world.chat.owned(&world.caller, id).await.unwrap();
+    let add = async |is_retry| {
+        let key = Key::Retried { digest: [5; 32], is_retry, tag: [0; 16] };
+        let asking = world.chat.asking(&world.caller, key).await.unwrap();
+        let items = vec![NewItem { role: Speaker::User, content: "once".to_owned() }];
+        let added = world.chat.add_items(&session, items, Some(asking.key())).await.unwrap();
+        (asking, added[0].seq)
+    };
+    let (_, one) = add(false).await;
+    let (asking, again) = add(true).await;
+    assert_eq!(one, again);
+    asking.is_answered();
+    let lost = world.chat.asking(&world.caller, Key::Retried { digest: [5; 32], is_retry: false, tag: [0; 16] });
+    drop(lost.await.unwrap());
+    assert_ne!(add(true).await.1, one);
 }
 
 #[tokio::test]

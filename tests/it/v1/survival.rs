@@ -6,7 +6,12 @@ use super::{
     refused,
     responses::{dense, pieces},
 };
-use crate::support::{Event, list, model::asking, stub::Stub, text};
+use crate::support::{
+    Event, list,
+    model::{asking, until},
+    stub::Stub,
+    text,
+};
 
 const PATH: &str = "/v1/responses";
 
@@ -94,25 +99,63 @@ fn a_library_that_asks_again_by_itself_gets_the_response_of_the_first_time() {
     let stub = Stub::start();
     let mut server = asking(&stub, &[]);
     let (mut amina, _) = server.user("amina");
-    let body = json!({"input": "[[gate again]] hello"});
-    let retry = |client: &mut crate::support::Client, count: &str| {
-        client.json("POST", PATH, &[("x-stainless-retry-count", count)], &body).expect(200).json()
+    let retry = |client: &mut crate::support::Client, body: &Value, count: &str| {
+        client.json("POST", PATH, &[("x-stainless-retry-count", count)], body).expect(200).json()
     };
     // The first answer never comes: its client has gone while the reply is made.
+    let body = json!({"input": "[[gate again]] hello"});
     drop(amina.post_and_leave(PATH, &body));
     stub.wait_until(|stub| stub.seen().len() == 1);
     stub.release("again");
-    let first = retry(&mut amina, "1");
-    assert_eq!(retry(&mut amina, "2"), first);
+    let first = retry(&mut amina, &body, "1");
+    assert_eq!(stub.seen().len(), 1, "it is the first one's");
+    assert_ne!(retry(&mut amina, &body, "0")["id"], first["id"], "people do repeat themselves");
+    // Nor does it where the server is killed; the reply is made after the start.
+    let body = json!({"input": "[[gate killed]] hello"});
+    drop(amina.post_and_leave(PATH, &body));
+    stub.wait_until(|stub| stub.seen().len() == 3);
     server.kill();
     let settings = ["reply.backend=openai".to_owned(), format!("reply.openai.base_url={}", stub.base_url())];
     server = server.restart(&settings.iter().map(String::as_str).collect::<Vec<_>>());
     let mut amina = amina.another_tab(&server);
-    assert_eq!(retry(&mut amina, "1"), first, "also after a crash");
-    assert_eq!(stub.seen().len(), 1);
-    assert_ne!(retry(&mut amina, "0")["id"], first["id"], "people do repeat themselves");
-    assert_ne!(amina.post(PATH, &body).expect(200).json()["id"], first["id"]);
-    assert_eq!(stub.seen().len(), 3);
+    stub.release("killed");
+    let made = retry(&mut amina, &body, "1");
+    assert_eq!((&made["status"], stub.seen().len()), (&json!("completed"), 4));
     let conversations = amina.get("/v1/conversations").expect(200).json();
     assert_eq!(list(&conversations["data"]).len(), 3);
+}
+
+#[test]
+fn a_retry_of_what_never_came_or_was_refused_is_no_repeat_of_what_was_said_before_in_the_same_words() {
+    let stub = Stub::start();
+    let server = asking(&stub, &["concurrency.min=1", "concurrency.max=1", "concurrency.queue=0"]);
+    let (mut amina, _) = server.user("amina");
+    let (bela, _) = server.user("bela");
+    let conversation = amina.post("/v1/conversations", &json!({})).expect(200).json();
+    let body = json!({"input": "go on", "conversation": conversation["id"]});
+    let say = |client: &mut crate::support::Client, count: &str| {
+        client.json("POST", PATH, &[("x-stainless-retry-count", count)], &body)
+    };
+    let first = say(&mut amina, "0").expect(200).json();
+    let lost = say(&mut amina, "1").expect(200).json();
+    assert_ne!(lost["id"], first["id"], "the first had its answer: this is another one, whose first try was lost");
+    // The one place is taken.
+    let held = json!({"input": "[[gate held]] hello"});
+    drop(bela.post_and_leave(PATH, &held));
+    stub.wait_until(|stub| stub.seen().len() == 3);
+    say(&mut amina, "0").expect(503);
+    stub.release("held");
+    stub.wait_until(|stub| stub.replying() == 0);
+    let said = until("it is let in", || Some(say(&mut amina, "1")).filter(|answer| answer.status == 200)).json();
+    assert!(said["id"] != lost["id"] && said["id"] != first["id"], "{said}");
+    let items = amina.get(&format!("/v1/conversations/{}/items", text(&conversation["id"]))).expect(200).json();
+    assert_eq!(list(&items["data"]).len(), 6, "{items}");
+    // A new conversation is asked for in the same words each time: nobody gets that of somebody else.
+    let make = |client: &mut crate::support::Client| {
+        client.json("POST", "/v1/conversations", &[("x-stainless-retry-count", "1")], &json!({})).expect(200).json()
+    };
+    let one = make(&mut amina);
+    assert_ne!(make(&mut amina)["id"], one["id"]);
+    let server = server.restart(&[]);
+    assert_ne!(make(&mut amina.another_tab(&server))["id"], one["id"], "also after a restart");
 }

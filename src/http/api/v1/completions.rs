@@ -8,7 +8,7 @@ use super::{
     can_have_form,
     chunks::{Chunks, Counts, reason},
     ids::Passing,
-    keys::Repetition,
+    keys::{self, Repetition},
     seconds, stored,
     wire::NewCompletion,
 };
@@ -62,7 +62,9 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
     can_have_form(app, &asked.ask.sampling, "response_format.type")?;
     if asked.store {
         caller.may(Some(Scope::Conversations))?; // What is kept is a conversation.
-        return stored::create(app, caller, asked, repetition.key(digest)).await;
+        let asking = app.chat.asking(caller, repetition.key(digest)).await?;
+        let key = asking.key();
+        return keys::answered(&presence, asking, stored::create(app, caller, asked, key)).await;
     }
     presence.during(answer(app, caller, asked)).await.unwrap_or_else(|| Err(Problem::client_gone()))
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     chars_max, ids,
-    keys::Repetition,
+    keys::{self, Repetition},
     paging::Page,
     responses, seconds,
     shape::{self, List},
@@ -41,13 +41,18 @@ impl About {
 ///
 /// 200; 400 names the field; 422 where an idempotency key was used for something else.
 pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) -> Result<ApiResponse, Problem> {
-    let repetition = Repetition::of(&request)?;
+    let (repetition, presence) = (Repetition::of(&request)?, request.presence());
     let (body, digest) = request.json_or_default_with_digest().await?;
     let NewConversation { items, metadata } = NewConversation::read(body, chars_max(app))?;
-    let (about, key) = (About::write(metadata)?, repetition.key(digest));
-    let id = app.chat.create_conversation(caller, Some(about), items, Some(key)).await?;
-    let session = app.chat.owned(caller, id).await?;
-    show(app, &session).await
+    let about = About::write(metadata)?;
+    let asking = app.chat.asking(caller, repetition.key(digest)).await?;
+    let key = asking.key();
+    let made = async {
+        let id = app.chat.create_conversation(caller, Some(about), items, Some(key)).await?;
+        let session = app.chat.owned(caller, id).await?;
+        show(app, &session).await
+    };
+    keys::answered(&presence, asking, made).await
 }
 
 /// `GET /v1/conversations`: the caller's conversations, newest activity first. No call of OpenAI's.
@@ -109,12 +114,17 @@ pub(super) async fn delete(app: &App, caller: &Identity, request: ApiRequest) ->
 /// `POST /v1/conversations/{id}/items`: adds items, which nobody answers; 404 for a conversation that is not the caller's.
 pub(super) async fn add_items(app: &App, caller: &Identity, request: ApiRequest) -> Result<ApiResponse, Problem> {
     let session = in_path(app, caller, &request).await?;
-    let repetition = Repetition::of(&request)?;
+    let (repetition, presence) = (Repetition::of(&request)?, request.presence());
     let (body, digest) = request.json_with_digest().await?;
     let items = new_items(body, chars_max(app))?;
-    let added = app.chat.add_items(&session, items, Some(repetition.key(digest))).await?;
-    let data = added.iter().map(|item| shape::item(session.id(), item)).collect();
-    Ok(response::json(StatusCode::OK, &List::of(data, false)))
+    let asking = app.chat.asking(caller, repetition.key(digest)).await?;
+    let key = asking.key();
+    let added = async {
+        let added = app.chat.add_items(&session, items, Some(key)).await?;
+        let data = added.iter().map(|item| shape::item(session.id(), item)).collect();
+        Ok(response::json(StatusCode::OK, &List::of(data, false)))
+    };
+    keys::answered(&presence, asking, added).await
 }
 
 /// `GET /v1/conversations/{id}/items`: a page of the items, newest first or oldest first.

@@ -3,8 +3,8 @@
 use hyper::header::HeaderName;
 
 use crate::{
-    chat::Key,
-    http::{problem::Problem, request::ApiRequest},
+    chat::{Asking, Key},
+    http::{handover::Presence, problem::Problem, request::ApiRequest, response::ApiResponse},
 };
 
 /// How often a client's library has asked before, as the official ones say it.
@@ -30,7 +30,23 @@ impl Repetition {
     pub(super) fn key(&self, digest: [u8; 32]) -> Key<'_> {
         match &self.key {
             Some(key) => Key::Request(key, digest),
-            None => Key::Retried { digest, is_retry: self.is_retry },
+            None => Key::Retried { digest, is_retry: self.is_retry, tag: [0; 16] },
         }
     }
+}
+
+/// Does `work` for a request that is known by what `asking` says, and notes what became of its answer: a library that has it asks
+/// no more. Behind a relay, or where the network loses it without a word, it may not have come, and is asked for anew.
+pub(super) async fn answered(
+    presence: &Presence,
+    asking: Asking<'_>,
+    work: impl Future<Output = Result<ApiResponse, Problem>>,
+) -> Result<ApiResponse, Problem> {
+    let (answer, is_there) = presence.beside(work).await;
+    match &answer {
+        Ok(_) if is_there => asking.is_answered(),
+        Ok(_) => {}
+        Err(_) => asking.is_refused().await,
+    }
+    answer
 }

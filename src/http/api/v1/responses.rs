@@ -11,7 +11,7 @@ use super::{
     can_have_form, chars_max,
     events::Teller,
     ids::{self, Passing},
-    keys::Repetition,
+    keys::{self, Repetition},
     passing, seconds,
     shape::{self, End, List, Subject},
     wire::{Entry, NewResponse, Question, bounded},
@@ -20,8 +20,8 @@ use crate::{
     app::App,
     auth::Identity,
     chat::{
-        Asked, Begun, ChatError, Heard, Hearing, How, ItemId, Kind, Listener, Order, OwnedSession, Place, Response,
-        Said,
+        Asked, Begun, ChatError, Heard, Hearing, How, ItemId, Key, Kind, Listener, Order, OwnedSession, Place,
+        Response, Said,
     },
     http::{
         api::v1::paging::Page,
@@ -56,8 +56,14 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
         let answer = passing::respond(app, caller, asked);
         return presence.during(answer).await.unwrap_or_else(|| Err(Problem::client_gone()));
     }
+    let asking = app.chat.asking(caller, repetition.key(digest)).await?;
+    let key = asking.key();
+    keys::answered(&presence, asking, keep(app, caller, asked, key)).await
+}
+
+/// Makes a response that is kept.
+async fn keep(app: &App, caller: &Identity, asked: NewResponse, key: Key<'_>) -> Result<ApiResponse, Problem> {
     let (stream, background) = (asked.stream, asked.echo.background);
-    let key = repetition.key(digest);
     // Before the rest is looked at: what it goes on behind may be gone since.
     let known = app.chat.repeated(caller, key).await?;
     let listener = if stream { Some(app.chat.listener(caller)?) } else { None };
