@@ -17,6 +17,7 @@ use crate::{
     admission::slots::{Measure, Slot},
     auth::Identity,
     completions::Role,
+    id::UserId,
     metrics::Histogram,
     reply::{self, Fault, Finish, Hearer, Instructions, Line, Prompt, Sampling, Usage},
 };
@@ -98,7 +99,7 @@ impl Chat {
         let slot = inner.parts.slots.acquire(caller.id()).await?;
         charge.keep();
         let (shared, stop) = (Arc::new(Shared::default()), CancellationToken::new());
-        let making = Making { inner: Arc::clone(inner), shared: Arc::clone(&shared), _slot: slot };
+        let making = Making { inner: Arc::clone(inner), asker: caller.id(), shared: Arc::clone(&shared), _slot: slot };
         inner.tasks.spawn(making.run(ask, stop.clone()));
         Ok(Completing { shared, _stop: stop.drop_guard() })
     }
@@ -178,6 +179,7 @@ impl Shared {
 /// The model's side of a completion. However it ends, whoever listens hears of it.
 struct Making {
     inner: Arc<Inner>,
+    asker: UserId,
     shared: Arc<Shared>,
     _slot: Slot,
 }
@@ -211,7 +213,8 @@ impl Making {
     async fn made(&self, ask: &Ask, begun: Instant) -> Result<Completed, ChatError> {
         let inner = &self.inner;
         let lines: Vec<_> = ask.lines.iter().map(|said| Line { role: said.role, text: &said.text }).collect();
-        let prompt = Prompt { instructions: Instructions::None, lines: &lines, sampling: &ask.sampling };
+        let prompt =
+            Prompt { instructions: Instructions::None, lines: &lines, sampling: &ask.sampling, asker: self.asker };
         let first = Some((&inner.figures.completion_first, begun));
         let measure = Some(inner.parts.slots.measure());
         let mut passing = Passing { shared: &self.shared, measure, first, completed: None };

@@ -100,7 +100,8 @@ pub(super) async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply
         repeats: Repeats { of: &begun_with, held: String::new() },
         end: None,
     };
-    match inner.parts.backend.reply(Prompt { instructions, lines: &lines, sampling }, &mut hearer).await {
+    let prompt = Prompt { instructions, lines: &lines, sampling, asker: reply.owner() };
+    match inner.parts.backend.reply(prompt, &mut hearer).await {
         Ok(extent) => {
             let end = hearer.end;
             Made { ending: Ending::Reply { content: reply.seal(), stopped: extent == Extent::Part }, end }

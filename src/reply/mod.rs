@@ -31,6 +31,7 @@ use crate::{
     client::BuildError,
     completions::Role,
     config::{Fallback, ReplyBackend, ReplyConfig},
+    id::UserId,
     store::Speaker,
 };
 
@@ -46,6 +47,8 @@ pub struct Prompt<'a> {
     pub lines: &'a [Line<'a>],
     /// How the words are chosen.
     pub sampling: &'a Sampling,
+    /// Whose it is. No server is told.
+    pub asker: UserId,
 }
 
 /// What a model is told before a conversation.
@@ -443,7 +446,15 @@ mod tests {
             ControlFlow::Continue(())
         };
         backend
-            .reply(Prompt { instructions: Instructions::Usual, lines: &lines, sampling: Sampling::USUAL }, &mut sink)
+            .reply(
+                Prompt {
+                    instructions: Instructions::Usual,
+                    lines: &lines,
+                    sampling: Sampling::USUAL,
+                    asker: UserId::new(),
+                },
+                &mut sink,
+            )
             .await
             .unwrap();
         assert!(pieces.len() == 1 && !pieces[0].is_empty());

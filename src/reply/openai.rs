@@ -31,6 +31,7 @@ use crate::{
     client::Resolver,
     completions::{Request, RequestMessage, Role, StreamOptions},
     config::ReplyConfig,
+    id::UserId,
 };
 
 /// What the model is told where the operator tells it nothing.
@@ -134,7 +135,7 @@ impl Openai {
     pub(super) async fn reply(&self, prompt: Prompt<'_>, sink: &mut dyn Sink) -> Result<Said, ReplyError> {
         let task = Task { prompt, deadline: Instant::now() + self.times.total };
         let mut spoken = Spoken::new(sink);
-        let first = self.first_server()?;
+        let first = self.first_server(prompt.asker)?;
         let at = first.at;
         self.retries.earn();
         let failure = match self.ask(first, &task, &mut spoken).await {
@@ -142,7 +143,7 @@ impl Openai {
             Err(failure) if spoken.has_begun() => return Err(failure.into_error()),
             Err(failure) => failure,
         };
-        let Some(second) = self.second_server(at, &failure).filter(|_| self.retries.spend()) else {
+        let Some(second) = self.second_server(prompt.asker, at, &failure).filter(|_| self.retries.spend()) else {
             return Err(failure.into_error());
         };
         let cause = failure::for_log(&failure.cause);
@@ -154,11 +155,11 @@ impl Openai {
     }
 
     /// The first server that may be asked.
-    fn first_server(&self) -> Result<Leave<'_>, ReplyError> {
+    fn first_server(&self, asker: UserId) -> Result<Leave<'_>, ReplyError> {
         let now = Instant::now().into_std();
         let mut again = None;
         for (at, upstream) in self.upstreams.iter().enumerate() {
-            match upstream.breaker.admit(now) {
+            match upstream.breaker.admit(asker, now) {
                 Ok(pass) => return Ok(Leave { at, pass }),
                 Err(wait) => again = Some(again.map_or(wait, |soonest| wait.min(soonest))),
             }
@@ -167,12 +168,12 @@ impl Openai {
     }
 
     /// The server for a second try: the next one that may be asked, or the same again.
-    fn second_server(&self, first: usize, failure: &Failure) -> Option<Leave<'_>> {
+    fn second_server(&self, asker: UserId, first: usize, failure: &Failure) -> Option<Leave<'_>> {
         let now = Instant::now().into_std();
         let count = self.upstreams.len();
         let places = (1..=count).map(|step| (first + step) % count);
         let mut worth = places.filter(|&at| failure.may_mend(at != first));
-        worth.find_map(|at| Some(Leave { at, pass: self.upstreams[at].breaker.admit(now).ok()? }))
+        worth.find_map(|at| Some(Leave { at, pass: self.upstreams[at].breaker.admit(asker, now).ok()? }))
     }
 
     /// One try, whose end the server's breaker hears of.
@@ -186,7 +187,7 @@ impl Openai {
         let now = Instant::now().into_std();
         let rest = match &outcome {
             Err(Failure { what: What::Busy(Some(again)), .. }) => Some(pass.overloaded(now, *again)),
-            Err(failure) if failure.is_the_servers() => pass.failed(now, (self.chance)()),
+            Err(failure) if let Some(sign) = failure.sign() => pass.failed(sign, now, (self.chance)()),
             Ok(()) | Err(_) => {
                 pass.succeeded();
                 None

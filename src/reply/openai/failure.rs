@@ -48,6 +48,15 @@ pub(super) enum What {
     Filtered,
 }
 
+/// What a failure says of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// The server fails, whatever it is asked.
+    OfServer,
+    /// Either that, or it is the question.
+    OfEither,
+}
+
 impl Failure {
     pub(super) fn new(what: What, cause: impl Into<String>) -> Self {
         Self { what, cause: cause.into() }
@@ -74,19 +83,15 @@ impl Failure {
         Self::new(what, format!("the answer is an error{}", words(refusal)))
     }
 
-    /// True where this says something about the server, rather than about one conversation. Otherwise who knows what it
-    /// does not answer could have it closed for everybody.
-    pub(super) fn is_the_servers(&self) -> bool {
+    /// What this says about the server, rather than about one conversation; nothing where it does not. Otherwise who knows
+    /// what it does not answer could have it closed for everybody.
+    pub(super) fn sign(&self) -> Option<Sign> {
         match self.what {
-            What::Rejected | What::Silent | What::Filtered => false,
-            What::Unreachable
-            | What::Distant
-            | What::Broken
-            | What::Slow
-            | What::Busy(_)
-            | What::Unavailable
-            | What::Faulty
-            | What::Barred => true,
+            What::Rejected | What::Silent | What::Filtered => None,
+            What::Broken | What::Slow | What::Faulty => Some(Sign::OfEither),
+            What::Unreachable | What::Distant | What::Busy(_) | What::Unavailable | What::Barred => {
+                Some(Sign::OfServer)
+            }
         }
     }
 
@@ -209,11 +214,11 @@ mod tests {
             (204, Faulty, true, true, true),
         ] {
             let failure = of_status(status);
-            let follows = (failure.is_the_servers(), failure.may_mend(false), failure.may_mend(true));
+            let follows = (failure.sign().is_some(), failure.may_mend(false), failure.may_mend(true));
             assert_eq!((failure.what, follows), (what, (servers, here, elsewhere)), "{status}");
         }
         let slow = Failure::new(What::Slow, "");
-        assert!(slow.is_the_servers() && !slow.may_mend(true));
+        assert!(slow.sign().is_some() && !slow.may_mend(true));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::{Openai, Prompt, ReplyError};
 use crate::{
     completions::Role,
     config::{ReplyBackend, ReplyConfig, UpstreamConfig},
+    id::UserId,
     reply::{Instructions, Line, Sampling},
 };
 
@@ -152,7 +153,7 @@ const LINES: [Line<'_>; 3] = [
 ];
 
 fn plain<'a>(lines: &'a [Line<'a>]) -> Prompt<'a> {
-    Prompt { instructions: Instructions::Usual, lines, sampling: Sampling::USUAL }
+    Prompt { instructions: Instructions::Usual, lines, sampling: Sampling::USUAL, asker: UserId::from_bytes([1; 16]) }
 }
 
 /// Asks for a reply; gives how it ended, and the text.

@@ -101,7 +101,7 @@ async fn what_is_passed_through_gets_nothing_of_ours() {
         Line { role: Role::User, text: "x" },
     ];
     let sampling = Sampling { max_tokens: Some(5), temperature: Some(0.25), ..Sampling::default() };
-    let prompt = Prompt { instructions: Instructions::None, lines: &lines, sampling: &sampling };
+    let prompt = Prompt { instructions: Instructions::None, sampling: &sampling, ..plain(&lines) };
     let (_, _, asked) = heard(good("hi"), prompt, Keeper::default()).await;
     let wanted = "{\"model\":\"llama3.2\",\"messages\":[{\"role\":\"system\",\"content\":\"be brief\"},\
                   {\"role\":\"system\",\"content\":\"be kind\"},{\"role\":\"assistant\",\"content\":\"hi\"},\
