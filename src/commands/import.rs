@@ -1,5 +1,6 @@
 //! `bondhu import`: files of other systems, and of other servers.
 
+mod open;
 mod report;
 mod sender;
 

@@ -3,11 +3,13 @@
 //! A batch becomes one frame, decided like everything else: the owner, the tombstones and the places in the log are the
 //! writer's. It says which head it was made for, so that repeating it adds nothing.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ANNOTATION_BYTES_MAX, ANNOTATION_GROWTH_MAX, Speaker, Store, StoreError, command::Command, index::Index,
-    log::LogEnd,
+    ANNOTATION_BYTES_MAX, ANNOTATION_GROWTH_MAX, Speaker, Store, StoreError, codec::SessionRecord, command::Command,
+    index::Index, log::LogEnd,
 };
 use crate::{
     clock::Timestamp,
@@ -35,7 +37,8 @@ pub struct Import {
     pub session: SessionId,
     /// What it begins with, where it is made by this batch; one that is there stays as it is.
     pub make: Option<ImportSession>,
-    /// The head of the log that the batch was made for: behind it there is nothing of the batch.
+    /// The end of the log up to which whoever makes the batch has looked: nothing of the batch stands there. The writer looks
+    /// at what stands behind it.
     pub head: Seq,
     /// The messages, in order: the first gets the place behind `head`, or behind what was said since; of replies, `reply_to`
     /// beyond `head` means a message of the batch, and moves with it.
@@ -160,9 +163,11 @@ impl Store {
 
 fn look(index: &Index, user: UserId, session: SessionId, after: Seq) -> Result<Look, super::index::IndexError> {
     let nothing = |holder| Look { holder, head: Seq::ZERO, last_at: None, cleared_at: None, messages: Vec::new() };
-    let Some(meta) = index.session_meta(session)? else {
-        let is_free = index.session_record(session)?.is_none();
-        return Ok(nothing(if is_free { Holder::Nobody } else { Holder::Deleted }));
+    // Read once: between two readings another import may make it.
+    let meta = match index.session_record(session)? {
+        Some(SessionRecord::Live(meta)) => meta,
+        Some(SessionRecord::Deleted) => return Ok(nothing(Holder::Deleted)),
+        None => return Ok(nothing(Holder::Nobody)),
     };
     if meta.owner != user {
         return Ok(nothing(Holder::Other));
@@ -202,6 +207,10 @@ impl Import {
         }
         if self.notes().any(|note| note.len() > NOTE_BYTES_MAX) || self.bytes() > BYTES_MAX {
             return Some(format!("an annotation has at most {NOTE_BYTES_MAX} bytes, and a batch {BYTES_MAX} in all"));
+        }
+        let ids: HashSet<MessageId> = self.messages.iter().map(|message| message.id).collect();
+        if ids.len() < self.messages.len() {
+            return Some("a batch has a message only once".to_owned());
         }
         let is_wrong = |message: &ImportMessage| match message.role {
             _ if message.noted => message.reply_to.is_some() || message.failure.is_some(),

@@ -26,6 +26,7 @@ mod full_disk;
 mod histories;
 mod idempotency;
 mod import;
+mod imports_at_once;
 mod index;
 mod inputs;
 mod jobs;

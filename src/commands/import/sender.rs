@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{
     super::{Failure, export::unexpected, operator::Operator},
     Options,
+    open::Open,
     report::{Report, Told},
 };
 use crate::{
@@ -28,7 +29,7 @@ const TRIES: usize = 100;
 
 /// Whose conversations come, and what they are called there.
 #[derive(Clone)]
-struct User {
+pub(super) struct User {
     id: UserId,
     name: String,
 }
@@ -41,28 +42,6 @@ pub(super) struct Sender<'a> {
     /// Accounts by the names in the file.
     users: HashMap<Owner, Option<User>>,
     open: Option<Open>,
-}
-
-/// The conversation that is being read.
-struct Open {
-    talk: Talk,
-    user: User,
-    session: SessionId,
-    /// True where the session has the id that it has in the file, and so have its messages.
-    is_same: bool,
-    was_there: bool,
-    /// True as long as it is to be made.
-    is_new: bool,
-    cleared_at: Option<Timestamp>,
-    known: HashMap<MessageId, Seq>,
-    /// Where the file's messages stand here.
-    places: HashMap<u64, Seq>,
-    head: Seq,
-    last: Option<Timestamp>,
-    batch: Vec<ImportMessage>,
-    bytes: usize,
-    added: u64,
-    there: u64,
 }
 
 type Step<T> = Result<T, ImportError>;
@@ -226,13 +205,9 @@ impl<'a> Sender<'a> {
                 return Ok(());
             }
         }
-        let (is_new, head, last) = (look.holder == Holder::Nobody, look.head, look.last_at);
-        let cleared_at = look.cleared_at;
-        let mut known = HashMap::new();
-        while let Some((seq, _)) = look.messages.last().copied() {
-            known.extend(look.messages.iter().map(|(seq, id)| (*id, *seq)));
-            look = self.look(user.id, session, seq)?;
-        }
+        let (is_new, last, cleared_at) = (look.holder == Holder::Nobody, look.last_at, look.cleared_at);
+        let (head, messages) = self.look_through((user.id, session), look)?;
+        let known = messages.into_iter().map(|(seq, id)| (id, seq)).collect();
         self.open = Some(Open {
             is_same: session != own,
             talk,
@@ -265,6 +240,17 @@ impl<'a> Sender<'a> {
         Ok(look)
     }
 
+    /// What stands from the first look on, and the end of the log up to which that is everything.
+    fn look_through(&self, (user, session): (UserId, SessionId), first: Look) -> Step<(Seq, Vec<(Seq, MessageId)>)> {
+        let (mut look, mut all) = (first, Vec::new());
+        while let Some((seq, _)) = look.messages.last().copied() {
+            all.append(&mut look.messages);
+            look = self.look(user, session, seq)?;
+        }
+        // Of the last look: it grows while somebody writes.
+        Ok((look.head, all))
+    }
+
     fn said(&mut self, said: Said) -> Step<()> {
         let Some(mut open) = self.open.take() else { return Ok(()) }; // Of a session that was left out.
         let taken = self.said_in(&mut open, said);
@@ -277,9 +263,7 @@ impl<'a> Sender<'a> {
             Ok(id) if open.is_same => id,
             Ok(_) | Err(_) => import::derived(&[b"message", &open.session.bytes(), said.key.as_bytes()]),
         };
-        if let Some(seq) = open.known.get(&id) {
-            open.places.insert(said.place, *seq);
-            open.there += 1;
+        if is_there(open, id, said.place) {
             return Ok(());
         }
         if let (Some(cleared), Some(time)) = (open.cleared_at, said.time)
@@ -297,7 +281,10 @@ impl<'a> Sender<'a> {
         let full = open.batch.len() >= IMPORT_MESSAGES_MAX || open.bytes >= 2 * BATCH_BYTES;
         let nearly = open.batch.len() + ROOM > IMPORT_MESSAGES_MAX || open.bytes >= BATCH_BYTES;
         if full || ((said.noted || said.role == Speaker::User) && nearly) {
-            self.send(open)?; // Places may be others afterwards.
+            self.send(open)?; // Places may be others afterwards, and another import may have been first.
+            if is_there(open, id, said.place) {
+                return Ok(());
+            }
         }
         let reply_to = match (said.role, said.reply_to.and_then(|of| open.places.get(&of))) {
             _ if said.noted => None,
@@ -348,7 +335,7 @@ impl<'a> Sender<'a> {
         text
     }
 
-    /// Has the server store the batch; a batch that meets other messages moves behind them.
+    /// Has the server store the batch; a batch that meets other messages moves behind them, without what is among them already.
     fn send(&mut self, open: &mut Open) -> Step<()> {
         let make = open.is_new.then(|| make(&open.talk, &open.batch));
         for _ in 0..TRIES {
@@ -358,14 +345,30 @@ impl<'a> Sender<'a> {
             let ControlAnswer::Imported { imported } = answer else { return Err(stopped(unexpected(&answer))) };
             match imported {
                 Imported::Stored(head) => {
-                    open.added += open.batch.len() as u64;
+                    let count = open.batch.len() as u64;
+                    open.added += count;
                     // Somebody else may have said something meanwhile.
-                    open.move_to(Seq(head.0 - open.batch.len() as u64));
+                    let before = Seq(head.0 - count);
+                    if before != open.head {
+                        let (_, mut between) = self.look_behind(open)?;
+                        between.retain(|(seq, _)| *seq <= before);
+                        open.meet(before, &between);
+                    }
                     (open.head, open.is_new, open.bytes) = (head, false, 0);
                     open.batch.clear();
                     return Ok(());
                 }
-                Imported::Moved(head) => open.move_to(head),
+                Imported::Moved(_) => {
+                    let (head, between) = self.look_behind(open)?;
+                    open.meet(head, &between);
+                    if open.is_new {
+                        (open.is_new, open.was_there) = (false, true); // Another import was first.
+                    }
+                    if open.batch.is_empty() {
+                        open.bytes = 0;
+                        return Ok(());
+                    }
+                }
                 Imported::Wrong(why) => {
                     return Err(ImportError::Stopped(format!("session {}: {why}", open.talk.key)));
                 }
@@ -373,19 +376,20 @@ impl<'a> Sender<'a> {
         }
         Err(ImportError::Stopped(format!("session {} is being written to: import again later", open.talk.key)))
     }
+
+    /// What was said behind the head that is known, and the head that there is now.
+    fn look_behind(&self, open: &Open) -> Step<(Seq, Vec<(Seq, MessageId)>)> {
+        let first = self.look(open.user.id, open.session, open.head)?;
+        self.look_through((open.user.id, open.session), first)
+    }
 }
 
-impl Open {
-    /// The batch is to stand behind `head`, where somebody else has written meanwhile.
-    fn move_to(&mut self, head: Seq) {
-        let before = self.head;
-        let moved = |seq: Seq| if seq > before { Seq(head.0 + (seq.0 - before.0)) } else { seq };
-        for message in &mut self.batch {
-            message.reply_to = message.reply_to.map(moved);
-        }
-        self.places.values_mut().chain(self.known.values_mut()).for_each(|seq| *seq = moved(*seq));
-        self.head = head;
-    }
+/// True where the message is in the session already; the file's place is then known.
+fn is_there(open: &mut Open, id: MessageId, place: u64) -> bool {
+    let Some(seq) = open.known.get(&id).copied() else { return false };
+    open.places.insert(place, seq);
+    open.there += 1;
+    true
 }
 
 /// What the session begins with.

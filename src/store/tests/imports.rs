@@ -131,7 +131,8 @@ async fn what_is_wrong_with_a_batch_is_said_and_nothing_of_it_is_stored() {
         vec![message(1, None, 2_000), message(2, Some(3), 2_000), message(3, None, 2_000)],
         vec![message(1, None, 2_000), message(2, Some(1), 2_000), message(3, Some(2), 2_000)],
         vec![ImportMessage { role: Speaker::Assistant, ..message(1, None, 2_000) }],
-        vec![message(1, None, 2_000), too_long],
+        vec![message(1, None, 2_000), ImportMessage { id: message(2, None, 2_000).id, ..too_long }],
+        vec![message(1, None, 2_000), message(1, None, 2_000)],
         many.collect(),
     ] {
         assert!(matches!(bench.import(0, wrong).await.unwrap(), Imported::Wrong(_)));
