@@ -15,14 +15,14 @@ use std::{
 
 use beside::Beside;
 use jobs::Queue;
-use session::{ENDED_BEFORE, NOT_BEHIND, SessionModel};
+use session::{ENDED_BEFORE, Ids, NOT_BEHIND, SessionModel};
 
 use super::{
     OpenError,
     checkpoint::Checkpoint,
     codec::{Change, MessageRecord, SessionRecord, UserRecord},
     disk::Dir,
-    index::{Index, IndexError, guarded},
+    index::{Index, IndexError, Long, guarded},
     journal,
     key::MessageKey,
     recover::{Builder, Layout, lock},
@@ -399,9 +399,15 @@ fn compare(
 
 fn compare_trees(index: &Index, model: &Model, messages: u64, verdict: &mut Verdict) -> Result<(), IndexError> {
     let mut shown = 0;
-    for key in index.messages.iter().keys() {
-        if MessageKey::decode(&key?).is_some_and(|key| model.shows(key.session, key.seq)) {
-            shown += 1;
+    let mut ids = Ids::default();
+    for entry in &index.messages {
+        let (key, head) = entry?;
+        let Some(key) = MessageKey::decode(&key).filter(|key| model.shows(key.session, key.seq)) else { continue };
+        shown += 1;
+        let MessageKey { session, seq } = key;
+        let Some(record) = index.whole::<MessageRecord>(Long::Message, key, head)? else { continue };
+        if let Some(first) = ids.twice(session, seq, record.id) {
+            verdict.find(format!("session {session} has one message twice, as {first} and as {seq}"));
         }
     }
     if shown != messages {

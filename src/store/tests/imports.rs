@@ -121,6 +121,21 @@ async fn a_batch_moves_behind_what_was_said_meanwhile_and_is_never_stored_twice(
 }
 
 #[tokio::test]
+async fn check_finds_a_message_that_a_session_has_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = bench(dir.path()).await;
+    bench.import(0, vec![message(1, None, 2_000), message(2, Some(1), 2_001)]).await.unwrap();
+    // Whoever makes it says that there is nothing of it up to 2.
+    let again = bench.import(2, vec![message(1, None, 2_000), message(3, Some(3), 2_001)]).await.unwrap();
+    assert_eq!(again, Imported::Stored(Seq(4)));
+    bench.store.close().await;
+    drop(bench.store);
+    let verdict = verify(&bench.config.dir, |_, _| ()).unwrap();
+    let found: Vec<_> = verdict.findings.into_iter().map(|finding| finding.0).collect();
+    assert_eq!(found, [format!("session {} has one message twice, as 1 and as 3", bench.session)]);
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_batch_is_said_and_nothing_of_it_is_stored() {
     let dir = tempfile::tempdir().unwrap();
     let bench = bench(dir.path()).await;

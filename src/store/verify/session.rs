@@ -1,9 +1,9 @@
 //! One session as the journal tells it: its messages and what becomes of its turns.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::super::codec::{MessageRecord, OutcomeRecord, SessionMeta, SpeakerCode};
-use crate::id::Seq;
+use crate::id::{MessageId, Seq, SessionId};
 
 /// What can be wrong with a reply that compaction makes look so where its turn was cleared.
 pub(super) const ENDED_BEFORE: &str = "answers a message that has an outcome";
@@ -90,5 +90,22 @@ impl SessionModel {
                 (!self.open.remove(&seq)).then_some("ends twice")
             }
         }
+    }
+}
+
+/// The ids of one session after another, as an index has them: no more than those of the longest are in memory.
+#[derive(Default)]
+pub(super) struct Ids {
+    session: Option<SessionId>,
+    seen: HashMap<MessageId, Seq>,
+}
+
+impl Ids {
+    /// Takes the next message; gives the place where its session has the same id already.
+    pub(super) fn twice(&mut self, session: SessionId, seq: Seq, id: MessageId) -> Option<Seq> {
+        if self.session.replace(session) != Some(session) {
+            self.seen = HashMap::new();
+        }
+        self.seen.insert(id, seq)
     }
 }
