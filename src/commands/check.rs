@@ -5,12 +5,12 @@ use std::path::Path;
 use super::{Failure, print, progress::Progress};
 use crate::{
     backup::{self, Manifest},
-    store::{FORMAT, OpenError, Verdict, verify},
+    store::{FORMAT, OpenError, Verdict, is_data_dir, verify},
 };
 
 /// Looks at `dir`, which no server may be using; fails with everything that is wrong.
 pub(super) fn run(dir: &Path) -> Result<(), Failure> {
-    if !dir.join("journal").is_dir() {
+    if !is_data_dir(dir) {
         let hint = backup::newest_below(dir)
             .map_or_else(String::new, |backup| format!(": the newest backup below it is {}", backup.display()));
         return Err(Failure::Failed(format!("there is no data directory {}{hint}", dir.display())));
@@ -21,11 +21,14 @@ pub(super) fn run(dir: &Path) -> Result<(), Failure> {
     let verdict = verify(dir, |done, total| progress.step(done, total));
     progress.end();
     let verdict = verdict.map_err(|error| Failure::Failed(refusal(&error)))?;
-    if let Some(manifest) = manifest {
-        let Manifest { made_at, files, .. } = manifest;
+    if let Some(Manifest { made_at, files, .. }) = &manifest {
         print(&format!("backup      made {made_at}; {} files are as backup.json says\n", files.len()))?;
     }
     print(&summary(&verdict))?;
+    // Of a backup, backup.json names the last segment.
+    if let (None, Some(why)) = (&manifest, &verdict.end_in_doubt) {
+        print(&format!("end         not certain: {why}\n"))?;
+    }
     if verdict.findings.is_empty() {
         return print("nothing is wrong\n");
     }

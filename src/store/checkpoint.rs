@@ -86,6 +86,16 @@ impl Checkpoint {
         None
     }
 
+    /// True where the index was built from this journal, wherever its file is now.
+    pub(crate) fn is_of(&self, journal: Option<[u8; 16]>) -> bool {
+        journal == Some(self.journal)
+    }
+
+    /// True where the run that wrote it wrote nothing behind it.
+    pub(crate) fn is_last(&self) -> bool {
+        self.clean
+    }
+
     /// Takes the word of a clean stop back, on the disk: from here on sled's file may change, and a power cut would leave
     /// it as no sync made it.
     pub(crate) fn take_back(&self, index_dir: &Dir) -> io::Result<()> {

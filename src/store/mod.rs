@@ -86,7 +86,7 @@ pub use retention::OldMessages;
 pub use roster::{Holdings, RosterEntry};
 pub use sealed::{Sealed, Sealer, SegmentHead, check_sealed};
 pub use search::{Hit, Hits};
-pub use verify::{FORMAT, Finding, Verdict, newest_format, verify, verify_locked};
+pub use verify::{FORMAT, Finding, Verdict, is_data_dir, newest_format, verify, verify_locked};
 
 use crate::{
     clock::{Clock, Timestamp},

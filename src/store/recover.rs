@@ -66,11 +66,8 @@ pub(crate) fn recover(disk: &Disk, config: &DataConfig, clock: &Clock) -> Result
 
     let checkpoint = Checkpoint::read(&layout.index);
     let chain = journal::list(&layout.journal)?.chain;
-    if let (true, Some(checkpoint)) = (chain.is_empty(), &checkpoint)
-        && checkpoint.next_frame > 1
-    {
-        let what = "all segments are missing, but the index has seen changes".to_owned();
-        return Err(OpenError::Damaged { path: layout.journal.path, offset: 0, what });
+    if chain.is_empty() {
+        any_missing(&layout, checkpoint.as_ref())?;
     }
     let journal_id = chain.first().map(|segment| segment.header.journal);
     let mut doubt = match &checkpoint {
@@ -96,6 +93,15 @@ pub(crate) fn recover(disk: &Disk, config: &DataConfig, clock: &Clock) -> Result
     let replayed = replay(config, &layout, clock, None)?;
     tracing::info!(seconds = started.elapsed().as_secs_f64(), "the index is rebuilt");
     finish(replayed, lock, &layout)
+}
+
+/// Refuses a journal without segments where the index has seen some, of whatever journal it was.
+pub(crate) fn any_missing(layout: &Layout, checkpoint: Option<&Checkpoint>) -> Result<(), OpenError> {
+    if checkpoint.is_none_or(|checkpoint| checkpoint.next_frame <= 1) {
+        return Ok(());
+    }
+    let what = "all segments are missing, but the index has seen changes".to_owned();
+    Err(OpenError::Damaged { path: layout.journal.path.clone(), offset: 0, what })
 }
 
 /// Takes the directory for this process; held until the file is dropped.

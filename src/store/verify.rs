@@ -23,9 +23,9 @@ use super::{
     codec::{Change, MessageRecord, SessionRecord, UserRecord},
     disk::Dir,
     index::{Index, IndexError, Long, guarded},
-    journal,
+    journal::{self, Ended, Segment},
     key::MessageKey,
-    recover::{Builder, Layout, lock},
+    recover::{Builder, Layout, any_missing, lock},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -65,6 +65,8 @@ pub struct Verdict {
     pub formats: Option<(u32, u32)>,
     /// Why the index was not compared: the next start rebuilds it.
     pub index_to_rebuild: Option<String>,
+    /// Why nothing here shows that the journal's end is not missing, where that is so.
+    pub end_in_doubt: Option<String>,
 }
 
 /// Checks the data directory `dir`, which no server may be using. `progress` gets (bytes done, bytes in all).
@@ -87,6 +89,12 @@ pub fn newest_format(dir: &Path) -> Result<Option<u32>, OpenError> {
     Ok(listing.chain.iter().map(|segment| segment.header.format).max())
 }
 
+/// True where `dir` is a data directory: it has a journal, or an index that says that there was one.
+#[must_use]
+pub fn is_data_dir(dir: &Path) -> bool {
+    dir.join("journal").is_dir() || Checkpoint::read(&Layout::of(&Dir::of(dir)).index).is_some()
+}
+
 /// As [`verify`], for a caller that has locked the directory.
 ///
 /// # Errors
@@ -97,8 +105,12 @@ pub fn verify_locked(dir: &Path, progress: impl FnMut(u64, u64)) -> Result<Verdi
 
 /// As [`verify`], on any disk.
 pub(crate) fn verify_dir(dir: &Dir, progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenError> {
-    let metadata = dir.disk.metadata(&dir.join("journal"));
-    metadata.map_err(|source| OpenError::Io { path: dir.join("journal"), source })?;
+    let layout = Layout::of(dir);
+    if let Err(source) = dir.disk.metadata(&layout.journal.path)
+        && Checkpoint::read(&layout.index).is_none()
+    {
+        return Err(OpenError::Io { path: layout.journal.path, source });
+    }
     let _lock = lock(dir)?;
     look(dir, progress)
 }
@@ -109,13 +121,10 @@ fn look(dir: &Dir, mut progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenEr
     let layout = Layout::of(dir);
     let mut model = Model::at(Clock::System.now());
     let mut verdict = Verdict::default();
-    let chain = match journal::list(&layout.journal) {
-        Ok(listing) => listing.chain,
-        Err(OpenError::Damaged { path, offset, what }) => {
-            verdict.find(format!("journal damaged: {} at offset {offset}: {what}", path.display()));
-            return Ok(verdict);
-        }
-        Err(error) => return Err(error),
+    let checkpoint = Checkpoint::read(&layout.index);
+    let chain = match list(&layout, checkpoint.as_ref()) {
+        Ok(chain) => chain,
+        Err(error) => return verdict.of_journal(error),
     };
     let formats = || chain.iter().map(|segment| segment.header.format);
     verdict.formats = formats().min().zip(formats().max());
@@ -131,17 +140,13 @@ fn look(dir: &Dir, mut progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenEr
         }
         Ok(())
     });
-    let next_frame = match read {
-        Ok(next_frame) => next_frame,
-        Err(OpenError::Damaged { path, offset, what }) => {
-            verdict.find(format!("journal damaged: {} at offset {offset}: {what}", path.display()));
-            return Ok(verdict);
-        }
-        Err(error) => return Err(error),
+    let ended = match read {
+        Ok(ended) => ended,
+        Err(error) => return verdict.of_journal(error),
     };
+    let next_frame = ended.next_frame;
     model.finish(&mut verdict);
     let journal_id = chain.first().map(|segment| segment.header.journal);
-    let checkpoint = Checkpoint::read(&layout.index);
     let doubt =
         checkpoint.as_ref().map_or(Some("there is none"), |checkpoint| checkpoint.doubt(&layout.index, journal_id));
     if let (None, Some(checkpoint)) = (doubt, &checkpoint) {
@@ -163,10 +168,55 @@ fn look(dir: &Dir, mut progress: impl FnMut(u64, u64)) -> Result<Verdict, OpenEr
     if let Some(doubt) = doubt {
         verdict.index_to_rebuild = Some(doubt.to_owned());
     }
+    verdict.end_in_doubt = end_in_doubt(&ended, checkpoint.filter(|checkpoint| checkpoint.is_of(journal_id)).as_ref());
     Ok(verdict)
 }
 
+/// The segments of the journal, which may all be missing only where there never was one.
+fn list(layout: &Layout, checkpoint: Option<&Checkpoint>) -> Result<Vec<Segment>, OpenError> {
+    let is_there = layout.journal.disk.exists(&layout.journal.path);
+    let chain = if is_there { journal::list(&layout.journal)?.chain } else { Vec::new() };
+    if chain.is_empty() {
+        any_missing(layout, checkpoint)?;
+    }
+    Ok(chain)
+}
+
+/// Why nothing shows that the journal has all of its end. No fault by itself: a copy of a running server's directory is so,
+/// where the journal was copied before the index, or while a segment was begun.
+fn end_in_doubt(ended: &Ended, checkpoint: Option<&Checkpoint>) -> Option<String> {
+    let Ended { next_frame, is_sealed } = *ended;
+    match checkpoint {
+        Some(checkpoint) if checkpoint.next_frame > next_frame => Some(format!(
+            "the index that was copied with it has seen frames up to {}, and the journal ends with {}: that is so where a \
+             server wrote while it was copied, and where the newest segment is missing",
+            checkpoint.next_frame - 1,
+            next_frame - 1
+        )),
+        Some(checkpoint) if checkpoint.next_frame == next_frame && checkpoint.is_last() => None,
+        Some(_) | None => is_sealed.then(|| {
+            format!(
+                "its last segment is complete, up to frame {}, and nothing here shows whether one came after it",
+                next_frame - 1
+            )
+        }),
+    }
+}
+
 impl Verdict {
+    /// What is wrong with the journal is a finding where it is damage, and ends the looking.
+    fn of_journal(mut self, error: OpenError) -> Result<Self, OpenError> {
+        match error {
+            OpenError::Damaged { path, offset, what } => {
+                self.find(format!("journal damaged: {} at offset {offset}: {what}", path.display()));
+                Ok(self)
+            }
+            error @ (OpenError::InUse(_) | OpenError::Newer { .. } | OpenError::Io { .. } | OpenError::Index(_)) => {
+                Err(error)
+            }
+        }
+    }
+
     fn find(&mut self, what: String) {
         if self.findings.len() < LISTED_MAX {
             self.findings.push(Finding(what));

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Client, Random, Server,
-    data::{check, check_passes, segments},
+    data::{check, check_passes, copy, segments},
     load::{Pace, World, settled},
 };
 
@@ -236,4 +236,35 @@ fn an_end_that_is_cut_anywhere_loses_the_last_frame_and_nothing_else() {
     let log = Server::try_start(server.dir(), server.data.clone(), &[], &[]).err().unwrap().join("\n");
     assert!(log.contains("were acknowledged"), "{log}");
     assert!(check(&server.data).unwrap_err().contains("the index has seen"));
+}
+
+#[test]
+fn a_journal_that_is_gone_is_told_by_check_as_by_the_start() {
+    let fixture = Fixture::new(50);
+    for path in segments(&fixture.data) {
+        std::fs::remove_file(path).unwrap();
+    }
+    fixture.assert_refused(&["all segments are missing, but the index has seen changes"]);
+    std::fs::remove_dir_all(fixture.data.join("journal")).unwrap();
+    let said = check(&fixture.data).unwrap_err();
+    assert!(said.contains("all segments are missing, but the index has seen changes"), "{said}");
+    fixture.assert_refused(&["all segments are missing, but the index has seen changes"]);
+}
+
+#[test]
+fn check_says_of_a_copy_that_its_end_may_be_missing() {
+    let fixture = Fixture::new(1200);
+    let at = fixture.keep.path().join("copy");
+    copy(&fixture.data, &at);
+    let whole = check_passes(&at);
+    assert!(whole.contains("the next start rebuilds it") && !whole.contains("not certain"), "{whole}");
+    std::fs::remove_file(segments(&at).pop().unwrap()).unwrap();
+    let known = check_passes(&at);
+    assert!(
+        known.contains("\nend         not certain: the index that was copied with it has seen frames up to"),
+        "{known}"
+    );
+    std::fs::remove_dir_all(at.join("index")).unwrap();
+    let unknown = check_passes(&at);
+    assert!(unknown.contains("\nend         not certain: its last segment is complete, up to frame"), "{unknown}");
 }

@@ -329,20 +329,29 @@ fn ends_early(
     }
 }
 
-/// Reads the whole chain without changing anything, for `check`: gives every frame to `each`, and the next number.
+/// Where a journal that was read ends.
+pub(crate) struct Ended {
+    /// The number of the frame that would come next.
+    pub(crate) next_frame: u64,
+    /// True where the last segment is sealed: nothing in it shows that none came after it.
+    pub(crate) is_sealed: bool,
+}
+
+/// Reads the whole chain without changing anything, for `check`: gives every frame to `each`, and where it ends.
 pub(crate) fn read_all(
     dir: &Dir,
     mut progress: impl FnMut(u64),
     mut each: impl FnMut(u64, Vec<Change>) -> Result<(), OpenError>,
-) -> Result<u64, OpenError> {
+) -> Result<Ended, OpenError> {
     let listing = segment::list(dir)?;
-    let mut expected = 1;
+    let mut ended = Ended { next_frame: 1, is_sealed: false };
     for (index, segment) in listing.chain.iter().enumerate() {
         let is_last = index + 1 == listing.chain.len();
-        expected = read_segment((&dir.disk, segment), expected, is_last, 0, &mut each)?.next_frame;
+        let reached = read_segment((&dir.disk, segment), ended.next_frame, is_last, 0, &mut each)?;
+        ended = Ended { next_frame: reached.next_frame, is_sealed: reached.open.is_none() };
         progress(segment.length);
     }
-    Ok(expected)
+    Ok(ended)
 }
 
 #[cfg(test)]
