@@ -50,6 +50,11 @@ pub(super) fn run(first: Settings, command: Import) -> Result<(), Failure> {
     if report.is_nothing() {
         return Err(Failure::Failed("nothing was imported: see above what was left out".to_owned()));
     }
+    if report.is_of_broken_file() {
+        let why = "not everything was imported, because a file is broken: see above where; what is right in it was imported, and \
+                   a mended file adds the rest";
+        return Err(Failure::Failed(why.to_owned()));
+    }
     Ok(())
 }
 

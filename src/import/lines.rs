@@ -23,6 +23,8 @@ pub(super) struct Line {
     pub(super) offset: u64,
     /// Its bytes without the end; nothing where it is too long.
     pub(super) bytes: Option<Vec<u8>>,
+    /// True where the file ends before the line does: it may be cut.
+    pub(super) is_last: bool,
 }
 
 impl Lines {
@@ -44,11 +46,12 @@ impl Lines {
             let is_whole = bytes.ends_with(b"\n") || read as u64 != LINE_MAX;
             if !is_whole {
                 self.skip_rest()?;
-                return Ok(Some(Line { number: self.number, offset, bytes: None }));
+                return Ok(Some(Line { number: self.number, offset, bytes: None, is_last: false }));
             }
             if !bytes.trim_ascii().is_empty() {
+                let is_last = !bytes.ends_with(b"\n");
                 let bytes = bytes.trim_ascii().strip_prefix(b"\xEF\xBB\xBF").map_or(bytes.trim_ascii(), |rest| rest);
-                return Ok(Some(Line { number: self.number, offset, bytes: Some(bytes.to_vec()) }));
+                return Ok(Some(Line { number: self.number, offset, bytes: Some(bytes.to_vec()), is_last }));
             }
         }
     }

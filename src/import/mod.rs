@@ -199,6 +199,14 @@ pub fn detect(path: &Path) -> Result<Option<Format>, ImportError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(ImportError::io(path))?;
     file.take(LOOKED_AT).read_to_end(&mut bytes).map_err(ImportError::io(path))?;
+    if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+        return Err(ImportError::unreadable(path, "it is encoded as UTF-16: save it as UTF-8"));
+    }
+    if bytes.starts_with(b"sep=") || bytes.starts_with(b"\xEF\xBB\xBFsep=") {
+        let why =
+            "its first line says how columns are separated (\"sep=\"): take that line out, and save it with commas";
+        return Err(ImportError::unreadable(path, why));
+    }
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim_start_matches('\u{FEFF}').trim_start();
     let has = |words: &[&str]| words.iter().all(|word| text.contains(&format!("\"{word}\"")));

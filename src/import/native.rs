@@ -30,6 +30,7 @@ enum Line {
     Login {},
     Session {
         id: String,
+        head: Option<u64>,
         title: Option<String>,
         system_prompt: Option<String>,
         note: Option<Value>,
@@ -55,19 +56,48 @@ struct Message {
     note: Option<Value>,
 }
 
+/// How much of a session has come.
+#[derive(Default)]
+struct Part {
+    session: String,
+    /// The last place that was given in it.
+    head: Option<u64>,
+    /// Messages, and the place of the first: what is before it was cleared.
+    seen: u64,
+    first: u64,
+}
+
+impl Part {
+    /// Tells what is missing of the session, which ends here. One that was cleared as a whole has no message either.
+    fn end(&mut self, tell: &mut Tell<'_>) -> Result<(), ImportError> {
+        let Self { session, head, seen, first } = std::mem::take(self);
+        let Some(head) = head.filter(|_| seen > 0) else { return Ok(()) };
+        let wanted = (head + 1).saturating_sub(first);
+        let missing = wanted.saturating_sub(seen);
+        if missing == 0 {
+            return Ok(());
+        }
+        let at = format!("session {session}: {missing} of {wanted}");
+        tell(Event::Note(Note { what: What::Incomplete, at }))
+    }
+}
+
 pub(super) fn read(path: &Path, tell: &mut Tell<'_>) -> Result<(), ImportError> {
     let file = File::open(path).map_err(ImportError::io(path))?;
     let length = file.metadata().map_err(ImportError::io(path))?.len();
     let mut lines = Lines::of(file);
-    let mut session = String::new();
+    let mut part = Part::default();
     while let Some(line) = lines.next().map_err(ImportError::io(path))? {
         let at = format!("line {}", line.number);
         let parsed = line.bytes.as_deref().and_then(|bytes| serde_json::from_slice::<Line>(bytes).ok());
         match parsed {
-            None => tell(Event::Note(Note { what: What::Malformed, at }))?,
+            None => {
+                let what = if line.is_last { What::CutShort } else { What::Malformed };
+                tell(Event::Note(Note { what, at }))?;
+            }
             Some(Line::Login {}) => tell(Event::Note(Note { what: What::Login, at }))?,
             Some(Line::User { username, display_name, role, tier, created_at, disabled, password }) => {
-                session.clear();
+                part.end(tell)?;
                 tell(Event::Account(Account {
                     username,
                     display_name,
@@ -78,17 +108,20 @@ pub(super) fn read(path: &Path, tell: &mut Tell<'_>) -> Result<(), ImportError> 
                     password,
                 }))?;
             }
-            Some(Line::Session { id, title, system_prompt, note, created_at, updated_at }) => {
+            Some(Line::Session { id, head, title, system_prompt, note, created_at, updated_at }) => {
+                part.end(tell)?;
                 let note = kept(note, &at, tell)?;
-                session.clone_from(&id);
+                part = Part { session: id.clone(), head, ..Part::default() };
                 let (created_at, updated_at) = (time(created_at.as_ref()), time(updated_at.as_ref()));
                 let owner = Owner::Account;
                 tell(Event::Talk(Talk { owner, key: id, title, system_prompt, note, created_at, updated_at }))?;
             }
-            Some(Line::Message(message)) if message.session_id != session => {
+            Some(Line::Message(message)) if message.session_id != part.session => {
                 tell(Event::Note(Note { what: What::NoSession, at }))?;
             }
             Some(Line::Message(mut message)) => {
+                part.first = if part.seen == 0 { message.seq } else { part.first };
+                part.seen += 1;
                 let note = kept(message.note.take(), &at, tell)?;
                 tell(Event::Said(said(message, at, note)))?;
             }
@@ -97,7 +130,7 @@ pub(super) fn read(path: &Path, tell: &mut Tell<'_>) -> Result<(), ImportError> 
             tell(Event::Progress(line.offset, length))?;
         }
     }
-    Ok(())
+    part.end(tell)
 }
 
 fn time(text: Option<&String>) -> Option<Timestamp> {

@@ -73,6 +73,14 @@ pub enum What {
     Kept,
     /// The server refused it.
     Refused,
+    /// A quote is never closed, and has taken everything behind it.
+    OpenQuote,
+    /// A quote that is missing has put rows of the table into a text.
+    Swallowed,
+    /// The file ends within a line or a row.
+    CutShort,
+    /// A session lacks messages that it says it has.
+    Incomplete,
 }
 
 impl What {
@@ -105,7 +113,11 @@ impl What {
             | Self::Deleted
             | Self::Cleared
             | Self::Kept
-            | Self::Refused => Fate::LeftOut,
+            | Self::Refused
+            | Self::OpenQuote
+            | Self::Swallowed
+            | Self::CutShort
+            | Self::Incomplete => Fate::LeftOut,
         }
     }
 
@@ -139,6 +151,10 @@ impl What {
             Self::Cleared => "cleared",
             Self::Kept => "kept",
             Self::Refused => "refused",
+            Self::OpenQuote => "open-quote",
+            Self::Swallowed => "swallowed",
+            Self::CutShort => "cut-short",
+            Self::Incomplete => "incomplete",
         }
     }
 
@@ -172,7 +188,17 @@ impl What {
             Self::Cleared => "message older than the clearing of its session on this server",
             Self::Kept => "what a program keeps with something, too long or of another form",
             Self::Refused => "refused by the server",
+            Self::OpenQuote => "everything behind a quote that is never closed",
+            Self::Swallowed => "row with other rows in its text, because a quote is missing",
+            Self::CutShort => "the end of the file, which is cut in the middle",
+            Self::Incomplete => "messages that a session had and the file has not",
         }
+    }
+
+    /// True where the file itself lacks or hides what it once had: it is to be mended, or made again, and imported again.
+    #[must_use]
+    pub fn is_broken_file(self) -> bool {
+        matches!(self, Self::OpenQuote | Self::Swallowed | Self::CutShort | Self::Incomplete)
     }
 
     /// True where messages that somebody wanted may be missing.

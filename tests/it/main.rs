@@ -27,6 +27,7 @@ mod histories;
 mod idempotency;
 mod import;
 mod imports_at_once;
+mod imports_broken;
 mod index;
 mod inputs;
 mod jobs;

@@ -123,6 +123,11 @@ impl Report {
         self.added + self.there == 0 && (is_empty || is_lost)
     }
 
+    /// True where a file was not whole, or hides a part of what it has.
+    pub(super) fn is_of_broken_file(&self) -> bool {
+        self.notes.keys().any(|(_, what)| what.is_broken_file())
+    }
+
     /// All of it, for people.
     pub(super) fn text(&self) -> String {
         let made = self.users.values().filter(|made| **made).count();

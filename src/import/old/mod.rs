@@ -15,7 +15,7 @@ use std::{
 
 use self::{
     pairing::{Paired, Row, pair},
-    rows::{Raw, Rows},
+    rows::{Broken, Raw, Rows},
 };
 use super::{Event, ImportError, Note, Owner, Said, Talk, Tell, What};
 use crate::{
@@ -69,11 +69,14 @@ fn collect(path: &Path, rows: &mut Rows, tell: &mut Tell<'_>) -> Result<Vec<Sess
             tell(Event::Progress(read.offset / 2, length))?;
         }
         let at = rows.at(read.number);
-        let mut note = |what| tell(Event::Note(Note { what, at: at.clone() }));
-        let Some(raw) = read.raw else {
-            note(What::Malformed)?;
-            continue;
+        let raw = match read.raw {
+            Ok(raw) => raw,
+            Err(broken) => {
+                tell(Event::Note(note_of(broken, at)))?;
+                continue;
+            }
         };
+        let mut note = |what| tell(Event::Note(Note { what, at: at.clone() }));
         if raw.user.is_empty() {
             note(What::NoUser)?;
             continue;
@@ -165,6 +168,19 @@ fn tell_session(path: &Path, session: Session, rows: &mut Rows, tell: &mut Tell<
         }))?;
     }
     Ok(())
+}
+
+/// What is told of a row that can't be read.
+fn note_of(broken: Broken, at: String) -> Note {
+    match broken {
+        Broken::Malformed => Note { what: What::Malformed, at },
+        Broken::CutShort => Note { what: What::CutShort, at },
+        Broken::Swallowed => Note { what: What::Swallowed, at },
+        Broken::OpenQuote { line, lines } => {
+            let at = format!("{at}, which begins in line {line}: {lines} lines, to the end of the file");
+            Note { what: What::OpenQuote, at }
+        }
+    }
 }
 
 fn hash(text: &str) -> u64 {

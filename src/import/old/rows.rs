@@ -34,8 +34,26 @@ pub(super) struct Numbered {
     pub(super) number: u64,
     /// Where it begins.
     pub(super) offset: u64,
-    /// What stands there; nothing where it can't be read.
-    pub(super) raw: Option<Raw>,
+    /// What stands there, or what it is that can't be read.
+    pub(super) raw: Result<Raw, Broken>,
+}
+
+/// Why a row can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// It is no row of this table.
+    Malformed,
+    /// It is the last one, and ends before it is one.
+    CutShort,
+    /// A quote that begins in it is open at the end of the file.
+    OpenQuote {
+        /// The line in which the row begins.
+        line: u64,
+        /// How many lines the quote has taken.
+        lines: u64,
+    },
+    /// In its text there are rows of this table.
+    Swallowed,
 }
 
 /// The rows of a file.
@@ -95,18 +113,35 @@ impl Rows {
                 let line = lines.next().map_err(ImportError::io(&self.path))?;
                 Ok(line.map(|line| {
                     let raw = line.bytes.as_deref().and_then(of_json);
+                    let raw = raw.ok_or(if line.is_last { Broken::CutShort } else { Broken::Malformed });
                     Numbered { number: line.number, offset: line.offset, raw }
                 }))
             }
             Form::Csv { reader, left, columns } => {
                 let mut record = ByteRecord::new();
                 left.set(ROW_MAX);
+                let begun = reader.position().clone();
                 let read = reader.read_byte_record(&mut record);
-                if !read.map_err(|error| csv_error(&self.path, &error))? {
+                let row = |error: &csv::Error| format!("row {} (line {}): {error}", begun.record() + 1, begun.line());
+                if !read.map_err(|error| ImportError::unreadable(&self.path, row(&error)))? {
                     return Ok(None);
                 }
                 let position = record.position().cloned().unwrap_or_else(Position::new);
-                let raw = columns.raw(&record);
+                // Only behind the last row is there nothing more.
+                let end = if reader.position().byte() >= self.length {
+                    end_of(&self.path, position.byte()).map_err(ImportError::io(&self.path))?
+                } else {
+                    RowEnd::Whole
+                };
+                let raw = match (end, columns.raw(&record)) {
+                    (RowEnd::InQuote { before, lines }, _) => {
+                        Err(Broken::OpenQuote { line: position.line() + before, lines })
+                    }
+                    (RowEnd::InRow, None) => Err(Broken::CutShort),
+                    (_, None) => Err(Broken::Malformed),
+                    (_, Some(raw)) if columns.has_rows(&raw) => Err(Broken::Swallowed),
+                    (_, Some(raw)) => Ok(raw),
+                };
                 // The reader counts the row of names as record 0, and people count from 1.
                 Ok(Some(Numbered { number: position.record() + 1, offset: position.byte(), raw }))
             }
@@ -124,7 +159,7 @@ impl Rows {
                 reader.seek(position).map_err(|error| csv_error(&self.path, &error))?;
             }
         }
-        Ok(self.next()?.and_then(|read| read.raw))
+        Ok(self.next()?.and_then(|read| read.raw.ok()))
     }
 }
 
@@ -134,12 +169,23 @@ fn csv_of(path: &Path, file: File) -> Result<Form, ImportError> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bounded);
     let names = reader.byte_headers().map_err(|error| csv_error(path, &error))?;
     let columns = Columns::of(names).map_err(|name| {
-        ImportError::unreadable(
-            path,
-            format!("the first row names no column {name:?}, as the table chat_messages has it"),
-        )
+        let why = separator(names).map_or_else(
+            || format!("the first row names no column {name:?}, as the table chat_messages has it"),
+            |other| format!("its columns are separated by {other}: save it with commas"),
+        );
+        ImportError::unreadable(path, why)
     })?;
     Ok(Form::Csv { reader, left, columns })
+}
+
+/// What separates the names of the columns, where it is no comma.
+fn separator(names: &ByteRecord) -> Option<&'static str> {
+    let first = names.get(0).filter(|_| names.len() == 1)?;
+    match first {
+        _ if first.contains(&b';') => Some("semicolons"),
+        _ if first.contains(&b'\t') => Some("tabs"),
+        _ => None,
+    }
 }
 
 fn csv_error(path: &Path, error: &csv::Error) -> ImportError {
@@ -185,6 +231,55 @@ impl Columns {
             has_mood: optional(self.mood).is_some_and(|mood| !mood.trim().is_empty()),
         })
     }
+}
+
+impl Columns {
+    /// True where the text has a line break and, behind it, what no one says: a whole row of this table. A quote that was left
+    /// out makes it so, for the next one ends the text then.
+    fn has_rows(&self, raw: &Raw) -> bool {
+        raw.text.lines().skip(1).any(|line| {
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
+            let row = reader.byte_records().next().and_then(Result::ok).and_then(|record| self.raw(&record));
+            row.is_some_and(|row| !row.user.is_empty() && row.role().is_some() && row.time().is_some())
+        })
+    }
+}
+
+/// How the last row of a file ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RowEnd {
+    /// With the end of a line, or it is not the last one.
+    Whole,
+    /// With the file, in the middle of its line.
+    InRow,
+    /// Within quotes, behind so many lines; `before` ends of lines stand before the row, where the reader left one.
+    InQuote { before: u64, lines: u64 },
+}
+
+/// How the row ends that begins at `offset` and is the file's last one: quotes open at the beginning of a field, and a doubled
+/// one within them is a character.
+fn end_of(path: &Path, offset: u64) -> io::Result<RowEnd> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = Vec::new();
+    file.take(2 * ROW_MAX).read_to_end(&mut bytes)?;
+    let row = bytes.trim_ascii_start();
+    let count = |bytes: &[u8]| bytes.split(|&byte| byte == b'\n').skip(1).count() as u64;
+    let (mut is_begin, mut is_quoted) = (true, false);
+    for &byte in row {
+        // The second quote of a doubled one opens again what the first has closed.
+        let opens = byte == b'"' && is_begin;
+        is_begin = if is_quoted { byte == b'"' } else { matches!(byte, b',' | b'\n' | b'\r') };
+        is_quoted = if is_quoted { byte != b'"' } else { opens };
+    }
+    Ok(if is_quoted {
+        let before = count(&bytes[..bytes.len() - row.len()]);
+        RowEnd::InQuote { before, lines: count(row) + u64::from(!row.ends_with(b"\n")) }
+    } else if row.ends_with(b"\n") {
+        RowEnd::Whole
+    } else {
+        RowEnd::InRow
+    })
 }
 
 fn of_json(line: &[u8]) -> Option<Raw> {
