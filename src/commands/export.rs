@@ -32,13 +32,16 @@ pub(super) fn run(first: Settings, export: Export) -> Result<(), Failure> {
     let mut progress = Progress::counting("exporting");
     let exported = users(&operator, user).and_then(|users| {
         let mut sink = Sink::open(out.as_deref())?;
-        let mut messages = 0;
-        for (done, user) in (1..).zip(&users) {
-            messages += write(&operator, *user, passwords, &mut sink)?;
-            progress.step(done, users.len() as u64);
-        }
-        sink.finish()?;
-        Ok((users.len(), messages))
+        let mut all = || {
+            let mut messages = 0;
+            for (done, user) in (1..).zip(&users) {
+                messages += write(&operator, *user, passwords, &mut sink)?;
+                progress.step(done, users.len() as u64);
+            }
+            sink.finish()?;
+            Ok((users.len(), messages))
+        };
+        all().map_err(|failure| sink.abandon(failure))
     });
     progress.end();
     operator.end();
@@ -109,15 +112,29 @@ impl Sink {
         written.map_err(|error| Failure::Failed(format!("the export can't be written: {error}")))
     }
 
-    fn finish(self) -> Result<(), Failure> {
-        let finish = || match self {
-            Self::Output(mut output) => output.flush(),
-            Self::File { mut file, partial, path } => {
+    fn finish(&mut self) -> Result<(), Failure> {
+        let mut finish = || match self {
+            Self::Output(output) => output.flush(),
+            Self::File { file, partial, path } => {
                 file.flush()?;
                 file.get_ref().sync_all()?;
                 std::fs::rename(partial, path)
             }
         };
         finish().map_err(|error| Failure::Failed(format!("the export can't be written: {error}")))
+    }
+
+    /// Takes away what was written of a file that does not become whole: where the disk is full, others need the room. Gives
+    /// the failure again, with what is left where even that fails.
+    fn abandon(self, failure: Failure) -> Failure {
+        let Self::File { partial, .. } = self else { return failure };
+        match std::fs::remove_file(&partial) {
+            Ok(()) => failure,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => failure,
+            Err(error) => {
+                let (why, partial) = (failure.into_words(), partial.display());
+                Failure::Failed(format!("{why}; and {partial}, which is not whole, can't be removed: {error}"))
+            }
+        }
     }
 }

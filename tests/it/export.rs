@@ -273,3 +273,23 @@ fn a_note_that_can_not_be_kept_is_told_and_left_out() {
     let own = amina.get("/api/v1/auth/export").expect(200).text();
     assert!(own.matches("\"note\":").count() == 1 && own.contains(r#""note":{"kept":1}"#), "{own}");
 }
+
+#[test]
+fn an_export_that_cannot_be_written_leaves_nothing_of_its_file() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    for _ in 0..4 {
+        amina.say(&session, &"long ".repeat(900));
+    }
+    let out = server.dir().path().join("all.jsonl");
+    std::fs::write(&out, "of before").unwrap();
+    // A file of 1 KiB is the largest that the shell allows, as a disk that is full would.
+    let line = "trap '' XFSZ; ulimit -f 1; exec \"$0\" export --force --out \"$1\" --data-dir \"$2\"";
+    let arguments = [line, env!("CARGO_BIN_EXE_bondhu"), out.to_str().unwrap(), server.data.to_str().unwrap()];
+    let done = std::process::Command::new("bash").arg("-c").args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.code() == Some(1) && said.contains("the export can't be written"), "{said}");
+    assert!(!out.with_added_extension("partial").exists(), "{said}");
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "of before");
+}
