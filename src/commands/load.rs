@@ -68,6 +68,7 @@ pub(super) fn run(options: &Load) -> Result<(), Failure> {
         steps: Cell::new(0),
         interrupted: Cell::new(false),
         cpu_at_begin: Cell::default(),
+        refusal: RefCell::default(),
         victims: RefCell::default(),
     });
     let local = LocalSet::new();

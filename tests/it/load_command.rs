@@ -66,6 +66,16 @@ fn the_old_calls_are_checked_and_accounts_are_used_again() {
 }
 
 #[test]
+fn a_server_that_only_refuses_is_given_up_with_its_reason() {
+    let server = Server::start(&["data.min_free=1TiB"]);
+    let begun = std::time::Instant::now();
+    let done = load(server.dir().path(), server.address, &["--users", "3"]);
+    assert_eq!(done.code, 1, "{}{}", done.out, done.err);
+    assert!(done.err.contains("no account can be made") && done.err.contains("status 503"), "{}", done.err);
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn overload_is_measured_in_phases_and_its_refusals_are_no_errors() {
     let server = Server::start(&["concurrency.min=1", "concurrency.max=1", "concurrency.queue=2"]);
     let words = ["--scenario", "overload", "--capacity", "200", "--users", "30", "--duration", "0.5", "--json", "-"];

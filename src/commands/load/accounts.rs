@@ -2,7 +2,7 @@
 //! next run.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     fs::OpenOptions,
     io::{self, BufRead, BufReader, Write},
@@ -25,6 +25,8 @@ use super::{
 const AT_ONCE: usize = 8;
 /// How often one account is tried where the server refuses.
 const TRIES: u32 = 600;
+/// How long the server may do nothing but refuse, to all who ask.
+const REFUSED_MAX: Duration = Duration::from_secs(10);
 
 /// A user who is logged in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,11 +50,12 @@ pub(super) async fn gather(bench: &Rc<Bench>, made: impl Fn(u64)) -> Result<Vec<
     made(u64::try_from(accounts.len()).unwrap_or(0));
     let waiting: Rc<RefCell<VecDeque<usize>>> = Rc::new(RefCell::new((accounts.len()..wanted).collect()));
     let (done, made) = (Rc::new(RefCell::new(Vec::new())), &made);
+    let answered = &Cell::new(Instant::now());
     let makers = (0..AT_ONCE).map(|_| async {
         let mut tab = bench.tab(None);
         loop {
             let Some(number) = waiting.borrow_mut().pop_front() else { return Ok(()) };
-            let account = make(bench, &mut tab, number).await?;
+            let account = make(bench, &mut tab, answered, number).await?;
             done.borrow_mut().push((number, account));
             made(u64::try_from(wanted - waiting.borrow().len()).unwrap_or(0));
         }
@@ -96,14 +99,14 @@ fn without_login(number: usize) -> Account {
     Account { username: format!("load-{number}"), password: String::new(), id, token: None }
 }
 
-async fn make(bench: &Bench, tab: &mut Tab, number: usize) -> Result<Account, String> {
+async fn make(bench: &Bench, tab: &mut Tab, answered: &Cell<Instant>, number: usize) -> Result<Account, String> {
     let seed = bench.seed;
     let (username, password) = (format!("load-{seed:016x}-{number}"), format!("stone-{seed:x}-river-{number}"));
     let body = json!({"username": username, "password": password}).to_string();
     // Where the seed was used before, the account is there.
     let register = Question::post(Call::Register, "/api/v1/auth/register", body.clone());
-    post(bench, tab, Question { also: 409, ..register }).await?;
-    let login = post(bench, tab, Question::post(Call::Login, "/api/v1/auth/login", body)).await?;
+    post(bench, tab, answered, Question { also: 409, ..register }).await?;
+    let login = post(bench, tab, answered, Question::post(Call::Login, "/api/v1/auth/login", body)).await?;
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
     let (token, id) = (text(&login["token"]), text(&login["user"]["id"]));
     match (token, id) {
@@ -112,15 +115,27 @@ async fn make(bench: &Bench, tab: &mut Tab, number: usize) -> Result<Account, St
     }
 }
 
-/// Posts until it is not refused.
-async fn post(bench: &Bench, tab: &mut Tab, question: Question<'_>) -> Result<serde_json::Value, String> {
+/// Posts until it is not refused, or the server has done nothing but refuse since `answered` for too long.
+async fn post(
+    bench: &Bench,
+    tab: &mut Tab,
+    answered: &Cell<Instant>,
+    question: Question<'_>,
+) -> Result<serde_json::Value, String> {
     let mut random = Random::new(bench.seed, u64::from(bench.connections.get()));
     let path = question.path;
     for _ in 0..TRIES {
         let question = question.clone();
         match tab.ask(bench, Instant::now(), question).await {
             Answer::Ok(reply) => {
+                answered.set(Instant::now());
                 return serde_json::from_slice(reply.body()).map_err(|error| format!("{path}: {error}"));
+            }
+            Answer::Refused if answered.get().elapsed() >= REFUSED_MAX => {
+                let (seconds, last) = (REFUSED_MAX.as_secs(), bench.refusal.borrow());
+                return Err(format!(
+                    "no account can be made: the server refused everything for {seconds} s, at last with {last}"
+                ));
             }
             Answer::Refused => tokio::time::sleep(random.around(Duration::from_millis(300))).await,
             Answer::Status(_) | Answer::Nothing => break,

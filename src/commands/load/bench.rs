@@ -35,6 +35,8 @@ pub(super) struct Bench {
     pub(super) interrupted: Cell<bool>,
     /// CPU time of this program when what counts began.
     pub(super) cpu_at_begin: Cell<Duration>,
+    /// With which words the server refused last.
+    pub(super) refusal: RefCell<String>,
     /// The sessions that others try to reach: their numbers, ids, and owners.
     pub(super) victims: RefCell<Vec<(SessionNo, String, String)>>,
 }
@@ -111,7 +113,12 @@ impl Tab {
         let request = self.bytes(bench, &question);
         let asked = tokio::time::timeout(bench.timeout(), self.exchange(bench, &request)).await;
         let (end, answer) = match asked {
-            Ok(Ok(reply)) => judged(reply, also),
+            Ok(Ok(reply)) => {
+                if matches!(reply.head.status, 429 | 503) {
+                    *bench.refusal.borrow_mut() = said(&reply);
+                }
+                judged(reply, also)
+            }
             Ok(Err(error)) => (End::Error(error.to_string()), Answer::Nothing),
             Err(_) => (End::Error("no answer in time".to_owned()), Answer::Nothing),
         };
@@ -189,13 +196,16 @@ fn judged(reply: Reply, also: u16) -> (End, Answer) {
     match reply.head.status {
         status if (200..300).contains(&status) || status == also => (End::Ok, Answer::Ok(reply)),
         429 | 503 => (End::Refused(reply.head.retry_after), Answer::Refused),
-        status => {
-            let said = String::from_utf8_lossy(reply.body()).chars().take(120).collect::<String>();
-            let said = serde_json::from_slice::<serde_json::Value>(reply.body())
-                .ok()
-                .and_then(|problem| Some(problem["detail"].as_str()?.to_owned()))
-                .unwrap_or(said);
-            (End::Error(format!("status {status}, {said}")), Answer::Status(status))
-        }
+        status => (End::Error(said(&reply)), Answer::Status(status)),
     }
+}
+
+/// The answer's status, and what it says of it.
+fn said(reply: &Reply) -> String {
+    let said = String::from_utf8_lossy(reply.body()).chars().take(120).collect::<String>();
+    let said = serde_json::from_slice::<serde_json::Value>(reply.body())
+        .ok()
+        .and_then(|problem| Some(problem["detail"].as_str()?.to_owned()))
+        .unwrap_or(said);
+    format!("status {}, {said}", reply.head.status)
 }
