@@ -11,6 +11,7 @@ mod journeys;
 mod keyboard;
 mod labels;
 mod languages;
+mod leaving;
 mod long;
 mod looks;
 mod markdown;

@@ -3,8 +3,10 @@
 import * as announcer from './announce.js';
 import { askFor, call, onLoginEnd, Problem, Unreachable, wordsOf } from './api.js';
 import { Board } from './board.js';
+import { confirm } from './dialogs.js';
 import { element } from './element.js';
-import { load } from './language.js';
+import { forget, unsent } from './kept.js';
+import { load, say } from './language.js';
 import { field, form } from './sign-in.js';
 
 /** How long the start waits between its tries, milliseconds. */
@@ -12,6 +14,8 @@ const AGAIN_MS = 3000;
 
 /** @type {Board | null} */
 let board = null;
+/** The id of who looks, an administrator or not. @type {string | null} */
+let looker = null;
 /** What the server says of itself. */
 let about = null;
 
@@ -28,6 +32,7 @@ function show(title, ...content) {
 
 /** The entrance of who is not signed in. */
 function signIn(note = '') {
+    looker = null;
     askFor(null);
     const entrance = form(
         'sign-in',
@@ -80,6 +85,7 @@ function refuse(user) {
 }
 
 function enter(user) {
+    looker = user.id;
     askFor(user.id);
     if (user.role !== 'admin') return refuse(user);
     board?.end();
@@ -89,13 +95,19 @@ function enter(user) {
     return board.start();
 }
 
-async function signOut() {
-    try {
-        await call('POST', '/api/v1/auth/logout');
-    } catch (error) {
-        if (!(error instanceof Problem && error.isOfLogin)) return announcer.announce(wordsOf(error));
-    }
-    return signIn();
+/** Signs out of the chat too: it is one login. Where that would lose something, they are asked, as there. */
+function signOut() {
+    const user = looker;
+    const act = async () => {
+        await call('POST', '/api/v1/auth/logout').catch((error) => {
+            if (!(error instanceof Problem && error.isOfLogin)) throw error;
+        });
+        forget(user);
+        signIn();
+    };
+    const n = unsent(user).length;
+    if (n === 0) return act().catch((error) => announcer.announce(wordsOf(error)));
+    return confirm({ title: say('sign_out'), text: say('unsent_sure', { n }), action: say('sign_out'), act });
 }
 
 /** Starts; where the server can't be reached, says so and tries again. */
