@@ -2,10 +2,11 @@
 
 import * as announcer from './announce.js';
 import { askFor, call, onLoginEnd, Problem, Unreachable, wordsOf } from './api.js';
+import { coverWhenLeft } from './away.js';
 import { Board } from './board.js';
 import { confirm } from './dialogs.js';
 import { element } from './element.js';
-import { forget, unsent } from './kept.js';
+import { forget, setUser, unsent } from './kept.js';
 import { load, say } from './language.js';
 import { field, form } from './sign-in.js';
 
@@ -87,6 +88,7 @@ function refuse(user) {
 function enter(user) {
     looker = user.id;
     askFor(user.id);
+    setUser(user.id);
     if (user.role !== 'admin') return refuse(user);
     board?.end();
     board = new Board(user, about, { signOut, refused: () => refuse(user) });
@@ -135,4 +137,5 @@ async function start() {
     }
 }
 
+coverWhenLeft(() => looker);
 start();

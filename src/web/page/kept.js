@@ -1,8 +1,10 @@
-// What the browser keeps for the page: preferences, drafts, and what was written but not yet acknowledged by the server.
+// What the browser keeps for the page: preferences, who is signed in, drafts, and what was written but not yet acknowledged.
 // No other text of a conversation is kept. Where the browser keeps nothing (private windows), all of it still works until
 // the page is closed.
 
 const PREFIX = 'bondhu.';
+/** Where the id of who is signed in stands; it goes first when they sign out. */
+const USER = 'user';
 const memory = new Map();
 
 function read(name) {
@@ -36,6 +38,21 @@ export function preference(name) {
 /** Keeps a preference; null forgets it. */
 export function setPreference(name, value) {
     write(`preference.${name}`, value);
+}
+
+/** Notes who is signed in, until they sign out: all tabs of a browser share a login. */
+export function setUser(user) {
+    write(USER, user);
+}
+
+/** True where `user` has signed out, or somebody else has signed in. */
+export function hasLeft(user) {
+    return read(USER) !== user;
+}
+
+/** False where the browser keeps nothing, so that one tab can't know what became of a login in another. */
+export function isShared() {
+    return !memory.has(USER);
 }
 
 /** What `user` has begun to write in a session ('new' for one that is not there yet). */
@@ -87,6 +104,7 @@ export function forgetSession(user, session) {
 
 /** Forgets all that `user` wrote: they have signed out. */
 export function forget(user) {
+    if (!hasLeft(user)) write(USER, null);
     for (const name of names()) {
         if (name.startsWith(`draft.${user}.`) || name.startsWith(`unsent.${user}.`)) write(name, null);
     }

@@ -2,10 +2,11 @@
 
 import * as announcer from './announce.js';
 import { askFor, call, onLoginEnd, Problem, Unreachable, wordsOf } from './api.js';
+import { coverWhenLeft } from './away.js';
 import { help } from './dialogs.js';
 import { element } from './element.js';
 import { Home } from './home.js';
-import { forget, preference, setPreference } from './kept.js';
+import { forget, preference, setPreference, setUser } from './kept.js';
 import { choose, LANGUAGES, load, say } from './language.js';
 import { signIn } from './sign-in.js';
 
@@ -86,6 +87,7 @@ function languages() {
 function enter(user) {
     home?.end();
     askFor(user.id);
+    setUser(user.id);
     home = new Home(user, about, acts);
     home.start();
 }
@@ -138,4 +140,5 @@ async function start() {
     }
 }
 
+coverWhenLeft(() => home?.user.id ?? null);
 start();

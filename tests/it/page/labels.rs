@@ -57,9 +57,11 @@ impl Tab {
         assert!(!self.shows(".shell"), "nothing of the account is shown");
     }
 
-    /// All that the browser keeps for the page, as JSON.
+    /// All that the browser keeps for the page, as JSON, but the id of who is signed in.
     #[track_caller]
     pub(crate) fn kept(&self) -> String {
-        self.evaluate("return JSON.stringify({...localStorage, ...sessionStorage})", &[]).as_str().unwrap().to_owned()
+        let js = "const { ['bondhu.user']: user, ...kept } = { ...localStorage, ...sessionStorage };
+            return JSON.stringify(kept)";
+        self.evaluate(js, &[]).as_str().unwrap().to_owned()
     }
 }
