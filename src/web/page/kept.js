@@ -3,7 +3,7 @@
 // the page is closed.
 
 const PREFIX = 'bondhu.';
-/** Where the id of who is signed in stands; it goes first when they sign out. */
+/** Where the id of who is signed in stands. It goes first when they sign out, and other tabs hear of it. */
 const USER = 'user';
 const memory = new Map();
 
@@ -55,6 +55,13 @@ export function isShared() {
     return !memory.has(USER);
 }
 
+/** Calls `listener(user)` when somebody signed out in another tab: nothing that they wrote is kept any more. */
+export function onLeftElsewhere(listener) {
+    window.addEventListener('storage', ({ key, oldValue, newValue }) => {
+        if (key === PREFIX + USER && newValue === null) listener(oldValue);
+    });
+}
+
 /** What `user` has begun to write in a session ('new' for one that is not there yet). */
 export function draft(user, session) {
     return read(`draft.${user}.${session}`) ?? '';
@@ -102,7 +109,7 @@ export function forgetSession(user, session) {
     }
 }
 
-/** Forgets all that `user` wrote: they have signed out. */
+/** Forgets all that `user` wrote: they have signed out. That comes first, so that no other tab keeps anything of it anew. */
 export function forget(user) {
     if (!hasLeft(user)) write(USER, null);
     for (const name of names()) {

@@ -6,7 +6,7 @@ import { coverWhenLeft } from './away.js';
 import { help } from './dialogs.js';
 import { element } from './element.js';
 import { Home } from './home.js';
-import { forget, preference, setPreference, setUser } from './kept.js';
+import { forget, hasLeft, onLeftElsewhere, preference, setPreference, setUser } from './kept.js';
 import { choose, LANGUAGES, load, say } from './language.js';
 import { signIn } from './sign-in.js';
 
@@ -108,7 +108,15 @@ async function begin() {
 function loginEnded(kind) {
     if (!home) return;
     if (kind === 'other-login') location.reload();
-    leave({ note: say('login_ended') });
+    const isOver = hasLeft(home.user.id);
+    leave({ note: say(isOver ? 'login_over' : 'login_ended') });
+}
+
+/** Somebody signed out in another tab, or deleted their account there: this one is not to wait until the server says so. */
+function leftElsewhere(user) {
+    const note = document.querySelector('.gate .note');
+    if (home?.user.id === user) leave({ note: say('login_over') });
+    else if (note?.textContent === say('login_ended')) note.textContent = say('login_over');
 }
 
 function applyTheme() {
@@ -140,5 +148,6 @@ async function start() {
     }
 }
 
+onLeftElsewhere(leftElsewhere);
 coverWhenLeft(() => home?.user.id ?? null);
 start();

@@ -350,6 +350,7 @@ fn a_draft_outlives_a_login_that_ends_elsewhere() {
     tab.write("#text", "half a thought");
     amina.delete(&format!("/api/v1/auth/tokens/{}", text(&other["id"]))).expect(204);
     tab.wait_entrance();
+    tab.wait_text(".note", "What you wrote is kept here until you sign in again.");
     tab.sign_in("amina");
     tab.wait_answered(1);
     assert_eq!((tab.url(), tab.value("#text")), (address, "half a thought".to_owned()));

@@ -1,10 +1,10 @@
-//! Whoever signs out is gone: from what the browser keeps, and from pages that one can go back to.
+//! Whoever signs out is gone: from what the browser keeps, from other windows, and from pages that one can go back to.
 
 use serde_json::json;
 
 use super::{account::settings, labels::origin};
 use crate::support::{
-    Server,
+    PASSWORD, Server,
     browser::{Browser, Tab},
     cut::Relay,
 };
@@ -127,5 +127,38 @@ fn a_page_to_which_one_comes_back_is_there_again_for_who_has_not_signed_out() {
         assert_eq!(tab.value("#text"), "half a thought");
         relay.mend();
         tab.wait_answered(1);
+    }
+}
+
+#[test]
+fn other_windows_are_told_what_is_so_when_somebody_signs_out_or_is_gone() {
+    const NOTHING: &str = "Your login has ended, and nothing that you wrote is kept here.";
+    let server = Server::start(&[]);
+    let browser = Browser::start();
+    let first = browser.tab();
+    first.register(&origin(&server), "amina");
+    let second = browser.open(&origin(&server));
+    for ends in [false, true] {
+        second.wait_for("#text");
+        second.write("#text", "half a secret");
+        wait_draft(&first, "half a secret");
+        settings(&first);
+        if ends {
+            first.press_button("Delete my account");
+            first.wait_focus("Password");
+            first.keys(PASSWORD);
+            first.press_button("Delete my account");
+        } else {
+            first.press_button("Sign out");
+        }
+        first.wait_entrance();
+        second.wait_entrance();
+        second.wait_text(".note", NOTHING);
+        wait_nothing_kept(&second);
+        if !ends {
+            first.sign_in("amina");
+            second.sign_in("amina");
+            assert_eq!(second.value("#text"), "");
+        }
     }
 }
