@@ -6,7 +6,7 @@ import { Composer } from './composer.js';
 import { Conversation } from './conversation.js';
 import { element } from './element.js';
 import { itemsOf } from './items.js';
-import { draft, forgetSession, setDraft } from './kept.js';
+import { addDraft, draft, forgetSession, setDraft, unsent } from './kept.js';
 import { say } from './language.js';
 import { Log } from './log.js';
 import { newId } from './outbox.js';
@@ -40,8 +40,8 @@ export class Chat {
      * @param {object} user
      * @param {object} about what the server says of itself
      * @param {import('./outbox.js').Outbox} outbox where messages wait until they are acknowledged
-     * @param {{opened: Function, gone: Function}} listeners `opened(id)` when a new session gets its address; `gone()` when
-     *     the session is not there
+     * @param {{opened: Function, gone: Function}} listeners `opened(id)` when a new session gets its address; `gone(id)` when
+     *     a session is not there
      */
     constructor(user, about, outbox, listeners) {
         this.#user = user;
@@ -100,16 +100,28 @@ export class Chat {
         await this.#readNewest((conversation) => conversation.resync());
     }
 
-    /** A session is gone, here or elsewhere: what was begun in it goes into the next one, not away. */
+    /**
+     * A session is gone, here or elsewhere: what was written for it and is in no log goes into the next one, not away.
+     * @returns {boolean} whether there was something
+     */
     forget(id) {
-        if (this.conversation?.id === id) {
-            const begun = this.composer.text;
+        const isOpen = this.conversation?.id === id;
+        const entries = this.#outbox.of(id);
+        // What another tab has taken over already is not there any more.
+        const kept = unsent(this.#user.id).map(({ key }) => key);
+        const said = entries.filter(({ key }) => kept.includes(key)).map(({ content }) => content);
+        const written = [...said, isOpen ? this.composer.text : draft(this.#user.id, id)].filter(Boolean);
+        if (isOpen) {
             this.conversation = null;
             this.log.clear();
-            if (begun) setDraft(this.#user.id, NEW, [draft(this.#user.id, NEW), begun].filter(Boolean).join('\n'));
         }
-        for (const entry of this.#outbox.of(id)) this.#outbox.remove(entry);
+        this.#fresh.delete(id);
+        for (const entry of entries) this.#outbox.remove(entry);
         forgetSession(this.#user.id, id);
+        if (written.length === 0) return false;
+        addDraft(this.#user.id, NEW, written.join('\n'));
+        if (this.conversation === null) this.composer.text = draft(this.#user.id, NEW);
+        return true;
     }
 
     /** Ends what it does; nothing is shown any more. */
@@ -200,9 +212,11 @@ export class Chat {
     #leave() {
         clearTimeout(this.#timer);
         clearTimeout(this.#showTimer);
-        const id = this.conversation?.id;
-        if (!this.#fresh.has(id)) return;
+        const { id, isLoaded } = this.conversation ?? {};
         const entries = this.#outbox.of(id);
+        // After a reload only its messages tell that it is not made.
+        const isUnmade = isLoaded === false && entries.length > 0 && entries.every(({ makes }) => makes);
+        if (!this.#fresh.has(id) && !isUnmade) return;
         if (entries.some(({ state }) => state !== 'refused')) return;
         const said = entries.map(({ content }) => content);
         const begun = [draft(this.#user.id, NEW), ...said, this.composer.text].filter(Boolean).join('\n');
@@ -260,11 +274,10 @@ export class Chat {
         } catch (error) {
             if (conversation !== this.conversation) return null;
             const isGone = error instanceof Problem && error.kind === 'not-owner';
-            // A session of which the first message is still on its way is not there yet.
-            if (isGone && (this.#fresh.has(conversation.id) || this.#outbox.of(conversation.id).length > 0))
-                return null;
             if (isGone) {
-                this.#listeners.gone();
+                // A session that is made with a message which waits here is not there yet.
+                const isComing = this.#outbox.of(conversation.id).some(({ makes }) => makes);
+                if (!isComing && !this.#fresh.has(conversation.id)) this.#listeners.gone(conversation.id);
                 return null;
             }
             if (!conversation.isLoaded) this.#tell(wordsOf(error));

@@ -45,13 +45,14 @@ export class Home {
             },
             told: (entry) => announcer.announce([say(`spoken_${entry.state}`), entry.detail].filter(Boolean).join(' ')),
             expired: (entry) => this.#expired(entry),
+            gone: (session) => this.#gone(session),
         });
         this.chat = new Chat(user, about, this.outbox, {
             opened: (id) => {
                 history.replaceState(null, '', `/s/${id}`);
                 this.sessions.current = id;
             },
-            gone: () => this.#gone(),
+            gone: (session) => this.#gone(session),
         });
         this.shell = new Shell({
             user,
@@ -102,7 +103,7 @@ export class Home {
         this.chat.event(name, data);
         if (name === 'session') {
             this.sessions.event(data);
-            if (data.change === 'deleted') this.#deleted(data.session_id);
+            if (data.change === 'deleted') this.#gone(data.session_id);
         }
         if (document.hidden && (name === 'done' || name === 'failed')) {
             this.#hasNews = true;
@@ -180,27 +181,28 @@ export class Home {
             throw error;
         }
         this.sessions.event({ session_id: id, change: 'deleted' });
-        this.#deleted(id);
+        this.#gone(id);
     }
 
-    #deleted(id) {
+    /** A session is not there any more. What was written for it waits in the box of a new one, which is told. */
+    #gone(id) {
         const wasOpen = this.chat.conversation?.id === id;
-        this.chat.forget(id);
-        if (!wasOpen || this.#isSettings) return;
-        if (this.#deleting.has(id)) this.go('/');
-        else this.#gone();
+        const isKept = this.chat.forget(id);
+        const note = say(isKept ? 'session_gone_kept' : 'session_gone');
+        if (wasOpen && !this.#isSettings) this.go('/', this.#deleting.has(id) ? '' : note);
+        else if (isKept) this.#tell(note);
     }
 
-    #gone() {
-        if (!this.#isSettings) this.go('/', say('session_gone'));
+    #tell(note) {
+        this.shell.tell(note);
+        announcer.announce(note);
     }
 
     /** Too old to be sent under its key: it goes back to a box, where the user decides. */
     #expired(entry) {
         const box = entry.makes ? 'new' : entry.session;
         setDraft(this.user.id, box, [entry.content, draft(this.user.id, box)].filter(Boolean).join('\n'));
-        this.shell.tell(say('expired'));
-        announcer.announce(say('expired'));
+        this.#tell(say('expired'));
     }
 
     #looked = () => {

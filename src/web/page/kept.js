@@ -72,6 +72,13 @@ export function setDraft(user, session, text) {
     write(`draft.${user}.${session}`, text === '' ? null : text);
 }
 
+/** Adds to what `user` has begun to write; what stands at its end already, another tab has added. */
+export function addDraft(user, session, text) {
+    const begun = draft(user, session);
+    if (begun === text || begun.endsWith(`\n${text}`)) return;
+    setDraft(user, session, [begun, text].filter(Boolean).join('\n'));
+}
+
 /** The messages of `user` that the server has not acknowledged, oldest first; of all tabs. @returns {object[]} */
 export function unsent(user) {
     const prefix = `unsent.${user}.`;

@@ -49,9 +49,10 @@ export class Outbox {
 
     /**
      * @param {string} user
-     * @param {{changed: Function, stored: Function, told: Function, expired: Function}} listeners `changed(session)`;
-     *     `stored(session, message)` once a message is acknowledged; `told(entry)` where one is unconfirmed or refused;
-     *     `expired(entry)` for one that is so old that the server may have forgotten its key
+     * @param {{changed: Function, stored: Function, told: Function, expired: Function, gone: Function}} listeners
+     *     `changed(session)`; `stored(session, message)` once a message is acknowledged; `told(entry)` where one is
+     *     unconfirmed or refused; `expired(entry)` for one that is so old that the server may have forgotten its key;
+     *     `gone(session)` where it can't be stored because its session is gone
      */
     constructor(user, listeners) {
         this.#user = user;
@@ -156,6 +157,7 @@ export class Outbox {
                 if (this.#ended.signal.aborted || !this.entries.includes(entry)) return;
                 const isRefused = error instanceof Problem;
                 if (!isRefused && !(error instanceof Unreachable)) throw error;
+                if (isRefused && error.kind === 'not-owner') return this.#listeners.gone(entry.session);
                 if (isRefused && error.isOfLogin) return this.end(); // It is kept, and sent once its user is back.
                 if (isRefused && (error.status !== 503 || busy >= BUSY_TRIES)) {
                     this.#note(entry, 'refused', wordsOf(error));

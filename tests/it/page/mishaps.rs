@@ -281,5 +281,86 @@ fn what_was_being_sent_to_a_conversation_that_is_deleted_does_not_come_back_to_t
     tab.wait_url("/");
     // The failure is taken in by what waits for it before the next task runs.
     tab.evaluate("lose(); return new Promise(done => setTimeout(done));", &[]);
-    assert_eq!(tab.kept(), "{}");
+    assert!(!tab.kept().contains(&session), "nothing of it stays: {}", tab.kept());
+    assert_eq!(tab.value("#text"), "on its way", "nobody has said that it was stored");
+}
+
+#[test]
+fn what_was_written_for_a_conversation_that_went_while_the_page_was_away_is_in_the_next_box() {
+    const GONE: &str = "That conversation is not there any more. What you wrote for it is in the box of a new one.";
+    let server = Server::start(&[]);
+    let relay = Relay::to(server.address);
+    let browser = Browser::start();
+    let tab = browser.tab();
+    tab.register(&relay.origin(), "amina");
+    let mut amina = program_of(&server, "amina");
+    let mut delete = || {
+        let session = tab.url().rsplit('/').next().unwrap().to_owned();
+        amina.delete(&format!("/api/v1/sessions/{session}")).expect(204);
+        session
+    };
+    tab.say("hello");
+    tab.wait_answered(1);
+    relay.cut();
+    tab.write("#text", "half a thought");
+    let session = delete();
+    relay.mend();
+    tab.wait_url("/");
+    tab.wait_text("#note", GONE);
+    assert_eq!(tab.value("#text"), "half a thought");
+    assert!(!tab.kept().contains(&session), "nothing of it stays: {}", tab.kept());
+
+    tab.press("Enter");
+    tab.wait_answered(1);
+    relay.cut();
+    for words in ["sent in vain", "and this behind it"] {
+        tab.say(words);
+        tab.wait_state(words, "unconfirmed");
+    }
+    tab.write("#text", "and half of more");
+    let session = delete();
+    relay.mend();
+    tab.wait_url("/");
+    tab.wait_text("#note", GONE);
+    assert_eq!(tab.value("#text"), "sent in vain\nand this behind it\nand half of more");
+    assert!(!tab.kept().contains(&session), "nothing of it stays: {}", tab.kept());
+
+    // Nobody looks at it, and it is told all the same.
+    tab.press("Enter");
+    tab.wait_answered(1);
+    relay.cut();
+    tab.say("sent in vain again");
+    tab.wait_state("sent in vain again", "unconfirmed");
+    delete();
+    tab.press_button("New conversation");
+    tab.wait_url("/");
+    relay.mend();
+    tab.wait_text("#note", GONE);
+    assert_eq!(tab.value("#text"), "sent in vain again");
+    tab.press("Enter");
+    tab.wait_answered(1);
+}
+
+/// Keeps a message that was refused before its session was made.
+const REFUSED: &str = "const user = localStorage.getItem('bondhu.user');
+    const entry = { key: 'a key', session: arguments[0], makes: true, title: 'my', content: 'my first words', after: 0,
+        at: Date.now(), state: 'refused', detail: 'Not now.' };
+    localStorage.setItem(`bondhu.unsent.${user}.a key`, JSON.stringify(entry));";
+
+#[test]
+fn a_first_message_that_was_refused_is_kept_for_the_next_conversation_after_a_reload_too() {
+    let server = Server::start(&[]);
+    let browser = Browser::start();
+    let tab = browser.tab();
+    tab.register(&origin(&server), "amina");
+    let session = "2b1f6d0c-5c1e-4d6a-9a55-0d8f4b0f7a11";
+    tab.evaluate(REFUSED, &[json!(session)]);
+    tab.goto(&format!("{}/s/{session}", origin(&server)));
+    tab.wait_state("my first words", "refused");
+    tab.press_button("New conversation");
+    tab.wait_url("/");
+    assert_eq!(tab.value("#text"), "my first words");
+    assert!(!tab.kept().contains(session), "nothing leads there any more: {}", tab.kept());
+    tab.press("Enter");
+    tab.wait_answered(1);
 }
