@@ -22,3 +22,4 @@ mod programs;
 mod replies;
 mod sessions;
 mod visits;
+mod windows;

@@ -6,7 +6,7 @@ import { Composer } from './composer.js';
 import { Conversation } from './conversation.js';
 import { element } from './element.js';
 import { itemsOf } from './items.js';
-import { addDraft, draft, forgetSession, setDraft, unsent } from './kept.js';
+import { addDraft, draft, forgetSession, hasLeft, onDraftDropped, setDraft, unsent } from './kept.js';
 import { say } from './language.js';
 import { Log } from './log.js';
 import { newId } from './outbox.js';
@@ -35,6 +35,7 @@ export class Chat {
     #running = new RunningReplies();
     /** Sessions of which the server has acknowledged nothing yet: they are made with their first message. */
     #fresh = new Set();
+    #forgetListener;
 
     /**
      * @param {object} user
@@ -47,6 +48,7 @@ export class Chat {
         this.#user = user;
         this.#outbox = outbox;
         this.#listeners = listeners;
+        this.#forgetListener = onDraftDropped(user.id, (session) => this.#keep(session));
         this.log = new Log({
             act: (action, item) => this.#act(action, item),
             older: () => this.#step((conversation) => conversation.loadOlder()),
@@ -124,10 +126,17 @@ export class Chat {
         return true;
     }
 
+    /** Another tab has sent what stands in this one's box too: it is said, and not to be said twice. */
+    saidElsewhere({ session, makes, content }) {
+        const isHere = session === this.conversation?.id || (makes && this.conversation === null);
+        if (isHere && this.composer.text === content) this.composer.text = '';
+    }
+
     /** Ends what it does; nothing is shown any more. */
     end() {
         clearTimeout(this.#timer);
         clearTimeout(this.#showTimer);
+        this.#forgetListener();
         this.conversation = null;
     }
 
@@ -224,6 +233,12 @@ export class Chat {
         setDraft(this.#user.id, id, '');
         setDraft(this.#user.id, NEW, begun);
         this.#fresh.delete(id);
+    }
+
+    /** Another tab took a draft away: sent it, perhaps. What stands in this one's box is kept all the same. */
+    #keep(session) {
+        const isHere = session === (this.conversation?.id ?? NEW);
+        if (isHere && !hasLeft(this.#user.id)) setDraft(this.#user.id, session, this.composer.text);
     }
 
     async #show(seq) {

@@ -46,6 +46,7 @@ export class Home {
             told: (entry) => announcer.announce([say(`spoken_${entry.state}`), entry.detail].filter(Boolean).join(' ')),
             expired: (entry) => this.#expired(entry),
             gone: (session) => this.#gone(session),
+            written: (entry) => this.chat.saidElsewhere(entry),
         });
         this.chat = new Chat(user, about, this.outbox, {
             opened: (id) => {

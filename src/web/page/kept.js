@@ -79,6 +79,14 @@ export function addDraft(user, session, text) {
     setDraft(user, session, [begun, text].filter(Boolean).join('\n'));
 }
 
+/** Calls `listener(session)` when another tab took a draft of `user` away. Gives the way to stop that. */
+export function onDraftDropped(user, listener) {
+    const prefix = `${PREFIX}draft.${user}.`;
+    return onStorage(({ key, newValue }) => {
+        if (key?.startsWith(prefix) && newValue === null) listener(key.slice(prefix.length));
+    });
+}
+
 /** The messages of `user` that the server has not acknowledged, oldest first; of all tabs. @returns {object[]} */
 export function unsent(user) {
     const prefix = `unsent.${user}.`;
@@ -99,13 +107,15 @@ export function dropUnsent(user, entry) {
     write(`unsent.${user}.${entry.key}`, null);
 }
 
-/** Calls `listener` when another tab changed what of `user` is unacknowledged. Gives the way to stop that. */
+/**
+ * Calls `listener(entry)` when another tab changed what of `user` is unacknowledged: with the message where that is new, else
+ * with null. Gives the way to stop that.
+ */
 export function onUnsentElsewhere(user, listener) {
-    const heard = ({ key }) => {
-        if (key === null || key.startsWith(`${PREFIX}unsent.${user}.`)) listener();
-    };
-    window.addEventListener('storage', heard);
-    return () => window.removeEventListener('storage', heard);
+    return onStorage(({ key, oldValue, newValue }) => {
+        if (key !== null && !key.startsWith(`${PREFIX}unsent.${user}.`)) return;
+        listener(oldValue === null ? parsed(newValue) : null);
+    });
 }
 
 /** Forgets what `user` wrote in a session that is gone. */
@@ -122,6 +132,11 @@ export function forget(user) {
     for (const name of names()) {
         if (name.startsWith(`draft.${user}.`) || name.startsWith(`unsent.${user}.`)) write(name, null);
     }
+}
+
+function onStorage(heard) {
+    window.addEventListener('storage', heard);
+    return () => window.removeEventListener('storage', heard);
 }
 
 function names() {

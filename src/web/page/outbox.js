@@ -49,15 +49,18 @@ export class Outbox {
 
     /**
      * @param {string} user
-     * @param {{changed: Function, stored: Function, told: Function, expired: Function, gone: Function}} listeners
-     *     `changed(session)`; `stored(session, message)` once a message is acknowledged; `told(entry)` where one is
+     * @param {{changed: Function, stored: Function, told: Function, expired: Function, gone: Function, written: Function}}
+     *     listeners `changed(session)`; `stored(session, message)` once a message is acknowledged; `told(entry)` where one is
      *     unconfirmed or refused; `expired(entry)` for one that is so old that the server may have forgotten its key;
-     *     `gone(session)` where it can't be stored because its session is gone
+     *     `gone(session)` where it can't be stored because its session is gone; `written(entry)` in another tab
      */
     constructor(user, listeners) {
         this.#user = user;
         this.#listeners = listeners;
-        this.#forgetListener = onUnsentElsewhere(user, () => this.#read());
+        this.#forgetListener = onUnsentElsewhere(user, (added) => {
+            this.#read();
+            if (added) this.#listeners.written(added);
+        });
     }
 
     /** Begins with what the browser kept. */
