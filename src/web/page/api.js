@@ -30,7 +30,7 @@ export function askFor(id) {
 
 /**
  * What is to be said of a call that failed. The server says it in English, and more exactly; in other languages its kind is
- * said, where there are words for it.
+ * said, where there are words for it. How long to wait the server says beside its words only.
  */
 export function wordsOf(error) {
     if (error instanceof Unreachable) return say('unreachable');
@@ -38,7 +38,8 @@ export function wordsOf(error) {
     const { kind, detail, status, retryAfter } = error;
     const words = say(`problem_${kind}`, { n: retryAfter ?? A_WHILE_S });
     const isKnown = words !== `problem_${kind}`;
-    if (isKnown && (current() !== 'en' || detail === '')) return words;
+    const isOurs = current() !== 'en' || detail === '' || (status === 429 && retryAfter !== null);
+    if (isKnown && isOurs) return words;
     return detail || say('refused_on_the_way', { status });
 }
 

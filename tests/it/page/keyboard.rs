@@ -330,7 +330,7 @@ fn a_refusal_is_spoken_with_its_reason() {
     tab.listen();
     tab.say("two");
     tab.wait_state("two", "refused");
-    tab.wait_spoken("Not sent. Your limit is 1 messages a minute");
+    tab.wait_spoken("Not sent. That was too much at once. Please wait ");
     assert_eq!(tab.spoken().len(), 1, "{:?}", tab.spoken());
 }
 
