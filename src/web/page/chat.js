@@ -126,6 +126,11 @@ export class Chat {
         return true;
     }
 
+    /** Another tab has seen to a message: the session that was made with it may be there now. */
+    seenTo(session) {
+        if (session === this.conversation?.id && !this.conversation.isLoaded) this.#readNewest();
+    }
+
     /** Another tab has sent what stands in this one's box too: it is said, and not to be said twice. */
     saidElsewhere({ session, makes, content }) {
         const isHere = session === this.conversation?.id || (makes && this.conversation === null);
@@ -142,6 +147,7 @@ export class Chat {
 
     /** An event of any of the user's sessions. */
     event(name, data) {
+        if (name === 'message') this.#fresh.delete(data.session_id);
         if (data.session_id === this.conversation?.id) this.conversation.event(name, data);
         else this.#running.event(name, data);
     }

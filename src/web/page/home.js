@@ -47,6 +47,7 @@ export class Home {
             expired: (entry) => this.#expired(entry),
             gone: (session) => this.#gone(session),
             written: (entry) => this.chat.saidElsewhere(entry),
+            seenTo: (session) => this.chat.seenTo(session),
         });
         this.chat = new Chat(user, about, this.outbox, {
             opened: (id) => {

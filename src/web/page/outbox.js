@@ -10,6 +10,10 @@ import { Frames } from './stream.js';
 const KEY_MS = 23 * 3600 * 1000;
 /** An acknowledgement takes at most this long; after that the message is asked for again. */
 const ACK_MS = 20000;
+/** Another tab that sends for so long is asleep, and no longer waited for. */
+const SILENT_MS = ACK_MS + 5000;
+/** What one tab has kept is there for the others within this. */
+const NOTED_MS = 100;
 const WAIT_MAX_MS = 15000;
 /** A full server is asked again so often before the user is told. */
 const BUSY_TRIES = 3;
@@ -43,16 +47,20 @@ export class Outbox {
     #user;
     #listeners;
     #busy = new Set();
+    /** What was written in this tab, and no tab has tried to send. */
+    #untried = new Set();
     #wakers = new Set();
     #ended = new AbortController();
     #forgetListener;
 
     /**
      * @param {string} user
-     * @param {{changed: Function, stored: Function, told: Function, expired: Function, gone: Function, written: Function}}
+     * @param {{changed: Function, stored: Function, told: Function, expired: Function, gone: Function, written: Function,
+     *     seenTo: Function}}
      *     listeners `changed(session)`; `stored(session, message)` once a message is acknowledged; `told(entry)` where one is
      *     unconfirmed or refused; `expired(entry)` for one that is so old that the server may have forgotten its key;
-     *     `gone(session)` where it can't be stored because its session is gone; `written(entry)` in another tab
+     *     `gone(session)` where it can't be stored because its session is gone; `written(entry)` in another tab;
+     *     `seenTo(session)` where another tab has had one stored, or taken it out
      */
     constructor(user, listeners) {
         this.#user = user;
@@ -77,6 +85,7 @@ export class Outbox {
     send({ session, content, makes = false, title = null, after = null }) {
         const entry = { key: newId(), session, makes, title, content, after, at: Date.now(), state: 'sending' };
         this.entries.push(entry);
+        this.#untried.add(entry);
         setUnsent(this.#user, entry);
         this.#listeners.changed(session);
         this.#work(session);
@@ -111,10 +120,16 @@ export class Outbox {
         const kept = unsent(this.#user);
         const known = new Map(this.entries.map((entry) => [entry.key, entry]));
         const sessions = new Set(this.entries.map((entry) => entry.session));
-        this.entries = kept.map(
-            (entry) => known.get(entry.key) ?? { ...entry, state: entry.state === 'refused' ? 'refused' : 'sending' },
-        );
-        for (const entry of this.entries) sessions.add(entry.session);
+        this.entries = kept.map((entry) => {
+            const { state, detail } = entry;
+            if (known.has(entry.key)) return Object.assign(known.get(entry.key), { state, detail });
+            return { ...entry, state: state === 'refused' ? 'refused' : 'sending' };
+        });
+        for (const entry of this.entries) {
+            sessions.add(entry.session);
+            known.delete(entry.key);
+        }
+        for (const { session } of known.values()) this.#listeners.seenTo(session);
         for (const session of sessions) {
             this.#listeners.changed(session);
             this.#work(session);
@@ -144,35 +159,64 @@ export class Outbox {
     /** Tries until the server has said what became of it. */
     async #deliver(entry) {
         let busy = 0;
-        for (let tries = 0; this.entries.includes(entry); tries += 1) {
+        for (let tries = 0; this.#isWaiting(entry); tries += 1) {
             if (isExpired(entry)) {
                 this.#drop(entry);
                 this.#listeners.expired(entry);
                 return;
             }
-            try {
-                const message = await post(entry, this.#ended.signal);
-                this.#drop(entry);
-                if (!this.#ended.signal.aborted) this.#listeners.stored(entry.session, message);
-                return;
-            } catch (error) {
-                // What was taken out meanwhile, here or in another tab, must not be kept again.
-                if (this.#ended.signal.aborted || !this.entries.includes(entry)) return;
-                const isRefused = error instanceof Problem;
-                if (!isRefused && !(error instanceof Unreachable)) throw error;
-                if (isRefused && error.kind === 'not-owner') return this.#listeners.gone(entry.session);
-                if (isRefused && error.isOfLogin) return this.end(); // It is kept, and sent once its user is back.
-                if (isRefused && (error.status !== 503 || busy >= BUSY_TRIES)) {
-                    this.#note(entry, 'refused', wordsOf(error));
-                    return;
-                }
-                if (isRefused) busy += 1;
-                else if (entry.state !== 'unconfirmed') this.#note(entry, 'unconfirmed');
-                const backoff = Math.min(500 * 2 ** tries, WAIT_MAX_MS) * (0.5 + Math.random() / 2);
-                await this.#wait(Math.max(backoff, (error.retryAfter ?? 0) * 1000));
-                if (this.#ended.signal.aborted) return;
-            }
+            const name = `bondhu.send.${this.#user}.${entry.session}`;
+            const error = await alone(name, this.#ended.signal, () => this.#try(entry, busy));
+            if (error === null) return;
+            if (error instanceof Problem) busy += 1;
+            const backoff = Math.min(500 * 2 ** tries, WAIT_MAX_MS) * (0.5 + Math.random() / 2);
+            await this.#wait(Math.max(backoff, (error.retryAfter ?? 0) * 1000));
+            if (this.#ended.signal.aborted) return;
         }
+    }
+
+    #isWaiting(entry) {
+        return entry.state !== 'refused' && this.entries.includes(entry);
+    }
+
+    /**
+     * Tries once, in the place of all tabs: what came of it is kept before another one may try. Gives the error after which it
+     * is to be tried again, else null.
+     */
+    async #try(entry, busy) {
+        // What another tab has noted until now has to be here before it is read.
+        if (!this.#untried.delete(entry)) await new Promise((resolve) => setTimeout(resolve, NOTED_MS));
+        const kept = unsent(this.#user).find(({ key }) => key === entry.key);
+        if (kept === undefined || kept.state === 'refused') {
+            this.#read();
+            return null;
+        }
+        try {
+            const message = await post(entry, this.#ended.signal);
+            this.#drop(entry);
+            if (!this.#ended.signal.aborted) this.#listeners.stored(entry.session, message);
+            return null;
+        } catch (error) {
+            // What was taken out meanwhile, here or in another tab, must not be kept again.
+            if (this.#ended.signal.aborted || !this.#isWaiting(entry)) return null;
+            return this.#failed(entry, error, busy);
+        }
+    }
+
+    #failed(entry, error, busy) {
+        const isRefused = error instanceof Problem;
+        if (!isRefused && !(error instanceof Unreachable)) throw error;
+        if (isRefused && error.isOfLogin) {
+            this.end(); // It is kept, and sent once its user is back.
+        } else if (isRefused && error.kind === 'not-owner') {
+            this.#listeners.gone(entry.session);
+        } else if (isRefused && (error.status !== 503 || busy >= BUSY_TRIES)) {
+            this.#note(entry, 'refused', wordsOf(error));
+        } else {
+            if (!isRefused && entry.state !== 'unconfirmed') this.#note(entry, 'unconfirmed');
+            return error;
+        }
+        return null;
     }
 
     #note(entry, state, detail) {
@@ -200,6 +244,25 @@ export class Outbox {
 function isExpired({ at }) {
     const age = Date.now() - at;
     return age > KEY_MS || age < -KEY_MS;
+}
+
+/**
+ * Does something that no other tab does at the same time: one that ends gives its lock back, and one that sleeps holds up
+ * nobody. Where browsers have no locks, as on a page that came over plain HTTP, all do it: the key makes it one message.
+ */
+async function alone(name, ended, act) {
+    if (!navigator.locks) return act();
+    let isOurs = false;
+    const signal = AbortSignal.any([AbortSignal.timeout(SILENT_MS), ended]);
+    try {
+        return await navigator.locks.request(name, { signal }, () => {
+            isOurs = true;
+            return act();
+        });
+    } catch (error) {
+        if (isOurs) throw error;
+        return ended.aborted ? null : act();
+    }
 }
 
 /** Asks for the message to be stored; gives it once it is. Its reply comes by the page's own stream. */
