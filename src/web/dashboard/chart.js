@@ -100,7 +100,7 @@ export class Chart {
         if (!view) return;
         const at = time === null ? null : Math.round((time - view.start) / view.step - 0.5);
         const isThere = at !== null && at >= 0 && at < view.points;
-        const n = isThere ? at : view.points - 1;
+        const n = isThere ? at : this.#newest(view);
         this.#time.textContent = isThere ? moment(timeOfPoint(view, n)) : 'now';
         this.#mark.setAttribute('visibility', isThere ? 'visible' : 'hidden');
         const x = this.#places(view, 1).x(n);
@@ -110,6 +110,19 @@ export class Chart {
         this.#mark.setAttribute('y2', HEIGHT - ROOM.bottom);
         this.#lines.forEach(({ column }, line) => this.#tell(line, view.columns[column], n));
         this.#speak(view, n);
+    }
+
+    /**
+     * The point that is now: the last one that has a figure. The one that runs has none until its first sample, and where
+     * samples are rarer than points, neither have most of those before it; further back it would be long ago.
+     */
+    #newest(view) {
+        const last = view.points - 1;
+        const first = Math.max(0, last - Math.ceil(view.interval / view.step));
+        for (let n = last; n >= first; n -= 1) {
+            if (this.#lines.some(({ column }) => view.columns[column][n] !== null)) return n;
+        }
+        return last;
     }
 
     #places(view, most) {

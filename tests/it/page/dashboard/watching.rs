@@ -153,6 +153,35 @@ fn a_range_is_chosen_and_kept_and_keys_and_pointers_read_values() {
 }
 
 #[test]
+fn now_is_the_newest_figure_of_the_last_moment_and_none_where_that_has_none() {
+    let (_server, _browser, tab) = board(&[]);
+    let js = "const [step, values] = arguments;
+        const script = document.querySelector('script[src$=\"dashboard.js\"]').src;
+        return import(new URL('chart.js', script)).then(({ Chart }) => {
+            const chart = new Chart({ id: 'made', title: 'Made', unit: 'count', lines: [['a', 'a']] }, () => {});
+            document.body.append(chart.node);
+            chart.measure();
+            const points = values.length;
+            chart.draw({ from: 0, to: points * step, start: 0, step, interval: 5000, points, columns: { a: values } });
+            const told = chart.node.querySelector('tbody td').textContent;
+            chart.node.remove();
+            return told;
+        });";
+    let cases = [
+        (10_000, json!([1, 2, 3]), "3"),
+        (10_000, json!([1, 2, 3, null]), "3"),
+        (10_000, json!([1, 2, null, null]), "–"),
+        // Samples come every five seconds.
+        (1000, json!([6, null, null, null, null, null]), "6"),
+        (1000, json!([6, null, null, null, null, null, null]), "–"),
+        (10_000, json!([null]), "–"),
+    ];
+    for (step, values, told) in cases {
+        assert_eq!(tab.evaluate(js, &[json!(step), values.clone()]), told, "{values}, each {step} ms");
+    }
+}
+
+#[test]
 fn what_was_not_measured_is_a_gap() {
     let (mut server, _browser, tab) = board(&[]);
     wait_drawn(&tab, "memory", 0);
