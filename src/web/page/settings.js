@@ -17,17 +17,12 @@ import { field, form } from './sign-in.js';
  *     `signOut()`; `gone()` once the account is deleted
  */
 export function settings(user, about, acts) {
-    const done = element('p', { class: 'note', role: 'status', hidden: true });
-    const tell = (text) => {
-        done.textContent = text;
-        done.hidden = false;
-    };
-    const known = logins(tell);
-    const programs = apiKeys(tell);
+    const [changed, ended, revoked] = [note(), note(), note()];
+    const known = logins(ended.tell);
+    const programs = apiKeys(revoked.tell);
     return element(
         'div',
         { class: 'settings' },
-        done,
         section('this_browser', [
             choice('language', 'language', { '': say('as_browser'), ...LANGUAGES }, acts.language),
             choice('theme', 'theme', { '': say('as_system'), light: say('light'), dark: say('dark') }, acts.theme),
@@ -45,13 +40,14 @@ export function settings(user, about, acts) {
             : null,
         section('change_password', [
             passwordForm(user, about, () => {
-                tell(say('password_changed'));
+                changed.tell(say('password_changed'));
                 known.refresh();
                 programs.refresh();
             }),
+            changed.node,
         ]),
-        section('logins', [element('p', { class: 'hint' }, say('logins_about')), known.list]),
-        section('api_keys', programs.parts),
+        section('logins', [element('p', { class: 'hint' }, say('logins_about')), ended.node, known.list]),
+        section('api_keys', [revoked.node, programs.parts]),
         section('your_data', [
             element('p', {}, say('export_about')),
             element(
@@ -74,6 +70,16 @@ export function settings(user, about, acts) {
             ),
         ]),
     );
+}
+
+/** A line that says what was done, where it was asked for: it is out of sight anywhere else. */
+function note() {
+    const node = element('p', { class: 'note', role: 'status', hidden: true });
+    const tell = (text) => {
+        node.textContent = text;
+        node.hidden = false;
+    };
+    return { node, tell };
 }
 
 function section(title, content) {

@@ -228,6 +228,10 @@ fn a_new_password_ends_every_other_login_at_once() {
     here.fill("New password", OTHER);
     here.press_button("Change password");
     here.wait_text("[role=status]", "Your password is changed. All other logins have ended.");
+    let in_sight = "const one = [...document.querySelectorAll('[role=status]')].find(one => one.innerText);
+        const { top, bottom } = one.getBoundingClientRect();
+        return top >= 0 && bottom <= innerHeight && one.closest('section').querySelector('form').id";
+    assert_eq!(here.evaluate(in_sight, &[]), "password-form", "it is said where it was asked for");
     here.has_focus();
     there.wait_entrance();
     here.wait_count("#logins li", 1);
