@@ -10,8 +10,9 @@ const LANGUAGES: [(&str, RangeInclusive<char>); 2] = [("bn", '\u{980}'..='\u{9FF
 /// The categories that `Intl.PluralRules` knows.
 const PLURALS: [&str; 6] = ["zero", "one", "two", "few", "many", "other"];
 /// The keys that the page puts together: how they begin, and how they may end.
-const BUILT: [(&str, &[&str]); 6] = [
+const BUILT: [(&str, &[&str]); 7] = [
     ("action_", &["again", "copy", "drop", "edit", "resend", "retry", "unfold"]),
+    ("invalid_", &["display_name", "password", "title", "username"]),
     (
         "problem_",
         &[

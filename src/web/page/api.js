@@ -30,17 +30,22 @@ export function askFor(id) {
 
 /**
  * What is to be said of a call that failed. The server says it in English, and more exactly; in other languages its kind is
- * said, where there are words for it. How long to wait the server says beside its words only.
+ * said, and which field it is about, where there are words for it. How long to wait the server says beside its words only.
  */
 export function wordsOf(error) {
     if (error instanceof Unreachable) return say('unreachable');
     if (!(error instanceof Problem)) throw error;
     const { kind, detail, status, retryAfter } = error;
-    const words = say(`problem_${kind}`, { n: retryAfter ?? A_WHILE_S });
-    const isKnown = words !== `problem_${kind}`;
     const isOurs = current() !== 'en' || detail === '' || (status === 429 && retryAfter !== null);
-    if (isKnown && isOurs) return words;
-    return detail || say('refused_on_the_way', { status });
+    const said = [say(`invalid_${fieldOf(error)}`), say(`problem_${kind}`, { n: retryAfter ?? A_WHILE_S })];
+    const known = isOurs && said.find((words) => !/^(invalid|problem)_/.test(words));
+    return known || detail || say('refused_on_the_way', { status });
+}
+
+/** The field whose value the server does not take, where it names one. */
+function fieldOf({ kind, detail }) {
+    const field = kind === 'invalid' ? /^(\w+): /.exec(detail)?.[1] : undefined;
+    return field === 'new' ? 'password' : field;
 }
 
 /**

@@ -1,9 +1,10 @@
 // The dialogs: help, keys, a session's menu, and questions before something is gone for good.
 
-import { wordsOf } from './api.js';
+import { Problem, wordsOf } from './api.js';
 import { fullDate } from './dates.js';
 import { element } from './element.js';
 import { current, say } from './language.js';
+import { ruleOf } from './rules.js';
 
 const KEYS = [
     ['Enter', 'key_send'],
@@ -72,10 +73,12 @@ export function confirm({ title, text, action, fields = [], act }) {
     const form = element(
         'form',
         {
+            novalidate: true,
             onsubmit: async (event) => {
                 event.preventDefault();
                 button.disabled = true;
                 try {
+                    check(form);
                     await act(form);
                     dialog.close();
                 } catch (error) {
@@ -144,14 +147,17 @@ export function session({ title, rename, remove }) {
     const form = element(
         'form',
         {
+            novalidate: true,
             onsubmit: async (event) => {
                 event.preventDefault();
                 try {
+                    check(form);
                     await rename(field.value);
                     dialog.close();
                 } catch (error) {
                     fault.textContent = wordsOf(error);
                     fault.hidden = false;
+                    field.focus();
                 }
             },
         },
@@ -173,4 +179,10 @@ export function session({ title, rename, remove }) {
         say('delete_session'),
     );
     const dialog = open(say('session'), [form, button], { id: 'session-dialog' });
+}
+
+/** @throws {Problem} where a field breaks a rule */
+function check(form) {
+    const wrong = [...form.querySelectorAll('input')].find((input) => !input.checkValidity());
+    if (wrong) throw new Problem(422, { detail: ruleOf(wrong) }, null);
 }

@@ -3,6 +3,7 @@
 import { call, Problem, wordsOf } from './api.js';
 import { element } from './element.js';
 import { say } from './language.js';
+import { ruleOf } from './rules.js';
 
 /** A labelled field of a form. `about` is a line below it that belongs to it. */
 export function field(label, attributes, about = null) {
@@ -31,7 +32,7 @@ export function form(id, fields, action, act, { danger = false } = {}) {
                 const inputs = [...node.querySelectorAll('input')];
                 let wrong = inputs.find((input) => !input.checkValidity());
                 try {
-                    if (wrong) throw new Problem(422, { detail: wrong.validationMessage }, null);
+                    if (wrong) throw new Problem(422, { detail: ruleOf(wrong) }, null);
                     await act(Object.fromEntries(inputs.map((input) => [input.name, input.value])));
                 } catch (error) {
                     fault.textContent = wordsOf(error);

@@ -37,10 +37,11 @@ const STRANGE: &str = "
         'h2', 'header', 'hr', 'input', 'label', 'li', 'mark', 'ol', 'p', 'pre', 'span', 'strong', 'table', 'tbody',
         'td', 'th', 'thead', 'time', 'tr', 'ul']);
     const ATTRIBUTES = new Set(['align', 'autocomplete', 'class', 'datetime', 'dir', 'enterkeyhint', 'for', 'hidden', 'href',
-        'id', 'maxlength', 'name', 'placeholder', 'rel', 'required', 'role', 'scope', 'start', 'tabindex', 'target', 'title',
-        'type', 'value']);
+        'id', 'maxlength', 'name', 'novalidate', 'placeholder', 'rel', 'required', 'role', 'scope', 'start', 'tabindex',
+        'target', 'title', 'type', 'value']);
     const isOwn = (element) => ELEMENTS.has(element.localName)
-        || (element.localName === 'form' && element.closest('dialog') && element.attributes.length === 0)
+        || (element.localName === 'form' && element.closest('dialog')
+            && element.getAttributeNames().every((name) => name === 'novalidate'))
         || element.matches('dialog form[role=search]');
     const isKnown = ({ name }) => ATTRIBUTES.has(name) || /^(aria|data)-[a-z]+$/.test(name);
     const isSafe = (link) => {

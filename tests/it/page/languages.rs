@@ -250,3 +250,47 @@ fn letters_from_right_to_left_stand_as_they_are_read() {
     assert_eq!(tab.style("#sessions .title", "direction"), "rtl", "a title is read as its message");
     assert_eq!(tab.evaluate("return document.documentElement.scrollWidth <= innerWidth", &[]), true);
 }
+
+#[test]
+fn what_a_form_asks_for_is_said_in_the_language_of_the_page() {
+    let server = Server::start(&[]);
+    for tag in ["en", "bn", "hi"] {
+        // What browsers say of fields is in their own language.
+        let browser = Browser::speaking("en-GB");
+        let tab = browser.open(&origin(&server));
+        let words = words(tag);
+        let say = |key: &str| words[key].as_str().unwrap_or_else(|| words[key]["other"].as_str().unwrap());
+        let choose = "const box = document.getElementById('language');
+            box.value = arguments[0];
+            box.dispatchEvent(new Event('change', {bubbles: true}))";
+        tab.wait_for("#language");
+        tab.evaluate(choose, &[json!(tag)]);
+        tab.wait_text("h1", say("sign_in"));
+        tab.press_button(say("no_account"));
+        tab.wait_text("h1", say("create_account"));
+        tab.press_button(say("create_account"));
+        tab.wait_fault(say("rule_missing"), say("username"));
+        tab.fill(say("username"), "am ina");
+        tab.fill(say("password"), "short");
+        tab.press_button(say("create_account"));
+        tab.wait_fault(say("rule_short").split("{n}").last().unwrap(), say("password"));
+        tab.fill(say("password"), PASSWORD);
+        tab.press_button(say("create_account"));
+        // In English the server says it, and more exactly.
+        let is_theirs = tag == "en";
+        tab.wait_fault(if is_theirs { "username: " } else { say("invalid_username") }, say("username"));
+        tab.fill(say("username"), &format!("amina-{tag}"));
+        tab.fill(say("password"), "amar sonar bangla");
+        tab.press_button(say("create_account"));
+        tab.wait_fault(if is_theirs { "is too common" } else { say("invalid_password") }, say("password"));
+        tab.fill(say("password"), PASSWORD);
+        tab.press_button(say("create_account"));
+        tab.wait_for("#text");
+        tab.say("hello");
+        tab.wait_answered(1);
+        tab.click("#edit-session");
+        tab.fill(say("title"), "");
+        tab.press("Enter");
+        tab.wait_fault(say("rule_missing"), say("title"));
+    }
+}
