@@ -179,6 +179,7 @@ export function session({ title, rename, remove }) {
         say('delete_session'),
     );
     const dialog = open(say('session'), [form, button], { id: 'session-dialog' });
+    field.select(); // What is typed takes the place of the title.
 }
 
 /** @throws {Problem} where a field breaks a rule */

@@ -281,6 +281,8 @@ fn no_text_is_in_an_address_or_stays_in_the_browser() {
         tab.wait("no text to be kept", js, &[]);
     }
     tab.click("#edit-session");
+    let marked = "const one = document.activeElement; return one.value.slice(one.selectionStart, one.selectionEnd)";
+    assert_eq!(tab.evaluate(marked, &[]), "একটা জেব্রা", "what is typed takes the place of the title");
     tab.fill("Title", "purple stripes");
     tab.press("Enter");
     tab.wait_text("#title", "purple stripes");
