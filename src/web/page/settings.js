@@ -1,7 +1,7 @@
 // The account: language and look of this browser, password, logins, keys of programs, export, and the way out.
 
 import { apiKeys } from './api-keys.js';
-import { call, wordsOf } from './api.js';
+import { call, Problem, wordsOf } from './api.js';
 import { fullTime } from './dates.js';
 import { confirm, keys } from './dialogs.js';
 import { element } from './element.js';
@@ -136,7 +136,7 @@ function passwordForm(user, about, changed) {
         ],
         say('change_password'),
         async ({ current, new: wanted }) => {
-            await call('POST', '/api/v1/auth/password', { current, new: wanted });
+            await byPassword(call('POST', '/api/v1/auth/password', { current, new: wanted }));
             made.reset();
             changed();
         },
@@ -201,8 +201,16 @@ function deleteAccount(gone) {
             }),
         ],
         act: async (asked) => {
-            await call('DELETE', '/api/v1/auth/me', { password: asked.elements.password.value });
+            await byPassword(call('DELETE', '/api/v1/auth/me', { password: asked.elements.password.value }));
             gone();
         },
+    });
+}
+
+/** Only a password was asked for: a user name can't be what is wrong. */
+function byPassword(asked) {
+    return asked.catch((error) => {
+        if (error.kind !== 'wrong-credentials') throw error;
+        throw new Problem(error.status, { type: 'wrong-password', detail: say('wrong_password') }, null);
     });
 }

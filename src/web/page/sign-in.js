@@ -55,9 +55,12 @@ export function form(id, fields, action, act, { danger = false } = {}) {
 
 /** The field that the server's refusal is about: it names it, or there is only one that it can be. */
 function blamed({ kind, detail }) {
-    const fields = { 'name-taken': 'username', 'registration-closed': 'invitation' };
-    // Where the password is changed, the current one was wrong.
-    if (kind === 'wrong-credentials') return document.getElementById('current') ? 'current' : 'password';
+    const fields = {
+        'name-taken': 'username',
+        'registration-closed': 'invitation',
+        'wrong-credentials': 'password',
+        'wrong-password': 'current',
+    };
     return fields[kind] ?? /^(\w+): /.exec(detail ?? '')?.[1];
 }
 

@@ -12,6 +12,9 @@ use crate::support::{
 /// Another password that every policy takes.
 const OTHER: &str = "quiet-meadow-brick-77";
 
+/// Where only a password was asked for.
+const WRONG_PASSWORD: &str = "The password is not right.";
+
 const WRONG: &str = "The user name or the password is wrong; please check both and try again.";
 
 fn login(server: &Server, name: &str, password: &str) -> (u16, Value) {
@@ -214,7 +217,7 @@ fn a_new_password_ends_every_other_login_at_once() {
     settings(&here);
     here.wait_count("#logins li", 2);
     for (current, new, words, field) in [
-        (OTHER, "violet-harbour-19", WRONG, "Current password"),
+        (OTHER, "violet-harbour-19", WRONG_PASSWORD, "Current password"),
         (PASSWORD, "amar sonar bangla", "new: is too common", "New password"),
         (PASSWORD, "short", "12", "New password"),
     ] {
@@ -319,7 +322,7 @@ fn an_account_is_deleted_by_its_password_and_is_gone() {
     here.wait_focus("Password");
     here.keys(OTHER);
     here.press("Enter");
-    here.wait_fault(WRONG, "Password");
+    here.wait_fault(WRONG_PASSWORD, "Password");
     here.press_button("Cancel");
     here.wait_gone("dialog");
     here.wait_focus("Delete my account");
