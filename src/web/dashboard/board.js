@@ -96,7 +96,7 @@ export class Board {
         return element(
             'header',
             { class: 'board-head' },
-            element('div', {}, element('h1', {}, 'bondhu dashboard'), this.#version),
+            element('div', {}, element('h1', { tabindex: -1 }, 'bondhu dashboard'), this.#version),
             element(
                 'nav',
                 { 'aria-label': 'Parts of this page' },

@@ -57,6 +57,7 @@ function signIn(note = '') {
         async ({ username, password }) => {
             const { user } = await call('POST', '/api/v1/auth/login', { username, password, label: 'dashboard' });
             enter(user);
+            document.querySelector('h1').focus(); // The form had the keyboard, and is gone.
         },
     );
     show(

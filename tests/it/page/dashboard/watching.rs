@@ -27,6 +27,7 @@ fn wait_drawn(tab: &Tab, chart: &str, row: usize) {
 #[test]
 fn an_administrator_signs_in_and_sees_what_happens_as_it_does() {
     let (server, browser, tab) = board(&[]);
+    tab.wait_focus("bondhu dashboard");
     assert!(tab.text("#version").starts_with("Version "));
     let (mut client, _) = server.user("amina");
     let session = client.session();
