@@ -35,6 +35,18 @@ fn an_administrator_signs_in_and_sees_what_happens_as_it_does() {
         client.say(&session, &format!("hello {n}"));
     }
     wait_drawn(&tab, "requests", 0);
+    tab.viewport(1200, 900);
+    tab.frame();
+    let broken = "return [...document.querySelectorAll('.named')].flatMap(one => {
+            const text = one.lastChild;
+            return [...text.data.matchAll(/\\S+/g)].filter(({ 0: word, index }) => {
+                const range = document.createRange();
+                range.setStart(text, index);
+                range.setEnd(text, index + word.length);
+                return range.getClientRects().length > 1;
+            }).map(([word]) => word);
+        })";
+    assert_eq!(tab.evaluate(broken, &[]), json!([]), "no word is broken");
     wait_drawn(&tab, "turns", 0);
     wait_drawn(&tab, "latency", 1);
     wait_drawn(&tab, "memory", 0);
