@@ -76,7 +76,19 @@ export function search(go) {
         field,
     );
     const dialog = open(say('search'), [form, status, list], { id: 'search-dialog' });
+    dialog.addEventListener('keydown', (event) => step(event, [field, ...list.querySelectorAll('a')]));
     field.focus();
+}
+
+/** ↓ and ↑ go from the field through what was found, and back. */
+function step(event, places) {
+    const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!way || event.isComposing || event.shiftKey || event.ctrlKey || event.metaKey || event.altKey) return;
+    const at = places.indexOf(document.activeElement);
+    const next = at < 0 ? undefined : places[at + way];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
 }
 
 function row(hit, text, go) {
