@@ -35,6 +35,8 @@ export class Chat {
     #running = new RunningReplies();
     /** Sessions of which the server has acknowledged nothing yet: they are made with their first message. */
     #fresh = new Set();
+    /** A new stream came while the open session was such a one. */
+    #isBehind = false;
     #forgetListener;
 
     /**
@@ -99,7 +101,9 @@ export class Chat {
     /** The stream is open (again): it tells running replies anew, and what it did not tell is read. */
     async resync() {
         this.#running.restart(this.conversation?.id);
-        await this.#readNewest((conversation) => conversation.resync());
+        // There is nothing to be read yet of a session that is still to be made; it is read with its first message.
+        this.#isBehind = this.#fresh.has(this.conversation?.id);
+        if (!this.#isBehind) await this.#readNewest((conversation) => conversation.resync());
     }
 
     /**
@@ -154,11 +158,12 @@ export class Chat {
 
     /** The server has a message. */
     stored(session, message) {
-        this.#fresh.delete(session);
+        const isBehind = this.#fresh.delete(session) && this.#isBehind;
         for (const entry of this.#outbox.of(session)) entry.after = Math.max(entry.after ?? 0, message.seq);
         if (session !== this.conversation?.id) return;
-        if (this.conversation.isLoaded) this.conversation.adopt(message);
-        else this.#readNewest();
+        const { isLoaded } = this.conversation;
+        if (isLoaded) this.conversation.adopt(message);
+        if (!isLoaded || isBehind) this.#readNewest();
     }
 
     /** Something of what is shown has changed. */

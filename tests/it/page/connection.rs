@@ -6,6 +6,7 @@ use super::replies::start;
 use crate::support::{
     Random, Server,
     browser::{Browser, Tab},
+    comes_true,
     cut::Relay,
     stub::Stub,
 };
@@ -185,4 +186,34 @@ fn a_message_whose_acknowledgement_was_lost_is_stored_once() {
     assert_eq!(said, ["said before", "is it there?"]);
     let js = "return !Object.keys(localStorage).some(name => name.includes('unsent'))";
     tab.wait("what is acknowledged to be kept no longer", js, &[]);
+}
+
+/// Holds what makes a session until `pass()`.
+const HOLD_SESSIONS: &str = "const ask = window.fetch;
+    const held = new Promise((done) => { window.pass = done; });
+    window.fetch = async (path, options) => {
+        if (options?.method === 'POST' && path === '/api/v1/sessions') await held;
+        return ask(path, options);
+    };";
+
+#[test]
+fn nothing_is_read_of_a_conversation_that_is_still_to_be_made() {
+    let server = Server::start(&[]);
+    let browser = Browser::start();
+    let tab = browser.tab();
+    tab.register(&format!("http://{}", server.address), "amina");
+    tab.evaluate(HOLD_SESSIONS, &[]);
+    tab.say("hello");
+    tab.wait_state("hello", "sending");
+    let streams = || {
+        let requests = browser.requests();
+        requests.iter().filter(|one| one.url.ends_with("/api/v1/events") && one.status == Some(200)).count()
+    };
+    let before = streams();
+    tab.evaluate("dispatchEvent(new Event('offline')); dispatchEvent(new Event('online'))", &[]);
+    comes_true("another stream is open", || streams() > before);
+    tab.frame();
+    tab.evaluate("pass()", &[]);
+    tab.wait_answered(1);
+    browser.is_clean(&["401 (Unauthorized)"]);
 }
