@@ -221,7 +221,7 @@ impl Making {
         match inner.parts.backend.reply(prompt, &mut passing).await {
             Ok(_) => passing.completed.ok_or_else(no_reply),
             // Programs are told why there is not a word.
-            Err(error) if error.is_filtered() => passing.completed.ok_or_else(no_reply),
+            Err(error) if error.is_wordless() => passing.completed.ok_or_else(no_reply),
             Err(error) => {
                 tracing::warn!(cause = error.cause, "the backend made no completion");
                 let (too_slow, refused) = (error.is_too_slow(), error.fault == Fault::Refused);

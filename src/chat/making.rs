@@ -31,7 +31,7 @@ const NO_ROOM: &str = "The conversation has become longer than the model's conte
 pub(super) struct Made {
     /// How the turn ends.
     pub(super) ending: Ending,
-    /// Why the reply ended and what it took, where the backend came to its end, or a filter left nothing of it.
+    /// Why the reply ended and what it took, where the backend came to its end, be it without a word.
     pub(super) end: Option<(Finish, Usage)>,
 }
 
@@ -107,9 +107,9 @@ pub(super) async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply
             Made { ending: Ending::Reply { content: reply.seal(), stopped: extent == Extent::Part }, end }
         }
         Err(error) => {
-            let (too_slow, filtered) = (error.is_too_slow(), error.is_filtered());
+            let (too_slow, wordless) = (error.is_too_slow(), error.is_wordless());
             let ReplyError { detail, cause, .. } = error;
-            if !filtered {
+            if !wordless {
                 tracing::warn!(session = %turn.session, seq = %turn.seq, cause, "the backend made no reply");
             }
             Made { ending: Ending::Failed { detail, too_slow }, end: hearer.end }

@@ -154,9 +154,13 @@ impl Note {
 }
 
 impl NotedEnd {
-    /// True where a filter left nothing of the reply.
-    fn is_filtered(&self) -> bool {
-        self.finish == Some(Finish::ContentFilter)
+    /// How a response ended of which the log has no reply, because the model came to its end without a word.
+    fn wordless(&self) -> Option<How> {
+        match self.finish? {
+            Finish::ContentFilter => Some(How::Filtered),
+            Finish::Length => Some(How::TooLong),
+            Finish::Stop => None,
+        }
     }
 }
 
@@ -196,11 +200,10 @@ impl Response {
                 };
                 (how, reply.content, reply.created_at)
             }
-            Outcome::Failed { .. } if ended.as_ref().is_some_and(NotedEnd::is_filtered) => {
-                (How::Filtered, String::new(), message.created_at)
-            }
             Outcome::Failed { detail, too_slow } => {
-                (How::Failed { detail, too_slow }, shown(ended.as_ref()), message.created_at)
+                let wordless = ended.as_ref().and_then(NotedEnd::wordless);
+                let how = wordless.unwrap_or(How::Failed { detail, too_slow });
+                (how, shown(ended.as_ref()), message.created_at)
             }
             Outcome::Interrupted => {
                 let detail = "The server stopped while it was answering; please try again.".to_owned();
@@ -410,7 +413,11 @@ mod tests {
 
     #[test]
     fn what_failed_keeps_what_was_shown_of_it() {
-        let failed = end(Outcome::Failed { detail: "no".to_owned(), too_slow: true }, &note(&[2, 3], "abc"));
+        let failure = || Outcome::Failed { detail: "no".to_owned(), too_slow: true };
+        let mut noted = note(&[2, 3], "abc");
+        assert_eq!(end(failure(), &noted).how, How::TooLong, "it came to its end, but said no more");
+        noted.ended.as_mut().unwrap().finish = None;
+        let failed = end(failure(), &noted);
         assert_eq!(failed.pieces().collect::<Vec<_>>(), ["ab", "c"]);
         assert_eq!(failed.how, How::Failed { detail: "no".to_owned(), too_slow: true });
         assert_eq!(end(Outcome::Interrupted, &note(&[], "")).text, "");

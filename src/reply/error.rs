@@ -1,5 +1,7 @@
 //! Why there is no reply.
 
+use super::{Finish, Usage, openai::Said};
+
 /// Why there is no reply, or not all of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{cause}")]
@@ -8,6 +10,8 @@ pub struct ReplyError {
     pub detail: String,
     /// What that means to who asked.
     pub fault: Fault,
+    /// The tokens that it took all the same, where the model's server said so.
+    pub usage: Option<Usage>,
     /// For the log: one line, without the key or anything that was said.
     pub cause: String,
 }
@@ -23,6 +27,8 @@ pub enum Fault {
     Refused,
     /// The model's server let nothing of its answer through.
     Filtered,
+    /// The model used up its tokens before it said anything.
+    Spent,
     /// Anything else.
     Other,
 }
@@ -34,10 +40,20 @@ impl ReplyError {
         self.fault == Fault::TooSlow
     }
 
-    /// True where the model's server let nothing of its answer through.
+    /// True where the model's answer came to its end all the same, but without a word.
     #[must_use]
-    pub fn is_filtered(&self) -> bool {
-        self.fault == Fault::Filtered
+    pub fn is_wordless(&self) -> bool {
+        self.wordless().is_some()
+    }
+
+    /// What its server said of an answer that came to its end without a word, for a reason that programs know.
+    pub(super) fn wordless(&self) -> Option<Said> {
+        let finish = match self.fault {
+            Fault::Filtered => Finish::ContentFilter,
+            Fault::Spent => Finish::Length,
+            Fault::TooSlow | Fault::Busy | Fault::Refused | Fault::Other => return None,
+        };
+        Some(Said { finish: Some(finish), usage: self.usage })
     }
 
     /// What was asked has a form, and the companion has words only.
@@ -46,6 +62,7 @@ impl ReplyError {
             detail: "The built-in companion has words only; please ask for text, or have a model in the configuration."
                 .to_owned(),
             fault: Fault::Refused,
+            usage: None,
             cause: "the companion was asked for another form than text".to_owned(),
         }
     }

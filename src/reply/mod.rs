@@ -99,7 +99,7 @@ pub trait Hearer: Send {
     /// The model has too much to do.
     fn overloaded(&mut self);
     /// The reply is at its end, and a good one: why, and the tokens that it took, by its server's count or estimated.
-    /// Comes once, behind the last text; where there is no reply, only if that is because a filter left nothing of it.
+    /// Comes once, behind the last text; where there is no reply, only if the model came to its end without a word.
     fn finished(&mut self, finish: Finish, usage: Usage);
 }
 
@@ -279,8 +279,8 @@ impl Backend {
                 Ok(extent)
             }
             Err(error) => {
-                if error.is_filtered() {
-                    counted.ended(Said::FILTERED, || self.cost(prompt));
+                if let Some(said) = error.wordless() {
+                    counted.ended(said, || self.cost(prompt));
                 }
                 Err(error)
             }
@@ -335,8 +335,7 @@ impl Model {
             (Err(error), Some(helplines)) => {
                 tracing::error!(cause = error.cause, "the model made no reply behind the helplines");
                 if has_begun || !stands_in {
-                    let said = if error.is_filtered() { Said::FILTERED } else { Said::default() };
-                    return Ok((Extent::Part, said));
+                    return Ok((Extent::Part, error.wordless().unwrap_or_default()));
                 }
                 let whole = said(|| self.companion.reply(&lines))?;
                 let _ = hearer.aside(whole.strip_prefix(&helplines).unwrap_or(&whole)); // It is all there is.
@@ -348,7 +347,7 @@ impl Model {
                 Ok((Extent::Whole, Said::default()))
             }
             (Err(error), None) => {
-                if error.is_filtered() {
+                if error.is_wordless() {
                     hearer.made_by(&asked);
                 }
                 Err(error)
@@ -402,6 +401,7 @@ fn said<T>(say: impl FnOnce() -> T) -> Result<T, ReplyError> {
     catch_unwind(AssertUnwindSafe(say)).map_err(|_| ReplyError {
         detail: "The companion had no answer; please put it in other words.".to_owned(),
         fault: Fault::Other,
+        usage: None,
         cause: "a rule of the companion panicked".to_owned(),
     })
 }

@@ -140,18 +140,20 @@ impl Openai {
         self.retries.earn();
         let failure = match self.ask(first, &task, &mut spoken).await {
             Ok(()) => return Ok(spoken.said()),
-            Err(failure) if spoken.has_begun() => return Err(failure.into_error()),
+            Err(failure) if spoken.has_begun() => return Err(failed(failure, &spoken)),
             Err(failure) => failure,
         };
         let Some(second) = self.second_server(prompt.asker, at, &failure).filter(|_| self.retries.spend()) else {
-            return Err(failure.into_error());
+            return Err(failed(failure, &spoken));
         };
         let cause = failure::for_log(&failure.cause);
         tracing::warn!(server = at + 1, next = second.at + 1, cause, "a reply is tried again");
         tokio::time::sleep(retry::wait((self.chance)())).await;
         spoken.begin_anew();
-        self.ask(second, &task, &mut spoken).await.map_err(Failure::into_error)?;
-        Ok(spoken.said())
+        match self.ask(second, &task, &mut spoken).await {
+            Ok(()) => Ok(spoken.said()),
+            Err(failure) => Err(failed(failure, &spoken)),
+        }
     }
 
     /// The first server that may be asked.
@@ -228,6 +230,11 @@ impl Openai {
         };
         serde_json::to_vec(&request).expect("texts and numbers are always JSON").into()
     }
+}
+
+/// A failure as it is given to whoever asked, with what the server said of its answer.
+fn failed(failure: Failure, spoken: &Spoken<'_, '_>) -> ReplyError {
+    ReplyError { usage: spoken.said().usage, ..failure.into_error() }
 }
 
 /// A number from 0 to 1 by the system's randomness.

@@ -2,6 +2,7 @@
 
 mod completions;
 mod conversations;
+mod ends;
 mod errors;
 mod long;
 mod makers;

@@ -46,6 +46,8 @@ pub(super) enum What {
     Silent,
     /// A filter of the server let nothing of the answer through.
     Filtered,
+    /// The model thought until it had no tokens left to say anything.
+    Spent,
 }
 
 /// What a failure says of the server.
@@ -87,7 +89,7 @@ impl Failure {
     /// what it does not answer could have it closed for everybody.
     pub(super) fn sign(&self) -> Option<Sign> {
         match self.what {
-            What::Rejected | What::Silent | What::Filtered => None,
+            What::Rejected | What::Silent | What::Filtered | What::Spent => None,
             What::Broken | What::Slow | What::Faulty => Some(Sign::OfEither),
             What::Unreachable | What::Distant | What::Busy(_) | What::Unavailable | What::Barred => {
                 Some(Sign::OfServer)
@@ -98,7 +100,8 @@ impl Failure {
     /// True where another try may go better: on the same server, or only on another one.
     pub(super) fn may_mend(&self, elsewhere: bool) -> bool {
         match self.what {
-            What::Slow => false, // The time is gone, and a server that is slow is not helped by more work.
+            What::Slow => false,  // The time is gone, and a server that is slow is not helped by more work.
+            What::Spent => false, // It may not be longer the next time either, and all of it was paid for.
             What::Distant | What::Barred | What::Rejected | What::Filtered => elsewhere,
             What::Unreachable | What::Broken | What::Busy(_) | What::Unavailable | What::Faulty | What::Silent => true,
         }
@@ -125,15 +128,21 @@ impl Failure {
             What::Silent | What::Filtered => {
                 "The model said nothing usable; please put it in other words or try again.".to_owned()
             }
+            What::Spent => {
+                "The model used up its tokens before it said anything; please ask for less at once, or have \
+                            the operator of this service raise reply.openai.max_tokens."
+                    .to_owned()
+            }
         };
         let fault = match self.what {
             What::Slow | What::Distant => Fault::TooSlow,
             What::Busy(_) | What::Unavailable => Fault::Busy,
             What::Rejected => Fault::Refused,
             What::Filtered => Fault::Filtered,
+            What::Spent => Fault::Spent,
             What::Unreachable | What::Broken | What::Faulty | What::Barred | What::Silent => Fault::Other,
         };
-        ReplyError { detail, fault, cause: for_log(&self.cause) }
+        ReplyError { detail, fault, usage: None, cause: for_log(&self.cause) }
     }
 }
 
@@ -166,7 +175,7 @@ impl From<PostError> for Failure {
 pub(super) fn resting(again: Duration) -> ReplyError {
     let detail = format!("The model server is not answering; please try again {}.", in_time(again));
     let cause = "every server failed too often and is left alone for a while".to_owned();
-    ReplyError { detail, fault: Fault::Other, cause }
+    ReplyError { detail, fault: Fault::Other, usage: None, cause }
 }
 
 fn in_time(time: Duration) -> String {
@@ -219,6 +228,8 @@ mod tests {
         }
         let slow = Failure::new(What::Slow, "");
         assert!(slow.sign().is_some() && !slow.may_mend(true));
+        let spent = Failure::new(What::Spent, "");
+        assert!(spent.sign().is_none() && !spent.may_mend(true));
     }
 
     #[test]

@@ -65,7 +65,8 @@ impl<'s, 'a> Spoken<'s, 'a> {
         match self.said.finish {
             _ if self.begun => Ok(()),
             Some(Finish::ContentFilter) => Err(Failure::new(What::Filtered, "a filter let no text through")),
-            Some(Finish::Stop | Finish::Length) | None => Err(Failure::new(What::Silent, "the answer has no text")),
+            Some(Finish::Length) => Err(Failure::new(What::Spent, "the tokens were used up before the first word")),
+            Some(Finish::Stop) | None => Err(Failure::new(What::Silent, "the answer has no text")),
         }
     }
 
@@ -91,11 +92,6 @@ pub(crate) struct Said {
     pub(crate) finish: Option<Finish>,
     /// What it took.
     pub(crate) usage: Option<Usage>,
-}
-
-impl Said {
-    /// Nothing but that a filter ended it.
-    pub(crate) const FILTERED: Self = Self { finish: Some(Finish::ContentFilter), usage: None };
 }
 
 /// What a piece of the answer brought.
@@ -305,6 +301,7 @@ mod tests {
             (format!("{hi}data: \u{fffd}\n\n"), true, "hi", Err(What::Faulty)),
             (format!("{hi}data: {{\"cho"), true, "hi", Err(What::Faulty)),
             (FINISH.replace("stop", "content_filter"), true, "", Err(What::Filtered)),
+            (format!("{white}{}{USAGE}{END}", FINISH.replace("stop", "length")), false, "", Err(What::Spent)),
             (format!("{white}{}", FINISH.replace("stop", "content_filter")), false, "", Err(What::Filtered)),
             (format!("{hi}{}", FINISH.replace("stop", "content_filter")), false, "hi", Ok(())),
             (format!("{hi}{}", FINISH.replace("stop", "length")), false, "hi", Ok(())),

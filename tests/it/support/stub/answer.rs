@@ -87,6 +87,11 @@ impl<'s> Answer<'s> {
                 let wait = retry_after.as_ref().map(|value| format!("retry-after: {value}\r\n")).unwrap_or_default();
                 self.failed(*code, &wait, "the stub fails as it was told").await
             }
+            Plain::Refuse(word) => {
+                let mut body = script::error(400, "the stub refuses as it was told");
+                body["error"]["code"] = word.as_str().into();
+                self.fixed(400, "content-type: application/json\r\n", body.to_string().as_bytes()).await
+            }
             Plain::Html => {
                 let page = "<!doctype html><title>Welcome</title><p>data: please log in to this network";
                 self.fixed(200, "content-type: text/html; charset=utf-8\r\n", page.as_bytes()).await

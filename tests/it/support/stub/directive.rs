@@ -41,6 +41,8 @@ pub(super) enum Plain {
     Json,
     /// `status CODE [retry-after VALUE]`: an error as OpenAI words it.
     Status { code: u16, retry_after: Option<String> },
+    /// `refuse WORD`: 400 with this word as the error's code.
+    Refuse(String),
     /// `html`: 200 with a page.
     Html,
     /// `gzip`: an encoding that nobody asked for.
@@ -184,6 +186,8 @@ fn streamed(words: &[&str]) -> Option<Behaviour> {
         ["after"] => (Shape::After, Frame::Plain),
         ["usage"] => (Shape::Usage, Frame::Plain),
         ["reasoning"] => (Shape::Reasoning, Frame::Plain),
+        ["thoughts"] => (Shape::Thoughts, Frame::Plain),
+        ["details"] => (Shape::Details, Frame::Plain),
         ["longline"] => (Shape::LongLine(64 * 1024), Frame::Plain),
         ["longline", n] => (Shape::LongLine(n.parse().ok()?), Frame::Plain),
         ["error200"] => (Shape::Error, Frame::Plain),
@@ -213,6 +217,7 @@ fn plain(words: &[&str]) -> Option<Behaviour> {
         ["status", code, "retry-after", ref value @ ..] => {
             Plain::Status { code: code.parse().ok()?, retry_after: Some(value.join(" ")) }
         }
+        ["refuse", word] => Plain::Refuse(word.to_owned()),
         ["html"] => Plain::Html,
         ["gzip"] => Plain::Gzip,
         ["redirect", url] => Plain::Redirect(url.to_owned()),

@@ -20,6 +20,10 @@ pub(super) enum Shape {
     Usage,
     /// A `reasoning_content` before the text.
     Reasoning,
+    /// The same without any text: the model thought until it was cut off. The usage says how much.
+    Thoughts,
+    /// As `Say`, with a usage that says what of it was cached and thought.
+    Details,
     /// One event with the text as often as it fits into so many bytes, with blanks between; at least once.
     LongLine(usize),
     /// An error instead of everything.
@@ -150,9 +154,12 @@ impl Shape {
                 let events = all.into_iter().flat_map(|event| [between.to_vec(), vec![event]].concat()).collect();
                 [events, ending("stop", true)].concat()
             }
+            Self::Thoughts => {
+                let thoughts = vec![role(), thought("Let me"), thought(" think"), chunk("{}", &quoted("length"))];
+                [thoughts, detailed()].concat()
+            }
+            Self::Details => [all, vec![chunk("{}", &quoted("stop"))], detailed()].concat(),
             Self::Reasoning => {
-                let thought =
-                    |piece| chunk(&format!(r#"{{"content":null,"reasoning_content":{}}}"#, quoted(piece)), "null");
                 [vec![role(), thought("Let me"), thought(" think.")], all[1..].to_vec(), ending("stop", usage)].concat()
             }
             Self::LongLine(length) => {
@@ -208,6 +215,19 @@ fn said(pieces: &[String]) -> Vec<String> {
 
 fn chunk(delta: &str, finish: &str) -> String {
     envelope(&format!(r#"{{"index":0,"delta":{delta},"finish_reason":{finish}}}"#), "null")
+}
+
+/// An event with a thought.
+fn thought(piece: &str) -> String {
+    chunk(&format!(r#"{{"content":null,"reasoning_content":{}}}"#, quoted(piece)), "null")
+}
+
+/// What follows the end of a text, with a usage that says what it was made of.
+fn detailed() -> Vec<String> {
+    let mut usage = usage();
+    usage["prompt_tokens_details"] = json!({"cached_tokens": 5, "audio_tokens": 0});
+    usage["completion_tokens_details"] = json!({"reasoning_tokens": 3});
+    vec![envelope("", &usage.to_string()), "[DONE]".to_owned()]
 }
 
 fn used() -> String {

@@ -1,0 +1,63 @@
+//! How replies end that are neither whole nor a plain failure, and what is told of their tokens.
+
+use serde_json::{Value, json};
+
+use super::responses::dense;
+use crate::support::{Client, Response, model::asking, stub::Stub, text};
+
+const COMPLETIONS: &str = "/v1/chat/completions";
+const RESPONSES: &str = "/v1/responses";
+
+fn complete(client: &mut Client, input: &str, store: bool) -> Response {
+    client.post(COMPLETIONS, &json!({"messages": [{"role": "user", "content": input}], "store": store}))
+}
+
+fn respond(client: &mut Client, input: &str, store: bool) -> Response {
+    client.post(RESPONSES, &json!({"input": input, "store": store}))
+}
+
+/// The last event of a response in pieces, which is the same where a stored one is read again, and the response in it.
+#[track_caller]
+fn last_event(client: &mut Client, input: &str, store: bool) -> (String, Value) {
+    let streamed = json!({"input": input, "store": store, "stream": true});
+    let events = dense(client.post_events(RESPONSES, &streamed), None);
+    let last = events.last().unwrap();
+    let response = last.data["response"].clone();
+    if store {
+        let path = format!("{RESPONSES}/{}", text(&response["id"]));
+        assert_eq!(client.get(&path).expect(200).json(), response);
+        let again = dense(client.events(&format!("{path}?stream=true")), None);
+        assert_eq!((again.len(), again.last()), (events.len(), events.last()));
+    }
+    (last.name.clone(), response)
+}
+
+#[test]
+fn a_model_that_used_up_its_tokens_before_the_first_word_is_no_failure_and_asked_once() {
+    let why = json!({"reason": "max_output_tokens"});
+    for store in [false, true] {
+        let stub = Stub::start();
+        let server = asking(&stub, &[]);
+        let (mut amina, _) = server.user("amina");
+        let made = complete(&mut amina, "[[thoughts]]", store).expect(200).json();
+        let choice = &made["choices"][0];
+        assert_eq!((&choice["message"]["content"], &choice["finish_reason"]), (&json!(""), &json!("length")));
+        assert_eq!(made["usage"]["completion_tokens"], 7, "what the model's server counted: {made}");
+        assert_eq!(stub.seen().len(), 1, "another try would be as long");
+        let made = respond(&mut amina, "[[thoughts]]", store).expect(200).json();
+        let told = (&made["status"], &made["incomplete_details"], &made["output"]);
+        assert_eq!(told, (&json!("incomplete"), &why, &json!([])), "{made}");
+        assert_eq!((&made["usage"]["input_tokens"], &made["usage"]["output_tokens"]), (&json!(11), &json!(7)));
+        let (name, response) = last_event(&mut amina, "[[thoughts]]", store);
+        assert_eq!((name.as_str(), &response["incomplete_details"]), ("response.incomplete", &why));
+        assert_eq!(stub.seen().len(), 3);
+        server.is_calm();
+        // A person has not been answered by that, and is told why.
+        let session = amina.session();
+        let answer = amina.try_say(&session, "[[thoughts]]");
+        assert_eq!(answer.status, 502);
+        let detail = text(&answer.json()["detail"]);
+        assert!(detail.contains("used up its tokens"), "{detail}");
+        assert_eq!(stub.seen().len(), 4);
+    }
+}
