@@ -23,7 +23,7 @@ mod stream;
 mod reply {
     use std::ops::ControlFlow;
 
-    pub(crate) use bondhu::reply::{Fault, Finish, REPLY_BYTES_MAX, ReplyError, Usage};
+    pub(crate) use bondhu::reply::{Fault, Finish, REPLY_BYTES_MAX, Refused, ReplyError, Usage};
 
     /// Who takes the text.
     pub(crate) trait Sink: Send {

@@ -19,7 +19,7 @@ use crate::{
     completions::Role,
     id::UserId,
     metrics::Histogram,
-    reply::{self, Fault, Finish, Hearer, Instructions, Line, Prompt, Sampling, Usage},
+    reply::{self, Finish, Hearer, Instructions, Line, Prompt, Sampling, Usage},
 };
 
 /// What a reply is asked for with: passed through as it is.
@@ -193,7 +193,7 @@ impl Making {
             made = self.made(&ask, begun) => {
                 let outcome = match &made {
                     Ok(_) => "answered",
-                    Err(ChatError::NoReply { refused: true, .. }) => "refused",
+                    Err(ChatError::NoReply { refused: Some(_), .. }) => "refused",
                     Err(ChatError::NoReply { too_slow: true, .. }) => "too_slow",
                     Err(_) => "failed",
                 };
@@ -224,7 +224,7 @@ impl Making {
             Err(error) if error.is_wordless() => passing.completed.ok_or_else(no_reply),
             Err(error) => {
                 tracing::warn!(cause = error.cause, "the backend made no completion");
-                let (too_slow, refused) = (error.is_too_slow(), error.fault == Fault::Refused);
+                let (too_slow, refused) = (error.is_too_slow(), error.refused());
                 let detail = error.detail;
                 Err(ChatError::NoReply { detail, too_slow, refused })
             }
@@ -240,7 +240,7 @@ impl Drop for Making {
 
 fn no_reply() -> ChatError {
     let detail = "The reply could not be made; please try again.".to_owned();
-    ChatError::NoReply { detail, too_slow: false, refused: false }
+    ChatError::NoReply { detail, too_slow: false, refused: None }
 }
 
 /// Passes a completion on.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     admission::{rate::OverLimit, slots::Overloaded, streams::TooManyStreams},
     id::{MessageId, SessionId},
+    reply::Refused,
     store::StoreError,
 };
 
@@ -66,8 +67,8 @@ pub enum ChatError {
         detail: String,
         /// True: too slow (504).
         too_slow: bool,
-        /// True: what was asked is at fault (400).
-        refused: bool,
+        /// What is wrong with what was asked, where that is at fault (400).
+        refused: Option<Refused>,
     },
     /// More is to be kept beside the words than may be; nothing was stored.
     #[error("{bytes} bytes are to be kept beside the words, {max} may be")]

@@ -15,11 +15,11 @@ use lru::LruCache;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, ChatError, Inner, recording::Recording};
+use super::{Answer, ChatError, Inner, making::Made, recording::Recording};
 use crate::{
     id::UserId,
-    reply::{self, Finish, Usage},
-    store::{Ending, OpenTurn, Store},
+    reply,
+    store::{OpenTurn, Store},
 };
 
 /// Turns whose number of tries is remembered, so that a later try has a higher one.
@@ -206,8 +206,8 @@ impl LiveReply {
     }
 
     /// The annotation with which its turn ends, where it has one.
-    pub(super) fn note(&self, inner: &Inner, ending: &Ending, end: Option<(Finish, Usage)>) -> Option<String> {
-        self.recording.as_ref().map(|recording| recording.note(inner, ending, end))
+    pub(super) fn note(&self, inner: &Inner, made: &Made) -> Option<String> {
+        self.recording.as_ref().map(|recording| recording.note(inner, made))
     }
 
     /// Waits for what the turn comes to; nothing where its task is gone without a word.

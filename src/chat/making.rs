@@ -16,7 +16,7 @@ use crate::{
     completions::Role,
     id::Seq,
     metrics::Histogram,
-    reply::{Budget, Extent, Finish, Hearer, Instructions, Line, Prompt, ReplyError, Sampling, Usage},
+    reply::{Budget, Extent, Finish, Hearer, Instructions, Line, Prompt, Refused, ReplyError, Sampling, Usage},
     store::{Ending, OpenTurn},
 };
 
@@ -33,6 +33,15 @@ pub(super) struct Made {
     pub(super) ending: Ending,
     /// Why the reply ended and what it took, where the backend came to its end, be it without a word.
     pub(super) end: Option<(Finish, Usage)>,
+    /// What is wrong with what was asked, where there is no reply for that.
+    pub(super) refused: Option<Refused>,
+}
+
+impl Made {
+    /// An end of which the backend said nothing.
+    pub(super) fn of(ending: Ending) -> Self {
+        Self { ending, end: None, refused: None }
+    }
 }
 
 /// `work`, with a panic in it turned into a failure: a stored message gets its outcome also then.
@@ -103,16 +112,16 @@ pub(super) async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply
     let prompt = Prompt { instructions, lines: &lines, sampling, asker: reply.owner() };
     match inner.parts.backend.reply(prompt, &mut hearer).await {
         Ok(extent) => {
-            let end = hearer.end;
-            Made { ending: Ending::Reply { content: reply.seal(), stopped: extent == Extent::Part }, end }
+            let ending = Ending::Reply { content: reply.seal(), stopped: extent == Extent::Part };
+            Made { ending, end: hearer.end, refused: None }
         }
         Err(error) => {
-            let (too_slow, wordless) = (error.is_too_slow(), error.is_wordless());
+            let (too_slow, wordless, refused) = (error.is_too_slow(), error.is_wordless(), error.refused());
             let ReplyError { detail, cause, .. } = error;
             if !wordless {
                 tracing::warn!(session = %turn.session, seq = %turn.seq, cause, "the backend made no reply");
             }
-            Made { ending: Ending::Failed { detail, too_slow }, end: hearer.end }
+            Made { ending: Ending::Failed { detail, too_slow }, end: hearer.end, refused }
         }
     }
 }
@@ -194,7 +203,7 @@ impl Hearer for Measured<'_> {
 }
 
 fn failed(detail: &str) -> Made {
-    Made { ending: Ending::Failed { detail: detail.to_owned(), too_slow: false }, end: None }
+    Made::of(Ending::Failed { detail: detail.to_owned(), too_slow: false })
 }
 
 #[cfg(test)]

@@ -12,12 +12,10 @@ use tokio::sync::{Notify, watch};
 use super::{
     AGAIN, Inner,
     live::LiveReply,
+    making::Made,
     response::{Asked, Note, NotedEnd},
 };
-use crate::{
-    reply::{Finish, Usage},
-    store::{Ending, OpenTurn, StoreError},
-};
+use crate::store::{Ending, OpenTurn, StoreError};
 
 /// Between two pieces, so that a fast model does not make a frame of every token: too short to be seen.
 const PAUSE: Duration = Duration::from_millis(25);
@@ -125,9 +123,9 @@ impl Recording {
     }
 
     /// The annotation with which its turn ends.
-    pub(super) fn note(&self, inner: &Inner, ending: &Ending, end: Option<(Finish, Usage)>) -> String {
+    pub(super) fn note(&self, inner: &Inner, made: &Made) -> String {
         let Shown { text, mut ends, made_by } = std::mem::take(&mut *self.lock());
-        let shown = match ending {
+        let shown = match &made.ending {
             Ending::Reply { content, .. } => {
                 if content.len() > text.len() {
                     ends.push(content.len());
@@ -136,10 +134,10 @@ impl Recording {
             }
             Ending::Failed { .. } | Ending::Interrupted => text,
         };
-        let (finish, usage) = end.unzip();
+        let (finish, usage) = made.end.unzip();
         let model = made_by.unwrap_or_else(|| inner.parts.backend.model().to_owned());
         let at = inner.parts.clock.now();
-        let ended = Some(NotedEnd { at, model, finish, usage, ends, shown });
+        let ended = Some(NotedEnd { at, model, finish, usage, refused: made.refused, ends, shown });
         Note { asked: self.asked.clone(), ended }.write()
     }
 

@@ -12,7 +12,7 @@ use super::{Chat, ChatError, OwnedSession, SEARCH_MAX};
 use crate::{
     clock::Timestamp,
     id::{Seq, SessionId},
-    reply::{Finish, Sampling, Usage},
+    reply::{Finish, Refused, Sampling, Usage},
     store::{ANNOTATION_BYTES_MAX, Message, OpenTurn, Outcome, PAGE_BYTES_MAX, Status, StoreError, Walk},
 };
 
@@ -68,6 +68,9 @@ pub(super) struct NotedEnd {
     pub(super) finish: Option<Finish>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) usage: Option<Usage>,
+    /// What is wrong with what was asked, where there is no reply for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refused: Option<Refused>,
     /// Where the pieces of the text end, bytes.
     pub(super) ends: Vec<usize>,
     /// The text that was shown of a reply that came to nothing: the log does not keep it.
@@ -130,6 +133,8 @@ pub enum How {
         detail: String,
         /// True: too slow.
         too_slow: bool,
+        /// What is wrong with what was asked, where that is at fault.
+        refused: Option<Refused>,
     },
 }
 
@@ -202,12 +207,13 @@ impl Response {
             }
             Outcome::Failed { detail, too_slow } => {
                 let wordless = ended.as_ref().and_then(NotedEnd::wordless);
-                let how = wordless.unwrap_or(How::Failed { detail, too_slow });
+                let refused = ended.as_ref().and_then(|ended| ended.refused);
+                let how = wordless.unwrap_or(How::Failed { detail, too_slow, refused });
                 (how, shown(ended.as_ref()), message.created_at)
             }
             Outcome::Interrupted => {
                 let detail = "The server stopped while it was answering; please try again.".to_owned();
-                (How::Failed { detail, too_slow: false }, shown(ended.as_ref()), message.created_at)
+                (How::Failed { detail, too_slow: false, refused: None }, shown(ended.as_ref()), message.created_at)
             }
         };
         let at = ended.as_ref().map_or(at, |ended| ended.at);
@@ -364,7 +370,8 @@ mod tests {
         let asked =
             Asked { kind: Kind::Response, instructions: None, sampling, own: true, shown: true, whole: false, echo };
         let (at, model, finish) = (Timestamp(7), "model".to_owned(), Some(Finish::Length));
-        let ended = NotedEnd { at, model, finish, usage: None, ends: ends.to_vec(), shown: shown.to_owned() };
+        let ended =
+            NotedEnd { at, model, finish, usage: None, refused: None, ends: ends.to_vec(), shown: shown.to_owned() };
         Note { asked, ended: Some(ended) }
     }
 
@@ -419,7 +426,7 @@ mod tests {
         noted.ended.as_mut().unwrap().finish = None;
         let failed = end(failure(), &noted);
         assert_eq!(failed.pieces().collect::<Vec<_>>(), ["ab", "c"]);
-        assert_eq!(failed.how, How::Failed { detail: "no".to_owned(), too_slow: true });
+        assert_eq!(failed.how, How::Failed { detail: "no".to_owned(), too_slow: true, refused: None });
         assert_eq!(end(Outcome::Interrupted, &note(&[], "")).text, "");
     }
 }

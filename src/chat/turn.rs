@@ -272,7 +272,7 @@ pub(super) async fn finish(inner: Arc<Inner>, mut place: Place, resumed: Resumed
         Ok(Some((message, Outcome::Pending))) => {
             running.reply().seal();
             inner.figures.turns.count("interrupted");
-            let note = running.reply().note(&inner, &Ending::Interrupted, None);
+            let note = running.reply().note(&inner, &Made::of(Ending::Interrupted));
             conclude(&inner, turn, Ending::Interrupted, note, Record::First)
                 .await
                 .map_err(ChatError::from)
@@ -298,16 +298,17 @@ async fn answer(
     record: Record,
 ) -> Result<Answer, ChatError> {
     let (turn, figures, begun) = (reply.turn, &inner.figures, Instant::now());
-    let Made { ending, end } = tokio::select! {
+    let made = tokio::select! {
         biased;
         () = reply.stop.cancelled() => {
-            Made { ending: Ending::Reply { content: reply.seal(), stopped: true }, end: None }
+            Made::of(Ending::Reply { content: reply.seal(), stopped: true })
         }
         made = caught(made(inner, place, reply, begun)) => made,
         never = reply.record(inner) => match never {},
     };
     reply.seal(); // From here on only the log speaks.
-    let note = reply.note(inner, &ending, end);
+    let note = reply.note(inner, &made);
+    let ending = made.ending;
     let is_nothing = matches!(&ending, Ending::Reply { content, stopped: true } if content.is_empty());
     if is_nothing && record == Record::Again {
         figures.turns.count("stopped");

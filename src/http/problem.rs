@@ -422,10 +422,10 @@ impl From<ChatError> for Problem {
                 let kind = if too_slow { &REPLY_SLOW } else { &REPLY_FAILED };
                 Self { turn: Some(Box::new((session, message))), ..Self::new(kind, detail) }
             }
-            ChatError::NoReply { detail, too_slow, refused } => {
-                let kind = if too_slow { &REPLY_SLOW } else { &REPLY_FAILED };
-                Self::new(if refused { &REFUSED } else { kind }, detail)
-            }
+            ChatError::NoReply { detail, too_slow, refused } => match refused {
+                Some(why) => openai::refused(detail, why),
+                None => Self::new(if too_slow { &REPLY_SLOW } else { &REPLY_FAILED }, detail),
+            },
             ChatError::TooMuchKept { bytes, max } => openai::too_much_kept(bytes, max),
             ChatError::LoginEnded => Self::dead_token(),
             ChatError::DeletedMeanwhile => deleted_meanwhile(),

@@ -1,5 +1,7 @@
 //! Why there is no reply.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Finish, Usage, openai::Said};
 
 /// Why there is no reply, or not all of it.
@@ -24,7 +26,7 @@ pub enum Fault {
     /// A server says that it has too much to do.
     Busy,
     /// What was asked is at fault, as its server says: another try gets the same.
-    Refused,
+    Refused(Refused),
     /// The model's server let nothing of its answer through.
     Filtered,
     /// The model used up its tokens before it said anything.
@@ -33,7 +35,26 @@ pub enum Fault {
     Other,
 }
 
+/// What is wrong with what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refused {
+    /// It is longer than the model has room for.
+    TooLong,
+    /// Anything else.
+    Other,
+}
+
 impl ReplyError {
+    /// What is wrong with what was asked, where that is at fault.
+    #[must_use]
+    pub fn refused(&self) -> Option<Refused> {
+        match self.fault {
+            Fault::Refused(why) => Some(why),
+            Fault::TooSlow | Fault::Busy | Fault::Filtered | Fault::Spent | Fault::Other => None,
+        }
+    }
+
     /// True where it took too long.
     #[must_use]
     pub fn is_too_slow(&self) -> bool {
@@ -51,7 +72,7 @@ impl ReplyError {
         let finish = match self.fault {
             Fault::Filtered => Finish::ContentFilter,
             Fault::Spent => Finish::Length,
-            Fault::TooSlow | Fault::Busy | Fault::Refused | Fault::Other => return None,
+            Fault::TooSlow | Fault::Busy | Fault::Refused(_) | Fault::Other => return None,
         };
         Some(Said { finish: Some(finish), usage: self.usage })
     }
@@ -61,7 +82,7 @@ impl ReplyError {
         Self {
             detail: "The built-in companion has words only; please ask for text, or have a model in the configuration."
                 .to_owned(),
-            fault: Fault::Refused,
+            fault: Fault::Refused(Refused::Other),
             usage: None,
             cause: "the companion was asked for another form than text".to_owned(),
         }

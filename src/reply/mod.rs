@@ -16,7 +16,7 @@ use std::{
 
 pub use companion::{Line, WordedHelpline};
 pub use ended::{Finish, Usage};
-pub use error::{Fault, ReplyError};
+pub use error::{Fault, Refused, ReplyError};
 #[cfg(any(test, fuzzing))]
 pub(crate) use openai::fuzz;
 pub use readers::{Reader, Readers};

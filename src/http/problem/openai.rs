@@ -9,8 +9,13 @@ use hyper::{
 };
 use serde::Serialize;
 
-use super::{BEING_ANSWERED, DEAD_TOKEN, INVALID, Kind, MANY_FAILURES, NO_IDENTITY, NOT_OWNER, OVER_LIMIT, Problem};
-use crate::http::response::{ApiResponse, Body};
+use super::{
+    BEING_ANSWERED, DEAD_TOKEN, INVALID, Kind, MANY_FAILURES, NO_IDENTITY, NOT_OWNER, OVER_LIMIT, Problem, REFUSED,
+};
+use crate::{
+    http::response::{ApiResponse, Body},
+    reply::Refused,
+};
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -47,6 +52,15 @@ pub(super) fn no_room() -> Problem {
                   Please send less, begin a new conversation, or leave \"truncation\" at \"auto\", which leaves out \
                   the oldest.";
     Problem::new(&INVALID, detail).of("input").coded("context_length_exceeded")
+}
+
+/// 400 for what the model's server does not take: another try gets the same.
+pub(super) fn refused(detail: String, why: Refused) -> Problem {
+    let problem = Problem::new(&REFUSED, detail);
+    match why {
+        Refused::TooLong => problem.coded("context_length_exceeded"),
+        Refused::Other => problem,
+    }
 }
 
 /// 400 for a request with more beside the words than is kept with them.
@@ -190,8 +204,9 @@ mod tests {
             (ChatError::KeyReused.into(), 422, request, json!("key_reused"), vec![]),
             (ChatError::TooMuchKept { bytes: 2, max: 1 }.into(), 400, request, json!("too_much_kept"), vec![]),
             (Problem::over_limit(over), 429, "requests", json!("rate_limit_exceeded"), waits.clone()),
-            (failed(false).into(), 502, server, json!("reply_failed"), vec![]),
-            (failed(true).into(), 400, request, json!("request_refused"), vec![]),
+            (failed(None).into(), 502, server, json!("reply_failed"), vec![]),
+            (failed(Some(Refused::Other)).into(), 400, request, json!("request_refused"), vec![]),
+            (failed(Some(Refused::TooLong)).into(), 400, request, json!("context_length_exceeded"), vec![]),
             (ChatError::Overloaded(Overloaded { retry_after: half }).into(), 503, server, json!("unavailable"), waits),
             (Problem::slow_body(), 408, request, json!("slow_body"), headers(&[("connection", "close")])),
         ] {

@@ -7,7 +7,7 @@ use http::StatusCode;
 use crate::{
     client::PostError,
     completions::Refusal,
-    reply::{Fault, ReplyError},
+    reply::{Fault, Refused, ReplyError},
 };
 
 /// Most characters of a cause.
@@ -41,7 +41,7 @@ pub(super) enum What {
     /// The server does not know this program, or has no such model: its operator has something to mend.
     Barred,
     /// The server takes no conversation like this one.
-    Rejected,
+    Rejected(Refused),
     /// The model said nothing.
     Silent,
     /// A filter of the server let nothing of the answer through.
@@ -71,7 +71,7 @@ impl Failure {
 
     /// Of a status that is no success.
     pub(super) fn of_status(status: StatusCode, again: Option<Duration>, refusal: &Refusal) -> Self {
-        Self::new(What::of_status(status, again), format!("status {}{}", status.as_u16(), words(refusal)))
+        Self::new(What::of_status(status, again).told(refusal), format!("status {}{}", status.as_u16(), words(refusal)))
     }
 
     /// Of an error in the place of an answer.
@@ -79,17 +79,17 @@ impl Failure {
         let status = refusal.code.as_deref().and_then(|code| code.parse().ok());
         let what = match status {
             Some(status) if StatusCode::is_client_error(&status) => What::of_status(status, None),
-            _ if refusal.kind.as_deref() == Some("invalid_request_error") => What::Rejected,
+            _ if refusal.kind.as_deref() == Some("invalid_request_error") => What::Rejected(Refused::Other),
             Some(_) | None => What::Faulty,
         };
-        Self::new(what, format!("the answer is an error{}", words(refusal)))
+        Self::new(what.told(refusal), format!("the answer is an error{}", words(refusal)))
     }
 
     /// What this says about the server, rather than about one conversation; nothing where it does not. Otherwise who knows
     /// what it does not answer could have it closed for everybody.
     pub(super) fn sign(&self) -> Option<Sign> {
         match self.what {
-            What::Rejected | What::Silent | What::Filtered | What::Spent => None,
+            What::Rejected(_) | What::Silent | What::Filtered | What::Spent => None,
             What::Broken | What::Slow | What::Faulty => Some(Sign::OfEither),
             What::Unreachable | What::Distant | What::Busy(_) | What::Unavailable | What::Barred => {
                 Some(Sign::OfServer)
@@ -100,9 +100,10 @@ impl Failure {
     /// True where another try may go better: on the same server, or only on another one.
     pub(super) fn may_mend(&self, elsewhere: bool) -> bool {
         match self.what {
-            What::Slow => false,  // The time is gone, and a server that is slow is not helped by more work.
-            What::Spent => false, // It may not be longer the next time either, and all of it was paid for.
-            What::Distant | What::Barred | What::Rejected | What::Filtered => elsewhere,
+            // The time is gone, and a server that is slow is not helped by more work; what was thought may not be longer the
+            // next time either.
+            What::Slow | What::Spent => false,
+            What::Distant | What::Barred | What::Rejected(_) | What::Filtered => elsewhere,
             What::Unreachable | What::Broken | What::Busy(_) | What::Unavailable | What::Faulty | What::Silent => true,
         }
     }
@@ -122,7 +123,11 @@ impl Failure {
             What::Barred => {
                 "The model can't be used at the moment; please tell the operator of this service.".to_owned()
             }
-            What::Rejected => {
+            What::Rejected(Refused::TooLong) => {
+                "The conversation is longer than the model has room for; please send less, or begin a new one."
+                    .to_owned()
+            }
+            What::Rejected(Refused::Other) => {
                 "The model server does not take this conversation; please try a shorter message.".to_owned()
             }
             What::Silent | What::Filtered => {
@@ -137,7 +142,7 @@ impl Failure {
         let fault = match self.what {
             What::Slow | What::Distant => Fault::TooSlow,
             What::Busy(_) | What::Unavailable => Fault::Busy,
-            What::Rejected => Fault::Refused,
+            What::Rejected(why) => Fault::Refused(why),
             What::Filtered => Fault::Filtered,
             What::Spent => Fault::Spent,
             What::Unreachable | What::Broken | What::Faulty | What::Barred | What::Silent => Fault::Other,
@@ -147,17 +152,29 @@ impl Failure {
 }
 
 impl What {
+    /// With what the server says of it besides.
+    fn told(self, refusal: &Refusal) -> Self {
+        let is_rejected = matches!(self, Self::Rejected(_));
+        if is_rejected && is_too_long(refusal) { Self::Rejected(Refused::TooLong) } else { self }
+    }
+
     fn of_status(status: StatusCode, again: Option<Duration>) -> Self {
         match status.as_u16() {
             429 => Self::Busy(again),
             503 if again.is_some() => Self::Busy(again),
             503 => Self::Unavailable,
-            400 | 413 | 422 => Self::Rejected,
+            400 | 413 | 422 => Self::Rejected(Refused::Other),
             408 | 409 | 425 => Self::Faulty,
             400..500 => Self::Barred,
             _ => Self::Faulty,
         }
     }
+}
+
+/// True where a server says, in OpenAI's word or in llama.cpp's, that the conversation is too long for the model.
+fn is_too_long(refusal: &Refusal) -> bool {
+    refusal.code.as_deref() == Some("context_length_exceeded")
+        || refusal.kind.as_deref() == Some("exceed_context_size_error")
 }
 
 impl From<PostError> for Failure {
@@ -206,16 +223,17 @@ mod tests {
 
     #[test]
     fn what_follows_from_a_status() {
-        use What::{Barred, Busy, Faulty, Rejected, Unavailable};
+        use What::{Barred, Busy, Faulty, Unavailable};
+        let rejected = What::Rejected(Refused::Other);
         for (status, what, servers, here, elsewhere) in [
-            (400, Rejected, false, false, true),
+            (400, rejected, false, false, true),
             (401, Barred, true, false, true),
             (402, Barred, true, false, true),
             (403, Barred, true, false, true),
             (404, Barred, true, false, true),
             (408, Faulty, true, true, true),
-            (413, Rejected, false, false, true),
-            (422, Rejected, false, false, true),
+            (413, rejected, false, false, true),
+            (422, rejected, false, false, true),
             (429, Busy(None), true, true, true),
             (500, Faulty, true, true, true),
             (503, Unavailable, true, true, true),
@@ -238,7 +256,12 @@ mod tests {
             Failure::of_refusal(&Refusal { kind: kind.map(str::to_owned), code: code.map(str::to_owned) }).what
         };
         assert_eq!(of(None, Some("429")), What::Busy(None));
-        assert_eq!(of(Some("invalid_request_error"), Some("context_length_exceeded")), What::Rejected);
+        assert_eq!(
+            of(Some("invalid_request_error"), Some("context_length_exceeded")),
+            What::Rejected(Refused::TooLong)
+        );
+        assert_eq!(of(Some("exceed_context_size_error"), Some("400")), What::Rejected(Refused::TooLong));
+        assert_eq!(of(Some("invalid_request_error"), None), What::Rejected(Refused::Other));
         assert_eq!(of(Some("server_error"), None), What::Faulty);
         assert_eq!(of(None, Some("502")), What::Faulty);
         assert_eq!(of(None, None), What::Faulty);
@@ -254,7 +277,7 @@ mod tests {
         assert!(told(What::Slow).is_too_slow() && told(What::Slow).is_overload());
         assert!(told(What::Unavailable).is_overload() && told(What::Busy(None)).is_overload());
         assert_eq!(told(What::Faulty).fault, Fault::Other);
-        assert_eq!(told(What::Rejected).fault, Fault::Refused);
+        assert_eq!(told(What::Rejected(Refused::Other)).refused(), Some(Refused::Other));
     }
 
     #[test]

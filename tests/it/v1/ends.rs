@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::responses::dense;
+use super::{refused, responses::dense};
 use crate::support::{Client, Response, model::asking, stub::Stub, text};
 
 const COMPLETIONS: &str = "/v1/chat/completions";
@@ -60,4 +60,32 @@ fn a_model_that_used_up_its_tokens_before_the_first_word_is_no_failure_and_asked
         assert!(detail.contains("used up its tokens"), "{detail}");
         assert_eq!(stub.seen().len(), 4);
     }
+}
+
+#[test]
+fn what_the_models_server_takes_not_is_refused_stored_or_not_and_a_program_sees_that_it_was_too_long() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let request = json!("invalid_request_error");
+    for (input, code, kept) in [
+        ("[[refuse context_length_exceeded]] x", "context_length_exceeded", "context_length_exceeded"),
+        ("[[refuse bad_image]] x", "request_refused", "invalid_prompt"),
+        ("[[status 422]] x", "request_refused", "invalid_prompt"),
+    ] {
+        for store in [false, true] {
+            let wanted = (request.clone(), Value::Null, json!(code));
+            assert_eq!(refused(&complete(&mut amina, input, store), 400), wanted, "{input} {store}");
+            assert_eq!(refused(&respond(&mut amina, input, store), 400), wanted, "{input} {store}");
+        }
+        let (name, response) = last_event(&mut amina, input, true);
+        assert_eq!((name.as_str(), &response["error"]["code"]), ("response.failed", &json!(kept)));
+    }
+    // A repeat is told the same of what is stored.
+    let body = json!({"input": "[[refuse context_length_exceeded]] y"});
+    for _ in 0..2 {
+        let answer = amina.json("POST", RESPONSES, &[("idempotency-key", "\"k\"")], &body);
+        assert_eq!(refused(&answer, 400).2, "context_length_exceeded");
+    }
+    server.is_calm();
 }

@@ -251,6 +251,8 @@ fn what_fails_is_told_to_whoever_waits_and_kept() {
     let server = asking(&stub, &[]);
     let (mut amina, _) = server.user("amina");
     let answer = amina.post(PATH, &json!({"input": "[[status 400]] x"}));
+    assert_eq!(refused(&answer, 400).2, "request_refused");
+    let answer = amina.post(PATH, &json!({"input": "[[status 500]] x"}));
     assert_eq!(refused(&answer, 502).2, "reply_failed");
     assert_eq!(answer.header("x-should-retry"), Some("false"), "the turn is stored: asking again gives the same");
     let events = dense(amina.post_events(PATH, &json!({"input": "[[errormid]] one two", "stream": true})), None);

@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn numbers_are_dense_and_the_same_from_any_place_on() {
-        let failed = How::Failed { detail: "no".to_owned(), too_slow: false };
+        let failed = How::Failed { detail: "no".to_owned(), too_slow: false, refused: None };
         for (pieces, how, last) in [
             (&["a", "\"b\"\n", "আ"][..], How::Completed, "response.completed"),
             (&["a"], How::TooLong, "response.incomplete"),

@@ -107,7 +107,7 @@ impl Telling {
                 return true;
             }
             Ok(Step::End(Completed { finish, usage })) => (how(finish), Some(usage)),
-            Err(ChatError::NoReply { detail, too_slow, .. }) => (How::Failed { detail, too_slow }, None),
+            Err(ChatError::NoReply { detail, too_slow, refused }) => (How::Failed { detail, too_slow, refused }, None),
             Err(error) => {
                 self.teller.fail(&Problem::from(error), out);
                 return false;

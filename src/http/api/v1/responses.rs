@@ -185,10 +185,14 @@ async fn in_path(app: &App, caller: &Identity, request: &ApiRequest) -> Result<(
     find(app, caller, request.segment("id").unwrap_or_default()).await
 }
 
-/// A failure of the model is one of the request that waits for it.
+/// A failure of the model is one of the request that waits for it, and so is what its server does not take.
 pub(super) fn refuse_failed(response: &Response, how: &How) -> Result<(), Problem> {
     match how {
-        How::Failed { detail, too_slow } => Err(Problem::from(ChatError::Failed {
+        How::Failed { detail, too_slow, refused: Some(why) } => {
+            let (detail, too_slow, refused) = (detail.clone(), *too_slow, Some(*why));
+            Err(Problem::from(ChatError::NoReply { detail, too_slow, refused }))
+        }
+        How::Failed { detail, too_slow, refused: None } => Err(Problem::from(ChatError::Failed {
             session: response.session,
             message: response.message.id,
             detail: detail.clone(),

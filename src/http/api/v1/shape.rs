@@ -7,7 +7,7 @@ use super::{ids, seconds, wire::Echo};
 use crate::{
     chat::{How, ItemId, Response, ResponseEnd},
     id::SessionId,
-    reply::{Sampling, Usage},
+    reply::{Refused, Sampling, Usage},
     store::{Message, Speaker, Status},
 };
 
@@ -167,7 +167,14 @@ fn why(how: &How) -> (Value, Value) {
         How::Completed | How::Cancelled => (Value::Null, Value::Null),
         How::TooLong => (Value::Null, json!({"reason": "max_output_tokens"})),
         How::Filtered => (Value::Null, json!({"reason": "content_filter"})),
-        How::Failed { detail, .. } => (json!({"code": "server_error", "message": detail}), Value::Null),
+        How::Failed { detail, refused, .. } => {
+            let code = match refused {
+                Some(Refused::TooLong) => "context_length_exceeded",
+                Some(Refused::Other) => "invalid_prompt",
+                None => "server_error",
+            };
+            (json!({"code": code, "message": detail}), Value::Null)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! How an answer ended and what it took, and what is passed through as it came.
 
 use super::*;
-use crate::reply::{Backend, Extent, Fault, Finish, Hearer, Usage};
+use crate::reply::{Backend, Extent, Finish, Hearer, Usage};
 
 /// Keeps all that it hears.
 #[derive(Default)]
@@ -89,7 +89,7 @@ async fn a_reply_that_is_cut_ended_for_its_length() {
 #[tokio::test]
 async fn a_failure_has_no_end() {
     let (ended, keeper, _) = heard(status("400 Bad Request"), plain(&LINES), Keeper::default()).await;
-    assert!(ended.unwrap_err().fault == Fault::Refused && keeper.ended.is_empty());
+    assert!(ended.unwrap_err().refused().is_some() && keeper.ended.is_empty());
 }
 
 #[tokio::test]
