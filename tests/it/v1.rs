@@ -1,5 +1,6 @@
 //! The API of OpenAI under `/v1`, as its official clients speak it.
 
+mod asked;
 mod completions;
 mod conversations;
 mod ends;

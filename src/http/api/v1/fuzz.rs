@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     chat::Said,
+    completions::Role,
     http::{
         api::keys,
         body,
@@ -136,7 +137,7 @@ fn completion(new: NewCompletion) {
 
 fn response(new: NewResponse) {
     let NewResponse { input, instructions, store, conversation, echo, .. } = new;
-    assert!(!input.is_empty() && echo.inputs == input.len() - 1);
+    assert!(!input.is_empty() && echo.inputs == 0, "none is stored yet");
     assert!(conversation.is_none() || echo.previous.is_none());
     assert!(store || (conversation.is_none() && !echo.background));
     is_metadata(&echo.metadata);
@@ -153,7 +154,8 @@ fn response(new: NewResponse) {
 
 /// What is said, as it would be stored.
 fn question(said: Vec<Said>, path: &str) {
-    let count = said.len();
+    let has_words = |said: &&Said| said.role == Role::User || !said.text.trim().is_empty();
+    let count = said.iter().filter(has_words).count();
     match Question::of(said, path, CHARS_MAX) {
         Ok(Question { before, content }) => {
             assert_eq!(before.len() + 1, count);

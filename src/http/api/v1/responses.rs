@@ -14,7 +14,7 @@ use super::{
     keys::{self, Repetition},
     passing, seconds,
     shape::{self, End, List, Subject},
-    wire::{Entry, NewResponse, Question, bounded},
+    wire::{Echo, Entry, NewResponse, Question, bounded},
 };
 use crate::{
     app::App,
@@ -76,14 +76,15 @@ async fn keep(app: &App, caller: &Identity, asked: NewResponse, key: Key<'_>) ->
     bounded(asked.instructions.as_deref(), chars_max)?;
     let input = said(app, caller, asked.input).await?;
     let Question { before, content } = Question::of(input, "input", chars_max)?;
+    let echo = Echo { inputs: before.len(), ..asked.echo };
     let asked = Asked {
         kind: Kind::Response,
         instructions: asked.instructions,
         sampling: asked.sampling,
         own,
         shown: stream || background,
-        whole: asked.echo.is_whole(),
-        echo: serde_json::to_value(&asked.echo).map_err(Problem::internal)?,
+        whole: echo.is_whole(),
+        echo: serde_json::to_value(&echo).map_err(Problem::internal)?,
     };
     let begun = app.chat.respond(caller, Order { place, before, content, asked, key: Some(key) }).await?;
     answer(app, &begun, listener, background).await

@@ -41,8 +41,8 @@ pub(super) async fn create(
     key: Key<'_>,
 ) -> Result<ApiResponse, Problem> {
     let NewCompletion { ask, stream, include_usage, metadata, .. } = asked;
-    let echo = Echo { metadata, inputs: ask.lines.len().saturating_sub(1), ..Echo::default() };
     let Question { before, content } = Question::of(ask.lines, "messages", chars_max(app))?;
+    let echo = Echo { metadata, inputs: before.len(), ..Echo::default() };
     let asked = Asked {
         kind: Kind::Completion,
         instructions: Some(String::new()), // The messages have all that the model is to know.

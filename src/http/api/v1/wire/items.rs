@@ -81,7 +81,8 @@ fn entries(list: Vec<Value>, path: &str) -> Result<Vec<Entry>, Problem> {
     list.into_iter().enumerate().map(entry).collect()
 }
 
-/// What is asked to be answered: the user's last message, and the items before it.
+/// What is asked to be answered: the user's last message, and the items before it that have words. Replies that a filter or
+/// a person ended before the first word come back in histories, and the log has no place for what says nothing.
 pub(in crate::http::api::v1) struct Question {
     /// Before it.
     pub(in crate::http::api::v1) before: Vec<NewItem>,
@@ -98,7 +99,9 @@ impl Question {
         let last = items.pop().filter(|last| last.role == Role::User);
         let last = last.ok_or_else(|| Problem::field(path, "must end with a message of the user"))?;
         let content = MessageText::new(last.text, chars_max).map_err(|fault| Problem::field(path, fault))?;
-        Ok(Self { before: stored(items, path, chars_max)?, content })
+        let has_words = |(_, said): &(usize, Said)| said.role == Role::User || !said.text.trim().is_empty();
+        let before = items.into_iter().enumerate().filter(has_words).collect();
+        Ok(Self { before: placed(before, path, chars_max)?, content })
     }
 }
 
@@ -111,6 +114,11 @@ pub(in crate::http::api::v1) fn stored(
     path: &str,
     chars_max: usize,
 ) -> Result<Vec<NewItem>, Problem> {
+    placed(items.into_iter().enumerate().collect(), path, chars_max)
+}
+
+/// The same for items with their places in the list.
+fn placed(items: Vec<(usize, Said)>, path: &str, chars_max: usize) -> Result<Vec<NewItem>, Problem> {
     if items.len() > ITEMS_MAX {
         return Err(Problem::field(path, format_args!("may have at most {ITEMS_MAX} items to be stored")));
     }
@@ -127,7 +135,7 @@ pub(in crate::http::api::v1) fn stored(
         };
         Ok(NewItem { role, content: said.text })
     };
-    items.into_iter().enumerate().map(item).collect()
+    items.into_iter().map(item).collect()
 }
 
 /// Instructions that are to be stored.

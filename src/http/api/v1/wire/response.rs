@@ -58,7 +58,7 @@ pub(in crate::http::api::v1) struct Echo {
     pub(in crate::http::api::v1) format: Option<Value>,
     /// What was to be done with too long a conversation.
     pub(in crate::http::api::v1) truncation: Option<String>,
-    /// How many items came with it, before the one that it answers.
+    /// How many items were stored with it, before the one that it answers.
     pub(in crate::http::api::v1) inputs: usize,
 }
 
@@ -100,7 +100,6 @@ impl NewResponse {
         let truncation = truncation(&mut fields)?;
         let input = items::input(&mut fields)?;
         let metadata = metadata(&mut fields)?.unwrap_or_default();
-        let inputs = input.len().saturating_sub(1);
         Ok(Self {
             input,
             instructions: fields.text("instructions")?.filter(|text| !text.is_empty()),
@@ -108,7 +107,7 @@ impl NewResponse {
             stream: fields.flag("stream")?.unwrap_or_default(),
             store,
             conversation,
-            echo: Echo { metadata, previous, background, format, truncation, inputs },
+            echo: Echo { metadata, previous, background, format, truncation, inputs: 0 },
         })
     }
 }

@@ -1,0 +1,50 @@
+//! What is asked, at its edges: histories with gaps, names, and refusals that name the right place.
+
+use serde_json::{Value, json};
+
+use super::refused;
+use crate::support::{Server, list, model::asking, stub::Stub, text};
+
+const COMPLETIONS: &str = "/v1/chat/completions";
+const RESPONSES: &str = "/v1/responses";
+
+#[test]
+fn a_history_that_the_server_gave_is_taken_back_also_where_a_reply_was_empty() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let line = |role: &str, content: &str| json!({"role": role, "content": content});
+    let history = json!([
+        line("system", ""),
+        line("user", "one"),
+        line("assistant", ""),
+        line("developer", " \n"),
+        line("user", "two"),
+    ]);
+    let asked = || {
+        let body = stub.seen().last().unwrap().body.clone();
+        let told = list(&body["messages"]).iter().filter(|line| line["role"] == "user");
+        told.map(|line| text(&line["content"])).collect::<Vec<_>>()
+    };
+    let made = amina.post(COMPLETIONS, &json!({"messages": history, "store": true})).expect(200).json();
+    assert_eq!(asked(), ["one", "two"]);
+    let kept = amina.get(&format!("{COMPLETIONS}/{}/messages", text(&made["id"]))).expect(200).json();
+    let kept: Vec<_> = list(&kept["data"]).iter().map(|message| text(&message["content"])).collect();
+    assert_eq!(kept, ["one", "two"], "what is empty is not stored");
+    let conversation = text(&amina.post("/v1/conversations", &json!({})).expect(200).json()["id"]);
+    amina.post(RESPONSES, &json!({"conversation": conversation, "input": "before"})).expect(200);
+    let made = amina.post(RESPONSES, &json!({"conversation": conversation, "input": history})).expect(200).json();
+    assert_eq!(asked(), ["before", "one", "two"]);
+    let inputs = amina.get(&format!("{RESPONSES}/{}/input_items", text(&made["id"]))).expect(200).json();
+    assert_eq!(list(&inputs["data"]).len(), 2, "those of this request: {inputs}");
+    // What a person is to have said has words.
+    for (path, field) in [(COMPLETIONS, "messages"), (RESPONSES, "input")] {
+        let body = |lines: &Value| json!({field: lines, "store": true});
+        let gap = body(&json!([line("user", ""), line("user", "x")]));
+        assert_eq!(refused(&amina.post(path, &gap), 400).1, format!("{field}[0].content"));
+        amina.post(path, &body(&json!([line("user", "x"), line("user", "")]))).expect(400);
+    }
+    let gap = json!({"items": [line("assistant", "")]});
+    assert_eq!(refused(&amina.post("/v1/conversations", &gap), 400).1, "items[0].content", "nothing is added silently");
+    server.is_calm();
+}
