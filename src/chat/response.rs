@@ -199,8 +199,9 @@ impl Response {
                 ended = ended.filter(|ended| are_of(&ended.ends, &reply.content));
                 let how = match ended.as_ref().and_then(|ended| ended.finish) {
                     Some(Finish::ContentFilter) => How::Filtered,
-                    _ if reply.status == Status::Stopped => How::Cancelled,
                     Some(Finish::Length) => How::TooLong,
+                    None if reply.status == Status::Stopped => How::Cancelled, // It came to no end of its own.
+                    // For people, helplines without the model's words are a part; for programs, they are all there will be.
                     Some(Finish::Stop) | None => How::Completed,
                 };
                 (how, reply.content, reply.created_at)
@@ -414,8 +415,14 @@ mod tests {
         for of_another in [&[3][..], &[4, 4, whole], &[5, whole], &[]] {
             assert_eq!(end(reply(), &note(of_another, "")).pieces().collect::<Vec<_>>(), ["one দুই"], "{of_another:?}");
         }
-        let stopped = end(Outcome::Reply(message(2, "", Status::Stopped)), &note(&[], ""));
-        assert_eq!((stopped.pieces().count(), &stopped.how), (0, &How::Cancelled));
+        let stopped = |content: &str, finish| {
+            let mut note = note(&[content.len()][usize::from(content.is_empty())..], "");
+            note.ended.as_mut().unwrap().finish = finish;
+            end(Outcome::Reply(message(2, content, Status::Stopped)), &note).how
+        };
+        assert_eq!([stopped("", None), stopped("one", None)], [How::Cancelled, How::Cancelled], "by a person");
+        assert_eq!(stopped("helplines", Some(Finish::Stop)), How::Completed, "the model failed behind them");
+        assert_eq!(stopped("helplines", Some(Finish::Length)), How::TooLong);
     }
 
     #[test]

@@ -89,3 +89,29 @@ fn what_the_models_server_takes_not_is_refused_stored_or_not_and_a_program_sees_
     }
     server.is_calm();
 }
+
+#[test]
+fn helplines_without_the_model_are_a_whole_response_and_what_a_person_stops_is_cancelled() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let input = "[[status 400]] I want to kill myself";
+    for store in [false, true] {
+        let made = respond(&mut amina, input, store).expect(200).json();
+        assert!(text(&made["output"][0]["content"][0]["text"]).contains("findahelpline.com"), "{made}");
+        assert_eq!((&made["status"], &made["output"][0]["status"]), (&json!("completed"), &json!("completed")));
+        let (name, response) = last_event(&mut amina, input, store);
+        assert_eq!((name.as_str(), &response["status"]), ("response.completed", &json!("completed")));
+    }
+    let made = complete(&mut amina, input, true).expect(200).json();
+    assert_eq!(made["choices"][0]["finish_reason"], "stop");
+
+    let begun = json!({"input": "[[gate g]] I want to kill myself", "background": true});
+    let id = text(&amina.post(RESPONSES, &begun).expect(200).json()["id"]);
+    stub.wait_until(|stub| stub.replying() == 1);
+    let path = format!("{RESPONSES}/{id}");
+    let stopped = amina.post(&format!("{path}/cancel"), &json!({})).expect(200).json();
+    assert_eq!(stopped["status"], "cancelled");
+    assert_eq!(amina.get(&path).expect(200).json(), stopped);
+    server.is_calm();
+}
