@@ -48,3 +48,27 @@ fn a_history_that_the_server_gave_is_taken_back_also_where_a_reply_was_empty() {
     assert_eq!(refused(&amina.post("/v1/conversations", &gap), 400).1, "items[0].content", "nothing is added silently");
     server.is_calm();
 }
+
+#[test]
+fn what_can_not_be_stored_or_is_not_there_is_named_by_its_place() {
+    let server = Server::start(&["api.input_chars_max=50"]);
+    let (mut amina, _) = server.user("amina");
+    let (long, gone) = ("x".repeat(51), format!("conv_{}", "0".repeat(32)));
+    let lines = |last: &str| json!([{"role": "assistant", "content": "hi"}, {"role": "user", "content": last}]);
+    for last in ["", " \n", long.as_str()] {
+        for (path, body, param) in [
+            (COMPLETIONS, json!({"messages": lines(last), "store": true}), "messages[1].content"),
+            (RESPONSES, json!({ "input": lines(last) }), "input[1].content"),
+            (RESPONSES, json!({ "input": last }), "input"),
+        ] {
+            assert_eq!(refused(&amina.post(path, &body), 400).1, param, "{last:?}");
+        }
+    }
+    let none = json!({"input": [{"role": "assistant", "content": "hi"}]});
+    assert_eq!(refused(&amina.post(RESPONSES, &none), 400).1, "input", "the last one is not at fault, the list is");
+    for conversation in [json!(gone), json!({ "id": gone }), json!("conv_1")] {
+        let answer = amina.post(RESPONSES, &json!({"input": "x", "conversation": conversation}));
+        assert_eq!(refused(&answer, 404).1, "conversation", "{conversation}");
+    }
+    server.is_calm();
+}

@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ids,
-    wire::{Echo, Entry, NewCompletion, NewConversation, NewResponse, Question, bounded, new_items, new_metadata},
+    wire::{
+        Echo, Entry, Field, NewCompletion, NewConversation, NewResponse, Question, bounded, new_items, new_metadata,
+    },
 };
 use crate::{
     chat::Said,
@@ -132,11 +134,11 @@ fn is_refusal(problem: &Problem) {
 fn completion(new: NewCompletion) {
     assert!(!new.ask.lines.is_empty());
     is_metadata(&new.metadata);
-    question(new.ask.lines, "messages");
+    question(new.ask.lines, Field::List("messages"));
 }
 
 fn response(new: NewResponse) {
-    let NewResponse { input, instructions, store, conversation, echo, .. } = new;
+    let NewResponse { input, field, instructions, store, conversation, echo, .. } = new;
     assert!(!input.is_empty() && echo.inputs == 0, "none is stored yet");
     assert!(conversation.is_none() || echo.previous.is_none());
     assert!(store || (conversation.is_none() && !echo.background));
@@ -149,14 +151,14 @@ fn response(new: NewResponse) {
         Entry::Said(said) => Some(said),
         Entry::Named { .. } => None,
     });
-    question(said.collect(), "input");
+    question(said.collect(), field);
 }
 
 /// What is said, as it would be stored.
-fn question(said: Vec<Said>, path: &str) {
+fn question(said: Vec<Said>, field: Field) {
     let has_words = |said: &&Said| said.role == Role::User || !said.text.trim().is_empty();
     let count = said.iter().filter(has_words).count();
-    match Question::of(said, path, CHARS_MAX) {
+    match Question::of(said, field, CHARS_MAX) {
         Ok(Question { before, content }) => {
             assert_eq!(before.len() + 1, count);
             assert!((1..=CHARS_MAX).contains(&content.as_str().chars().count()));

@@ -75,7 +75,7 @@ async fn keep(app: &App, caller: &Identity, asked: NewResponse, key: Key<'_>) ->
     let chars_max = chars_max(app);
     bounded(asked.instructions.as_deref(), chars_max)?;
     let input = said(app, caller, asked.input).await?;
-    let Question { before, content } = Question::of(input, "input", chars_max)?;
+    let Question { before, content } = Question::of(input, asked.field, chars_max)?;
     let echo = Echo { inputs: before.len(), ..asked.echo };
     let asked = Asked {
         kind: Kind::Response,
@@ -142,8 +142,9 @@ pub(super) async fn said(app: &App, caller: &Identity, entries: Vec<Entry>) -> R
 /// Where a response belongs, and whether its session is its own.
 async fn place(app: &App, caller: &Identity, asked: &NewResponse) -> Result<(Place, bool), Problem> {
     if let Some(id) = &asked.conversation {
-        let id = ids::conversation_of(id).ok_or_else(|| Problem::no_such("conversation"))?;
-        return Ok((Place::In(owned(app, caller, id, "conversation").await?), false));
+        let named = |problem: Problem| if problem.is_no_such() { problem.of("conversation") } else { problem };
+        let id = ids::conversation_of(id).ok_or_else(|| named(Problem::no_such("conversation")))?;
+        return Ok((Place::In(owned(app, caller, id, "conversation").await.map_err(named)?), false));
     }
     let Some(id) = &asked.echo.previous else { return Ok((Place::New, true)) };
     let (session, previous) = previous(app, caller, id).await?;

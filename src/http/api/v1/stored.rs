@@ -11,7 +11,7 @@ use super::{
     paging::Page,
     responses, seconds,
     shape::List,
-    wire::{Echo, NewCompletion, Question, new_metadata},
+    wire::{Echo, Field, NewCompletion, Question, new_metadata},
 };
 use crate::{
     app::App,
@@ -41,7 +41,7 @@ pub(super) async fn create(
     key: Key<'_>,
 ) -> Result<ApiResponse, Problem> {
     let NewCompletion { ask, stream, include_usage, metadata, .. } = asked;
-    let Question { before, content } = Question::of(ask.lines, "messages", chars_max(app))?;
+    let Question { before, content } = Question::of(ask.lines, Field::List("messages"), chars_max(app))?;
     let echo = Echo { metadata, inputs: before.len(), ..Echo::default() };
     let asked = Asked {
         kind: Kind::Completion,

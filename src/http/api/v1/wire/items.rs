@@ -31,16 +31,16 @@ pub(in crate::http::api::v1) enum Entry {
     },
 }
 
-/// The items in `fields`: a text of the user's, or a list.
+/// The items in `fields`, and where they stand: a text of the user's, or a list.
 ///
 /// # Errors
 /// Where they are missing, none, or have anything but text in them.
-pub(super) fn input(fields: &mut Fields) -> Result<Vec<Entry>, Problem> {
+pub(super) fn input(fields: &mut Fields) -> Result<(Vec<Entry>, Field), Problem> {
     match fields.take("input") {
         None => Err(fields.refuse("input", "missing; please add it")),
-        Some(Value::String(text)) => Ok(vec![Entry::Said(Said { role: Role::User, text })]),
+        Some(Value::String(text)) => Ok((vec![Entry::Said(Said { role: Role::User, text })], Field::Text("input"))),
         Some(Value::Array(list)) if list.is_empty() => Err(fields.refuse("input", "must have at least one item")),
-        Some(Value::Array(list)) => entries(list, "input"),
+        Some(Value::Array(list)) => Ok((entries(list, "input")?, Field::List("input"))),
         Some(_) => Err(fields.refuse("input", "must be a string, or a list of items")),
     }
 }
@@ -81,6 +81,30 @@ fn entries(list: Vec<Value>, path: &str) -> Result<Vec<Entry>, Problem> {
     list.into_iter().enumerate().map(entry).collect()
 }
 
+/// Where what is said stands in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http::api::v1) enum Field {
+    /// In the list of this name.
+    List(&'static str),
+    /// In the field of this name, which is the user's text.
+    Text(&'static str),
+}
+
+impl Field {
+    fn name(self) -> &'static str {
+        let (Self::List(name) | Self::Text(name)) = self;
+        name
+    }
+
+    /// The path of what the item at `place` says.
+    fn content(self, place: usize) -> String {
+        match self {
+            Self::List(name) => format!("{name}[{place}].content"),
+            Self::Text(name) => name.to_owned(),
+        }
+    }
+}
+
 /// What is asked to be answered: the user's last message, and the items before it that have words. Replies that a filter or
 /// a person ended before the first word come back in histories, and the log has no place for what says nothing.
 pub(in crate::http::api::v1) struct Question {
@@ -91,14 +115,16 @@ pub(in crate::http::api::v1) struct Question {
 }
 
 impl Question {
-    /// Of items that stand at `path`; `chars_max` bounds each of them.
+    /// Of items that stand in `field`; `chars_max` bounds each of them.
     ///
     /// # Errors
     /// Where the last one is not the user's, or one of them can't be stored.
-    pub(in crate::http::api::v1) fn of(mut items: Vec<Said>, path: &str, chars_max: usize) -> Result<Self, Problem> {
+    pub(in crate::http::api::v1) fn of(mut items: Vec<Said>, field: Field, chars_max: usize) -> Result<Self, Problem> {
+        let path = field.name();
         let last = items.pop().filter(|last| last.role == Role::User);
         let last = last.ok_or_else(|| Problem::field(path, "must end with a message of the user"))?;
-        let content = MessageText::new(last.text, chars_max).map_err(|fault| Problem::field(path, fault))?;
+        let content = MessageText::new(last.text, chars_max)
+            .map_err(|fault| Problem::field(&field.content(items.len()), fault))?;
         let has_words = |(_, said): &(usize, Said)| said.role == Role::User || !said.text.trim().is_empty();
         let before = items.into_iter().enumerate().filter(has_words).collect();
         Ok(Self { before: placed(before, path, chars_max)?, content })

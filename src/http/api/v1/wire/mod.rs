@@ -12,6 +12,6 @@ mod sampling;
 pub(super) use self::{
     completion::NewCompletion,
     conversation::{NewConversation, new_items, new_metadata},
-    items::{Entry, Question, bounded},
+    items::{Entry, Field, Question, bounded},
     response::{Echo, NewResponse},
 };

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     fields::{Fields, Unsupported, is_empty, is_no_tool, is_off, never},
-    items::{self, Entry},
+    items::{self, Entry, Field},
     metadata::metadata,
     sampling,
 };
@@ -30,6 +30,8 @@ const CUT: &str = "auto";
 pub(in crate::http::api::v1) struct NewResponse {
     /// What is said.
     pub(in crate::http::api::v1) input: Vec<Entry>,
+    /// Where that stands.
+    pub(in crate::http::api::v1) field: Field,
     /// What the model is told first.
     pub(in crate::http::api::v1) instructions: Option<String>,
     /// How the words are chosen.
@@ -98,10 +100,11 @@ impl NewResponse {
         let format = format(&mut fields)?;
         sampling.response_format = format.as_ref().map(as_chat_format);
         let truncation = truncation(&mut fields)?;
-        let input = items::input(&mut fields)?;
+        let (input, field) = items::input(&mut fields)?;
         let metadata = metadata(&mut fields)?.unwrap_or_default();
         Ok(Self {
             input,
+            field,
             instructions: fields.text("instructions")?.filter(|text| !text.is_empty()),
             sampling,
             stream: fields.flag("stream")?.unwrap_or_default(),
