@@ -82,7 +82,7 @@ impl Chat {
     }
 
     /// Up to `limit` items, and not many bytes, behind `after`, upwards from the first or downwards from the last, and whether there are more;
-    /// nothing where `after` is not there.
+    /// nothing where `after` never was there. One that was taken out still has its place.
     ///
     /// # Errors
     /// As [`Chat::session`].
@@ -173,8 +173,15 @@ impl Chat {
         Ok(())
     }
 
+    /// Where an item stands, or stood before its text was taken out; nothing where there never was such an item.
     async fn place(&self, session: &OwnedSession, id: ItemId) -> Result<Option<Seq>, ChatError> {
-        Ok(self.item(session, id).await?.map(|message| message.seq))
+        let store = &self.inner.parts.store;
+        let (seq, is_reply) = match id {
+            ItemId::Message(seq) => (seq, false),
+            ItemId::Reply(seq) => (seq, true),
+        };
+        let found = store.message(session.id, seq, is_reply).await?;
+        Ok(found.filter(|message| ItemId::of(message) == id).map(|message| message.seq))
     }
 }
 

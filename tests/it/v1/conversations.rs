@@ -256,3 +256,47 @@ fn anothers_a_deleted_and_an_id_that_never_was_are_told_the_same() {
     let events = server.settled_log().iter().filter(|line| line.contains("event=\"ownership\"")).count();
     assert!(events > 20, "each try is a security event: {events}");
 }
+
+#[test]
+fn a_page_goes_on_behind_an_item_that_was_taken_out_since() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let id = make(&mut amina, &json!({}));
+    for input in ["one", "two", "three"] {
+        amina.post("/v1/responses", &json!({"conversation": id, "input": input})).expect(200);
+    }
+    let path = format!("/v1/conversations/{id}/items");
+    let ids = |page: &Value| list(&page["data"]).iter().map(|item| text(&item["id"])).collect::<Vec<_>>();
+    let all = ids(&amina.get(&format!("{path}?order=asc")).expect(200).json());
+    for gone in &all[2..4] {
+        amina.delete(&format!("{path}/{gone}")).expect(200);
+    }
+    for after in &all[2..4] {
+        let behind = amina.get(&format!("{path}?order=asc&after={after}")).expect(200).json();
+        assert_eq!(ids(&behind), all[4..], "behind {after}");
+        let before = amina.get(&format!("{path}?order=desc&after={after}")).expect(200).json();
+        assert_eq!(ids(&before), [all[1].clone(), all[0].clone()], "before {after}");
+    }
+    // Whoever takes out each page before the next one comes to the end.
+    let (mut after, mut seen) = (String::new(), Vec::new());
+    loop {
+        let page = amina.get(&format!("{path}?limit=1&order=asc{after}")).expect(200).json();
+        for item in ids(&page) {
+            amina.delete(&format!("{path}/{item}")).expect(200);
+            after = format!("&after={item}");
+            seen.push(item);
+        }
+        if page["has_more"] != true {
+            break;
+        }
+    }
+    assert_eq!(seen, [&all[..2], &all[4..]].concat());
+    // What never was is no place, nor is one of another conversation.
+    let another = make(&mut amina, &json!({"items": [{"role": "user", "content": "x"}]}));
+    let items = amina.get(&format!("/v1/conversations/{another}/items")).expect(200).json();
+    let never = ["00000063", "00000063r", "00000002", "00000002r"].map(|place| format!("{}{place}", &all[0][..36]));
+    for after in never.iter().chain(&ids(&items)) {
+        assert_eq!(refused(&amina.get(&format!("{path}?after={after}")), 400).1, "after", "{after}");
+    }
+    server.is_calm();
+}
