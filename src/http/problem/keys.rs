@@ -29,6 +29,10 @@ impl Problem {
 
 /// What is said of a path where there is nothing: programs for OpenAI's API whose base URL lacks its end ask there.
 pub(super) fn where_instead(path: &str) -> &'static str {
+    if crate::http::routes::is_v1(path) {
+        return "This server has no such call: it is not supported here, or its path is not spelled so. /docs lists those \
+                that there are.";
+    }
     let path = path.trim_start_matches('/');
     let first = path.split('/').next().unwrap_or_default();
     if path.starts_with("chat/completions") || ["models", "responses", "conversations", "embeddings"].contains(&first) {

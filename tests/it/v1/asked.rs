@@ -72,3 +72,18 @@ fn what_can_not_be_stored_or_is_not_there_is_named_by_its_place() {
     }
     server.is_calm();
 }
+
+#[test]
+fn calls_of_openais_that_are_not_here_are_said_to_be_not_supported() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    for call in ["input_tokens", "compact"] {
+        let answer = amina.post(&format!("{RESPONSES}/{call}"), &json!({"input": "x"}));
+        assert_eq!(refused(&answer, 404).2, "no_such_path", "{call}");
+        let message = text(&answer.json()["error"]["message"]);
+        assert!(message.contains("not supported"), "{message}");
+        assert_eq!(refused(&amina.get(&format!("{RESPONSES}/{call}")), 404).2, "not_found", "an id that is none");
+    }
+    assert_eq!(refused(&amina.post(&format!("{RESPONSES}/resp_1"), &json!({})), 405).2, "method_not_allowed");
+    server.is_calm();
+}
