@@ -102,6 +102,15 @@ fn not_an_object() -> serde_path_to_error::Error<serde_json::Error> {
 }
 
 fn not_json(error: &serde_json::Error) -> Problem {
+    let message = error.to_string();
+    // What serde_json says of an escape for one of the two halves that JavaScript makes such a character of.
+    if message.starts_with("lone leading surrogate") || message.starts_with("unexpected end of hex escape") {
+        let (line, column) = (error.line(), error.column());
+        return Problem::bad_request(format!(
+            "The body has half of a character before line {line}, column {column} (in bytes): an escape from \\ud800 to \\udfff \
+             without the other half. Texts must not be cut inside a character."
+        ));
+    }
     Problem::bad_request(format!("The body is not JSON: {error}; please check its syntax."))
 }
 

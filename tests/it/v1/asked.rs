@@ -87,3 +87,21 @@ fn calls_of_openais_that_are_not_here_are_said_to_be_not_supported() {
     assert_eq!(refused(&amina.post(&format!("{RESPONSES}/resp_1"), &json!({})), 405).2, "method_not_allowed");
     server.is_calm();
 }
+
+#[test]
+fn half_of_a_character_in_a_body_is_said_to_be_that_and_where() {
+    let server = Server::start(&[]);
+    let (mut amina, _) = server.user("amina");
+    let mut refusal = |body: &str| {
+        let json = [("content-type", "application/json")];
+        let answer = amina.send("POST", COMPLETIONS, &json, Some(body.as_bytes())).unwrap();
+        assert_eq!(refused(&answer, 400).2, "bad_request");
+        text(&answer.json()["error"]["message"])
+    };
+    for half in ["\\ud83d", "\\ud83d\\n", "\\ud83d\\u0041", "\\ude42"] {
+        let said = refusal(&format!("{{\"messages\": [{{\"role\": \"user\", \"content\": \"hi {half}\"}}]}}"));
+        assert!(said.contains("half of a character") && said.contains("column"), "{half}: {said}");
+        assert!(!said.contains("not JSON"), "{said}");
+    }
+    assert!(refusal("{\"messages\": \"\\ux\"}").contains("not JSON"));
+}
