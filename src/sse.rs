@@ -3,11 +3,46 @@
 //! Knows nothing of what the events say. Bytes may be cut anywhere: lines are put together before they are read as UTF-8,
 //! so a character that arrives in two pieces stays whole.
 
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::Formatter;
+
 /// Most bytes of one event, or of one line that is no event. What is larger is no answer to a chat.
 pub const EVENT_BYTES_MAX: usize = 1 << 20;
 
 /// A comment: it says nothing, and shows both ends that the connection lives.
 pub const HEARTBEAT: &[u8] = b":\n\n";
+
+/// Characters that JSON may have as they are, and some clients take for the end of a line.
+const LINE_ENDS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+
+/// Writes `value` as JSON of one line, whoever counts the lines.
+///
+/// # Panics
+/// Where `value` is no JSON.
+pub fn json(value: &impl Serialize, out: &mut Vec<u8>) {
+    let mut serializer = serde_json::Serializer::with_formatter(out, OneLine);
+    value.serialize(&mut serializer).expect("what is told is JSON, and memory takes it");
+}
+
+/// JSON without spaces, in which [`LINE_ENDS`] are escaped.
+struct OneLine;
+
+impl Formatter for OneLine {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, out: &mut W, mut fragment: &str) -> io::Result<()> {
+        while let Some(at) = fragment.find(LINE_ENDS) {
+            let (before, rest) = fragment.split_at(at);
+            out.write_all(before.as_bytes())?;
+            let mut rest = rest.chars();
+            if let Some(end) = rest.next() {
+                write!(out, "\\u{:04x}", u32::from(end))?;
+            }
+            fragment = rest.as_str();
+        }
+        out.write_all(fragment.as_bytes())
+    }
+}
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 

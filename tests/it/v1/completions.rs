@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{piece, read_until, refused, said, streamed};
-use crate::support::{Events, Server, model::asking, stub::Stub};
+use crate::support::{Events, Raw, Server, model::asking, stub::Stub};
 
 const PATH: &str = "/v1/chat/completions";
 const TEXT: &str = "আমি ক্ষমা চাই। 👨‍👩‍👧‍👦 \"\\\n ok";
@@ -210,4 +210,25 @@ fn the_companion_answers_too_and_helplines_come_first_of_every_model() {
     let made = amina.post(PATH, &said("I want to kill myself")).expect(200).json();
     let text = made["choices"][0]["message"]["content"].as_str().unwrap();
     assert!(text.contains("findahelpline.com") && text.ends_with("echo: I want to kill myself"), "{text}");
+}
+
+#[test]
+fn what_some_take_for_an_end_of_line_is_escaped_in_events() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (amina, _) = server.user("amina");
+    let said = "[[say]] a\u{2028}b\u{2029}c\u{85}d আ";
+    for store in [false, true] {
+        for (path, mut body) in [(PATH, streamed(said)), ("/v1/responses", json!({"input": said, "stream": true}))] {
+            body["store"] = json!(store);
+            let headers = [("content-type", "application/json")];
+            let bytes = amina.request("POST", path, &headers, Some(body.to_string().as_bytes()));
+            let told = Raw::to(&server).send(bytes).whole_stream().text();
+            assert!(!told.contains(['\u{2028}', '\u{2029}', '\u{85}']), "{told}");
+            for escaped in ["\\u2028", "\\u2029", "\\u0085", "আ"] {
+                assert!(told.contains(escaped), "{escaped} in {told}");
+            }
+        }
+    }
+    server.is_calm();
 }

@@ -1,11 +1,10 @@
 //! The lines of a streamed completion. Each is put together in the buffer that is sent; what all have in common is worded
 //! once.
 
-use serde_json::to_writer;
-
 use crate::{
     chat::Completed,
     reply::{Finish, Usage},
+    sse,
 };
 
 /// What a reply that ended so is said to have ended for.
@@ -70,7 +69,7 @@ impl Chunks {
     pub(super) fn text(&self, text: &str, out: &mut Vec<u8>) {
         let delta = |out: &mut Vec<u8>| {
             out.extend_from_slice(b"\"content\":");
-            to_writer(out, text).expect("a text is always JSON, and memory takes it");
+            sse::json(&text, out);
         };
         self.choice(out, delta, None);
     }
@@ -81,7 +80,7 @@ impl Chunks {
         if self.usage {
             out.extend_from_slice(&self.head);
             out.extend_from_slice(b"[],\"usage\":");
-            to_writer(&mut *out, &Counts::from(completed.usage)).expect("numbers are always JSON, and memory takes it");
+            sse::json(&Counts::from(completed.usage), out);
             out.extend_from_slice(b"}\n\n");
         }
         out.extend_from_slice(b"data: [DONE]\n\n");

@@ -2,7 +2,7 @@
 //! 0 created, 1 in progress, 2 and 3 the item and its part, 4 and on the pieces, and then what ends it all. So a stream that is
 //! read again, from any place on, has the same numbers.
 
-use serde_json::{Value, json, to_writer};
+use serde_json::{Value, json};
 
 use super::shape::{End, Subject, output_text};
 use crate::{chat::How, http::problem::Problem, sse};
@@ -70,9 +70,9 @@ impl Teller {
             return;
         }
         out.extend_from_slice(&self.piece.0);
-        to_writer(&mut *out, &number).expect("a number is always JSON, and memory takes it");
+        sse::json(&number, out);
         out.extend_from_slice(&self.piece.1);
-        to_writer(&mut *out, text).expect("a text is always JSON, and memory takes it");
+        sse::json(&text, out);
         out.extend_from_slice(b"}\n\n");
     }
 
@@ -134,7 +134,9 @@ impl Teller {
         if self.is_new(number) {
             data["type"] = json!(name);
             data["sequence_number"] = json!(number);
-            sse::frame(name, None, data.to_string().as_bytes(), out);
+            let mut line = Vec::new();
+            sse::json(&data, &mut line);
+            sse::frame(name, None, &line, out);
         }
     }
 
