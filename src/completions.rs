@@ -116,8 +116,41 @@ enum Content {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Counts {
-    Tokens { prompt_tokens: u64, completion_tokens: u64 },
+    Tokens {
+        prompt_tokens: u64,
+        completion_tokens: u64,
+        #[serde(default)]
+        prompt_tokens_details: Option<Details>,
+        #[serde(default)]
+        completion_tokens_details: Option<Details>,
+    },
     Other(IgnoredAny),
+}
+
+/// What tokens were; other shapes say nothing.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Details {
+    Some {
+        #[serde(default)]
+        cached_tokens: Option<u64>,
+        #[serde(default)]
+        reasoning_tokens: Option<u64>,
+    },
+    Other(IgnoredAny),
+}
+
+/// Tokens as a server counted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tokens {
+    /// Of what was asked.
+    pub input: u64,
+    /// Of the answer.
+    pub output: u64,
+    /// Of what was asked, those that the server had kept from before, where it says.
+    pub cached: Option<u64>,
+    /// Of the answer, those that were thoughts, where it says.
+    pub reasoned: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -166,11 +199,15 @@ impl Completion {
 
     /// The tokens of what was asked and of the answer, where this says them.
     #[must_use]
-    pub fn usage(&self) -> Option<(u64, u64)> {
-        match self.usage.as_ref()? {
-            Counts::Tokens { prompt_tokens, completion_tokens } => Some((*prompt_tokens, *completion_tokens)),
-            Counts::Other(IgnoredAny) => None,
-        }
+    pub fn usage(&self) -> Option<Tokens> {
+        let Counts::Tokens { prompt_tokens, completion_tokens, prompt_tokens_details, completion_tokens_details } =
+            self.usage.as_ref()?
+        else {
+            return None;
+        };
+        let cached = prompt_tokens_details.as_ref().and_then(Details::cached);
+        let reasoned = completion_tokens_details.as_ref().and_then(Details::reasoned);
+        Some(Tokens { input: *prompt_tokens, output: *completion_tokens, cached, reasoned })
     }
 
     fn said(&self) -> Option<&Said> {
@@ -180,6 +217,22 @@ impl Completion {
     /// The one answer that was asked for.
     fn first(&self) -> Option<&Choice> {
         self.choices.iter().flatten().find(|choice| choice.index.unwrap_or(0) == 0)
+    }
+}
+
+impl Details {
+    fn cached(&self) -> Option<u64> {
+        match self {
+            Self::Some { cached_tokens, .. } => *cached_tokens,
+            Self::Other(IgnoredAny) => None,
+        }
+    }
+
+    fn reasoned(&self) -> Option<u64> {
+        match self {
+            Self::Some { reasoning_tokens, .. } => *reasoning_tokens,
+            Self::Other(IgnoredAny) => None,
+        }
     }
 }
 
@@ -334,9 +387,24 @@ mod tests {
             ("[]", None),
             (r#""many""#, None),
         ] {
-            assert_eq!(read(&format!(r#"{{"choices":[],"usage":{usage}}}"#)).usage(), told, "{usage}");
+            let read = read(&format!(r#"{{"choices":[],"usage":{usage}}}"#)).usage();
+            assert_eq!(read.map(|tokens| (tokens.input, tokens.output)), told, "{usage}");
         }
         assert_eq!(read("{}").usage(), None);
+        for (prompt, completion, details) in [
+            (r#"{"cached_tokens":2,"x":[]}"#, r#"{"reasoning_tokens":3}"#, (Some(2), Some(3))),
+            (r#"{"cached_tokens":0}"#, r#"{"reasoning_tokens":null}"#, (Some(0), None)),
+            ("{}", "null", (None, None)),
+            (r#"{"cached_tokens":-1}"#, r#""many""#, (None, None)),
+        ] {
+            let counts = format!(
+                r#"{{"prompt_tokens":3,"completion_tokens":4,"prompt_tokens_details":{prompt},
+                   "completion_tokens_details":{completion}}}"#
+            );
+            let tokens = read(&format!(r#"{{"choices":[{{"message":{{"content":"x"}}}}],"usage":{counts}}}"#)).usage();
+            let (cached, reasoned) = details;
+            assert_eq!(tokens, Some(Tokens { input: 3, output: 4, cached, reasoned }), "{counts}");
+        }
     }
 
     #[test]

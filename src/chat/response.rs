@@ -383,7 +383,8 @@ mod tests {
         let mut note = note(&ends, &worst);
         if let Some(ended) = &mut note.ended {
             ended.model = "m".repeat(4096);
-            ended.usage = Some(Usage { input: u64::MAX, output: u64::MAX });
+            ended.usage =
+                Some(Usage { input: u64::MAX, output: u64::MAX, cached: Some(u64::MAX), reasoned: Some(u64::MAX) });
         }
         let begun = Note::begin(note.asked.clone()).unwrap();
         let grown = note.write().len() - begun.len();

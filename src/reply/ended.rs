@@ -13,6 +13,12 @@ pub struct Usage {
     pub input: u64,
     /// Of itself.
     pub output: u64,
+    /// Of what it was made from, those that its server had kept from before, where it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<u64>,
+    /// Of itself, those that were thoughts, where its server says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoned: Option<u64>,
 }
 
 /// Why a reply ended.
@@ -55,7 +61,7 @@ impl<'h> Counted<'h> {
     pub(super) fn ended(self, said: Said, input: impl FnOnce() -> u64) {
         let finish = if self.is_enough { Finish::Length } else { said.finish.unwrap_or(Finish::Stop) };
         let output = self.tokens.tokens() as u64;
-        let usage = said.usage.unwrap_or_else(|| Usage { input: input(), output });
+        let usage = said.usage.unwrap_or_else(|| Usage { input: input(), output, ..Usage::default() });
         self.hearer.finished(finish, usage);
     }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::failure::{Failure, What};
 use crate::{
-    completions::{Completion, DONE},
+    completions::{Completion, DONE, Tokens},
     reply::{Finish, REPLY_BYTES_MAX, Sink, Usage},
     sse::{DecodeError, Decoder, EVENT_BYTES_MAX, Event},
 };
@@ -52,8 +52,8 @@ impl<'s, 'a> Spoken<'s, 'a> {
         if let Some(reason) = piece.finish_reason() {
             self.said.finish = Some(Finish::of(reason));
         }
-        if let Some((input, output)) = piece.usage() {
-            self.said.usage = Some(Usage { input, output });
+        if let Some(Tokens { input, output, cached, reasoned }) = piece.usage() {
+            self.said.usage = Some(Usage { input, output, cached, reasoned });
         }
         let text = piece.text();
         let go_on = if text.is_empty() { ControlFlow::Continue(()) } else { self.say(&text) };

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{refused, responses::dense};
-use crate::support::{Client, Response, model::asking, stub::Stub, text};
+use crate::support::{Client, Response, list, model::asking, stub::Stub, text};
 
 const COMPLETIONS: &str = "/v1/chat/completions";
 const RESPONSES: &str = "/v1/responses";
@@ -113,5 +113,37 @@ fn helplines_without_the_model_are_a_whole_response_and_what_a_person_stops_is_c
     let stopped = amina.post(&format!("{path}/cancel"), &json!({})).expect(200).json();
     assert_eq!(stopped["status"], "cancelled");
     assert_eq!(amina.get(&path).expect(200).json(), stopped);
+}
+
+#[test]
+fn what_was_cached_and_thought_is_told_where_the_models_server_says_it() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let counts = |cached: u64, thought: u64| {
+        json!({
+            "input_tokens": 11, "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
+            "output_tokens": 7, "output_tokens_details": {"reasoning_tokens": thought}, "total_tokens": 18,
+        })
+    };
+    let plain = json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18});
+    let mut detailed = plain.clone();
+    detailed["prompt_tokens_details"] = json!({"cached_tokens": 5});
+    detailed["completion_tokens_details"] = json!({"reasoning_tokens": 3});
+    for store in [false, true] {
+        assert_eq!(complete(&mut amina, "[[details]] one", store).expect(200).json()["usage"], detailed);
+        assert_eq!(complete(&mut amina, "[[say]] one", store).expect(200).json()["usage"], plain);
+        let streamed = json!({
+            "messages": [{"role": "user", "content": "[[details]] one"}], "store": store, "stream": true,
+            "stream_options": {"include_usage": true},
+        });
+        let chunks = amina.post_events(COMPLETIONS, &streamed).rest();
+        assert!(chunks.iter().any(|chunk| chunk.data["usage"] == detailed), "{chunks:?}");
+        assert_eq!(respond(&mut amina, "[[details]] one", store).expect(200).json()["usage"], counts(5, 3));
+        assert_eq!(respond(&mut amina, "[[say]] one", store).expect(200).json()["usage"], counts(0, 0));
+        assert_eq!(last_event(&mut amina, "[[details]] one", store).1["usage"], counts(5, 3));
+    }
+    let kept = amina.get(COMPLETIONS).expect(200).json();
+    assert_eq!(list(&kept["data"])[0]["usage"], detailed);
     server.is_calm();
 }

@@ -25,12 +25,30 @@ pub(super) struct Counts {
     output: u64,
     #[serde(rename = "total_tokens")]
     total: u64,
+    #[serde(rename = "prompt_tokens_details", skip_serializing_if = "Option::is_none")]
+    of_input: Option<OfInput>,
+    #[serde(rename = "completion_tokens_details", skip_serializing_if = "Option::is_none")]
+    of_output: Option<OfOutput>,
+}
+
+/// What is known of the tokens that were read.
+#[derive(serde::Serialize)]
+struct OfInput {
+    cached_tokens: u64,
+}
+
+/// What is known of those that were made.
+#[derive(serde::Serialize)]
+struct OfOutput {
+    reasoning_tokens: u64,
 }
 
 impl From<Usage> for Counts {
     fn from(usage: Usage) -> Self {
-        let Usage { input, output } = usage;
-        Self { input, output, total: input.saturating_add(output) }
+        let Usage { input, output, cached, reasoned } = usage;
+        let of_input = cached.map(|cached_tokens| OfInput { cached_tokens });
+        let of_output = reasoned.map(|reasoning_tokens| OfOutput { reasoning_tokens });
+        Self { input, output, total: input.saturating_add(output), of_input, of_output }
     }
 }
 
@@ -119,7 +137,7 @@ mod tests {
 
     #[test]
     fn each_line_is_what_the_api_has() {
-        let completed = Completed { finish: Finish::Length, usage: Usage { input: 3, output: 4 } };
+        let completed = Completed { finish: Finish::Length, usage: Usage { input: 3, output: 4, ..Usage::default() } };
         for usage in [false, true] {
             let chunks = Chunks::new("chatcmpl-1", 17, "a \"model\"", usage);
             let mut out = Vec::new();

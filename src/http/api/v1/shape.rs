@@ -178,13 +178,14 @@ fn why(how: &How) -> (Value, Value) {
     }
 }
 
+/// The clients want all of these fields: what nobody said is 0.
 fn counts(usage: Usage) -> Value {
-    let Usage { input, output } = usage;
+    let Usage { input, output, cached, reasoned } = usage;
     json!({
         "input_tokens": input,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": cached.unwrap_or(0), "cache_write_tokens": 0},
         "output_tokens": output,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": reasoned.unwrap_or(0)},
         "total_tokens": input.saturating_add(output),
     })
 }

@@ -54,7 +54,7 @@ const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"com
 
 #[tokio::test]
 async fn the_end_and_the_tokens_are_the_servers_where_it_tells_them() {
-    let (hi, told) = (delta("hi"), Usage { input: 11, output: 7 });
+    let (hi, told) = (delta("hi"), Usage { input: 11, output: 7, ..Usage::default() });
     let whole = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"length"}],
                     "usage":{"prompt_tokens":11,"completion_tokens":7}}"#;
     for (said, finish) in [
@@ -72,10 +72,10 @@ async fn the_end_and_the_tokens_are_the_servers_where_it_tells_them() {
 #[tokio::test]
 async fn what_a_server_does_not_tell_is_estimated() {
     let (_, keeper, _) = heard(good("hi all"), plain(&LINES), Keeper::default()).await;
-    let [(Finish::Stop, Usage { input, output: 3 })] = keeper.ended[..] else { panic!("{:?}", keeper.ended) };
+    let [(Finish::Stop, Usage { input, output: 3, .. })] = keeper.ended[..] else { panic!("{:?}", keeper.ended) };
     let own = Prompt { instructions: Instructions::None, ..plain(&LINES) };
     let (_, keeper, _) = heard(good("hi"), own, Keeper::default()).await;
-    let [(Finish::Stop, Usage { input: less, output: 1 })] = keeper.ended[..] else { panic!("{:?}", keeper.ended) };
+    let [(Finish::Stop, Usage { input: less, output: 1, .. })] = keeper.ended[..] else { panic!("{:?}", keeper.ended) };
     assert!(less > 3 * 8 && input > less + 100, "{input} with the instructions, {less} without");
 }
 
@@ -129,7 +129,11 @@ async fn the_companion_hears_users_and_itself_only() {
         let mut keeper = Keeper::default();
         let prompt = Prompt { instructions: Instructions::None, ..plain(lines) };
         backend.reply(prompt, &mut keeper).await.unwrap();
-        assert!(matches!(keeper.ended[..], [(Finish::Stop, Usage { input: 8.., output: 1.. })]), "{:?}", keeper.ended);
+        assert!(
+            matches!(keeper.ended[..], [(Finish::Stop, Usage { input: 8.., output: 1.., .. })]),
+            "{:?}",
+            keeper.ended
+        );
         keeper.text
     };
     let user = Line { role: Role::User, text: "I am sad today" };
