@@ -52,6 +52,9 @@ pub struct RequestMessage<'a> {
     pub role: Role,
     /// What.
     pub content: &'a str,
+    /// By which name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
 }
 
 /// Who says something.
@@ -279,9 +282,9 @@ mod tests {
     #[test]
     fn a_request_has_the_fields_that_every_server_knows() {
         let messages = vec![
-            RequestMessage { role: Role::System, content: "be kind" },
-            RequestMessage { role: Role::User, content: "নমস্কার \"x\"" },
-            RequestMessage { role: Role::Assistant, content: "hi" },
+            RequestMessage { role: Role::System, content: "be kind", name: None },
+            RequestMessage { role: Role::User, content: "নমস্কার \"x\"", name: None },
+            RequestMessage { role: Role::Assistant, content: "hi", name: None },
         ];
         let options = StreamOptions { include_usage: true };
         let format = serde_json::json!({"type": "json_object"});
@@ -304,7 +307,7 @@ mod tests {
                       \"stream\":true,\"stream_options\":{\"include_usage\":true},\"max_tokens\":9}";
         assert_eq!(serde_json::to_string(&plain).unwrap(), wanted);
         let full = Request {
-            messages: vec![RequestMessage { role: Role::Developer, content: "x" }],
+            messages: vec![RequestMessage { role: Role::Developer, content: "x", name: None }],
             max_tokens: None,
             temperature: Some(0.5),
             top_p: Some(1.0),

@@ -38,6 +38,8 @@ pub struct Said {
     pub role: Role,
     /// What.
     pub text: String,
+    /// By which name.
+    pub name: Option<String>,
 }
 
 /// How a completion ended.
@@ -212,7 +214,11 @@ impl Making {
 
     async fn made(&self, ask: &Ask, begun: Instant) -> Result<Completed, ChatError> {
         let inner = &self.inner;
-        let lines: Vec<_> = ask.lines.iter().map(|said| Line { role: said.role, text: &said.text }).collect();
+        let lines: Vec<_> = ask
+            .lines
+            .iter()
+            .map(|said| Line { role: said.role, text: &said.text, name: said.name.as_deref() })
+            .collect();
         let prompt =
             Prompt { instructions: Instructions::None, lines: &lines, sampling: &ask.sampling, asker: self.asker };
         let first = Some((&inner.figures.completion_first, begun));

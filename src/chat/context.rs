@@ -28,7 +28,10 @@ pub(super) struct Context {
 impl Context {
     /// The conversation, line by line.
     pub(super) fn lines(&self) -> Vec<Line<'_>> {
-        self.messages.iter().map(|message| Line { role: message.role.into(), text: &message.content }).collect()
+        self.messages
+            .iter()
+            .map(|message| Line { role: message.role.into(), text: &message.content, name: None })
+            .collect()
     }
 }
 

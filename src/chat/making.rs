@@ -93,8 +93,8 @@ pub(super) async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply
     let begun_with = reply.text();
     let mut lines = context.lines();
     if !begun_with.is_empty() && matches!(inner.parts.backend.budget(), Budget::Tokens(_)) {
-        lines.push(Line { role: Role::Assistant, text: &begun_with });
-        lines.push(Line { role: Role::User, text: GO_ON });
+        lines.push(Line { role: Role::Assistant, text: &begun_with, name: None });
+        lines.push(Line { role: Role::User, text: GO_ON, name: None });
     }
     let instructions = match context.system.as_deref() {
         None => Instructions::Usual,

@@ -65,6 +65,8 @@ pub struct Line<'a> {
     pub role: Role,
     /// What.
     pub text: &'a str,
+    /// By which name, where the model is to know it; the companion does not look at it.
+    pub name: Option<&'a str>,
 }
 
 /// The built-in companion.

@@ -306,7 +306,7 @@ fn told<'a>(lines: &[Line<'a>]) -> Vec<Line<'a>> {
     let users = told.iter().rposition(|line| line.role == Role::User);
     told.truncate(users.map_or(0, |last| last + 1));
     if told.is_empty() {
-        told.push(Line { role: Role::User, text: "" }); // Whoever says nothing is greeted.
+        told.push(Line { role: Role::User, text: "", name: None }); // Whoever says nothing is greeted.
     }
     told
 }
@@ -439,7 +439,7 @@ mod tests {
     #[tokio::test]
     async fn the_companion_replies_in_one_piece() {
         let backend = Backend::new(&ReplyConfig::default()).unwrap();
-        let lines = [Line { role: Role::User, text: "hello" }];
+        let lines = [Line { role: Role::User, text: "hello", name: None }];
         let mut pieces = Vec::new();
         let mut sink = |piece: &str| {
             pieces.push(piece.to_owned());

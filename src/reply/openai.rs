@@ -209,8 +209,9 @@ impl Openai {
             Instructions::Own(own) => Some(own),
             Instructions::None => None,
         };
-        let system = instructions.map(|content| RequestMessage { role: Role::System, content });
-        let lines = prompt.lines.iter().map(|line| RequestMessage { role: line.role, content: line.text });
+        let system = instructions.map(|content| RequestMessage { role: Role::System, content, name: None });
+        let lines =
+            prompt.lines.iter().map(|line| RequestMessage { role: line.role, content: line.text, name: line.name });
         let sampling = prompt.sampling;
         let wanted = sampling.max_tokens.map(|tokens| tokens as usize);
         let request = Request {

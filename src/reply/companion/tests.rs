@@ -11,11 +11,11 @@ use super::{
 };
 
 fn user(text: &str) -> Line<'_> {
-    Line { role: Role::User, text }
+    Line { role: Role::User, text, name: None }
 }
 
 fn assistant(text: &str) -> Line<'_> {
-    Line { role: Role::Assistant, text }
+    Line { role: Role::Assistant, text, name: None }
 }
 
 /// What the companion answers to each of `said` in turn.

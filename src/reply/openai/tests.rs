@@ -147,9 +147,9 @@ fn openai(config: &ReplyConfig) -> Openai {
 }
 
 const LINES: [Line<'_>; 3] = [
-    Line { role: Role::User, text: "hello" },
-    Line { role: Role::Assistant, text: "hi" },
-    Line { role: Role::User, text: "canary আমি" },
+    Line { role: Role::User, text: "hello", name: None },
+    Line { role: Role::Assistant, text: "hi", name: None },
+    Line { role: Role::User, text: "canary আমি", name: None },
 ];
 
 fn plain<'a>(lines: &'a [Line<'a>]) -> Prompt<'a> {

@@ -50,6 +50,28 @@ fn a_history_that_the_server_gave_is_taken_back_also_where_a_reply_was_empty() {
 }
 
 #[test]
+fn who_speaks_by_which_name_is_told_to_the_model() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let messages = json!([
+        {"role": "system", "content": "be kind", "name": "rules"},
+        {"role": "user", "content": "hi", "name": "bela"},
+        {"role": "user", "content": "hello", "name": null},
+    ]);
+    amina.post(COMPLETIONS, &json!({ "messages": messages })).expect(200);
+    let wanted = json!([
+        {"role": "system", "content": "be kind", "name": "rules"},
+        {"role": "user", "content": "hi", "name": "bela"},
+        {"role": "user", "content": "hello"},
+    ]);
+    assert_eq!(stub.seen()[0].body["messages"], wanted);
+    let wrong = json!({"messages": [{"role": "user", "content": "hi", "name": 7}]});
+    assert_eq!(refused(&amina.post(COMPLETIONS, &wrong), 400).1, "messages[0].name");
+    server.is_calm();
+}
+
+#[test]
 fn what_can_not_be_stored_or_is_not_there_is_named_by_its_place() {
     let server = Server::start(&["api.input_chars_max=50"]);
     let (mut amina, _) = server.user("amina");

@@ -61,12 +61,13 @@ pub(super) async fn respond(app: &App, caller: &Identity, asked: NewResponse) ->
 
 /// What the model is shown: instructions, what was said before, and what is said now.
 async fn lines(app: &App, caller: &Identity, asked: NewResponse) -> Result<Vec<Said>, Problem> {
-    let mut lines: Vec<_> = asked.instructions.map(|text| Said { role: Role::System, text }).into_iter().collect();
+    let mut lines: Vec<_> =
+        asked.instructions.map(|text| Said { role: Role::System, text, name: None }).into_iter().collect();
     if let Some(id) = &asked.echo.previous {
         let (session, response) = previous(app, caller, id).await?;
         let is_whole = asked.echo.is_whole();
         let before = app.chat.said_behind(&session, response.message.seq, is_whole).await?;
-        lines.extend(before.into_iter().map(|item| Said { role: item.role.into(), text: item.content }));
+        lines.extend(before.into_iter().map(|item| Said { role: item.role.into(), text: item.content, name: None }));
     }
     lines.extend(said(app, caller, asked.input).await?);
     Ok(lines)

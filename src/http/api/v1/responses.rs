@@ -134,7 +134,7 @@ pub(super) async fn said(app: &App, caller: &Identity, entries: Vec<Entry>) -> R
                 format_args!("the items named may have {NAMED_BYTES_MAX} bytes together"),
             ));
         }
-        all.push(Said { role: message.role.into(), text: message.content });
+        all.push(Said { role: message.role.into(), text: message.content, name: None });
     }
     Ok(all)
 }

@@ -95,10 +95,10 @@ async fn a_failure_has_no_end() {
 #[tokio::test]
 async fn what_is_passed_through_gets_nothing_of_ours() {
     let lines = [
-        Line { role: Role::Developer, text: "be brief" },
-        Line { role: Role::System, text: "be kind" },
-        Line { role: Role::Assistant, text: "hi" },
-        Line { role: Role::User, text: "x" },
+        Line { role: Role::Developer, text: "be brief", name: None },
+        Line { role: Role::System, text: "be kind", name: None },
+        Line { role: Role::Assistant, text: "hi", name: None },
+        Line { role: Role::User, text: "x", name: None },
     ];
     let sampling = Sampling { max_tokens: Some(5), temperature: Some(0.25), ..Sampling::default() };
     let prompt = Prompt { instructions: Instructions::None, sampling: &sampling, ..plain(&lines) };
@@ -115,8 +115,10 @@ async fn what_is_passed_through_gets_nothing_of_ours() {
 
 #[tokio::test]
 async fn helplines_come_first_also_where_the_rest_is_passed_through() {
-    let lines =
-        [Line { role: Role::User, text: "I want to kill myself" }, Line { role: Role::System, text: "answer in JSON" }];
+    let lines = [
+        Line { role: Role::User, text: "I want to kill myself", name: None },
+        Line { role: Role::System, text: "answer in JSON", name: None },
+    ];
     let prompt = Prompt { instructions: Instructions::None, ..plain(&lines) };
     let (_, keeper, _) = heard(good("hi"), prompt, Keeper::default()).await;
     assert!(keeper.text.ends_with("\n\nhi") && keeper.text.contains("findahelpline.com"), "{}", keeper.text);
@@ -136,14 +138,14 @@ async fn the_companion_hears_users_and_itself_only() {
         );
         keeper.text
     };
-    let user = Line { role: Role::User, text: "I am sad today" };
-    let system = Line { role: Role::System, text: "My dog has died." };
-    let trailing = Line { role: Role::Assistant, text: "I see." };
+    let user = Line { role: Role::User, text: "I am sad today", name: None };
+    let system = Line { role: Role::System, text: "My dog has died.", name: None };
+    let trailing = Line { role: Role::Assistant, text: "I see.", name: None };
     let wanted = made(&[user]).await;
     assert_eq!(made(&[system, user, trailing, system]).await, wanted);
     assert_eq!(
         made(&[system]).await,
-        made(&[Line { role: Role::User, text: "" }]).await,
+        made(&[Line { role: Role::User, text: "", name: None }]).await,
         "who says nothing is greeted"
     );
 }

@@ -119,7 +119,7 @@ async fn the_companion_stands_in_and_says_so_in_the_users_language() {
             text.push_str(piece);
             ControlFlow::Continue(())
         };
-        let lines = [Line { role: Role::User, text: said }];
+        let lines = [Line { role: Role::User, text: said, name: None }];
         backend.reply(plain(&lines), &mut sink).await.unwrap();
         let (first, rest) = text.split_once("\n\n").unwrap();
         assert!(first.starts_with(label) && !rest.is_empty(), "{text}");

@@ -103,7 +103,7 @@ fn lines(fields: &mut Fields) -> Result<Vec<Said>, Problem> {
         let mut fields = Fields::of(value, format!("messages[{n}]"))?;
         let role = role(&mut fields)?;
         fields.unsupported(&[("tool_calls", is_empty), ("function_call", never), ("audio", never)])?;
-        Ok(Said { role, text: content(&mut fields, content::TEXT)? })
+        Ok(Said { role, text: content(&mut fields, content::TEXT)?, name: fields.text("name")? })
     };
     messages.into_iter().enumerate().map(line).collect()
 }
@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn a_plain_one_has_its_lines_and_nothing_else() {
         let plain = read(&json!({})).unwrap();
-        assert_eq!(plain.ask, Ask { lines: vec![Said { role: Role::User, text: "hi".to_owned() }], ..Ask::default() });
+        assert_eq!(
+            plain.ask,
+            Ask { lines: vec![Said { role: Role::User, text: "hi".to_owned(), name: None }], ..Ask::default() }
+        );
         assert!(!plain.stream && !plain.store && !plain.include_usage && plain.metadata.is_empty());
         let full = read(&json!({
             "messages": [

@@ -38,7 +38,9 @@ pub(in crate::http::api::v1) enum Entry {
 pub(super) fn input(fields: &mut Fields) -> Result<(Vec<Entry>, Field), Problem> {
     match fields.take("input") {
         None => Err(fields.refuse("input", "missing; please add it")),
-        Some(Value::String(text)) => Ok((vec![Entry::Said(Said { role: Role::User, text })], Field::Text("input"))),
+        Some(Value::String(text)) => {
+            Ok((vec![Entry::Said(Said { role: Role::User, text, name: None })], Field::Text("input")))
+        }
         Some(Value::Array(list)) if list.is_empty() => Err(fields.refuse("input", "must have at least one item")),
         Some(Value::Array(list)) => Ok((entries(list, "input")?, Field::List("input"))),
         Some(_) => Err(fields.refuse("input", "must be a string, or a list of items")),
@@ -76,7 +78,7 @@ fn entries(list: Vec<Value>, path: &str) -> Result<Vec<Entry>, Problem> {
         }
         let role = role(&mut fields)?;
         let text = content(&mut fields, TEXT)?;
-        Ok(Entry::Said(Said { role, text }))
+        Ok(Entry::Said(Said { role, text, name: None }))
     };
     list.into_iter().enumerate().map(entry).collect()
 }
