@@ -1,6 +1,6 @@
 //! What is imported becomes a log like any other, once, and leaves no turn open.
 
-use super::{super::*, user};
+use super::{super::*, held::Held, user};
 use crate::id::{MessageId, Seq};
 
 /// A message of the user (`reply_to` is nothing) or a reply, with an id of its number.
@@ -128,8 +128,7 @@ async fn check_finds_a_message_that_a_session_has_twice() {
     // Whoever makes it says that there is nothing of it up to 2.
     let again = bench.import(2, vec![message(1, None, 2_000), message(3, Some(3), 2_001)]).await.unwrap();
     assert_eq!(again, Imported::Stored(Seq(4)));
-    bench.store.close().await;
-    drop(bench.store);
+    Held::new(bench.store).end(&bench.config.dir, false).await;
     let verdict = verify(&bench.config.dir, |_, _| ()).unwrap();
     let found: Vec<_> = verdict.findings.into_iter().map(|finding| finding.0).collect();
     assert_eq!(found, [format!("session {} has one message twice, as 1 and as 3", bench.session)]);
