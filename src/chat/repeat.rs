@@ -19,7 +19,7 @@ type Name = (UserId, [u8; 16]);
 
 /// A program's client library that gets no answer asks again by itself, within this: OpenAI's wait for ten minutes, twice, before
 /// they ask for the third time.
-const RETRY_WINDOW: Duration = Duration::from_mins(30);
+pub(super) const RETRY_WINDOW: Duration = Duration::from_mins(30);
 
 /// By what a repeat of a message is known.
 #[derive(Debug, Clone, Copy)]

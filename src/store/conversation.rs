@@ -164,6 +164,8 @@ pub struct UsedKey {
     pub seq: Seq,
     /// The digest of what was sent, or its tag.
     pub body: [u8; 16],
+    /// When the key is forgotten.
+    pub expires_at: Timestamp,
 }
 
 /// How a turn ends.

@@ -194,7 +194,12 @@ impl Store {
         let now = self.clock.now();
         let known = self.read(move |index| Ok(index.send_key(user, key)?)).await?;
         let known = known.filter(|known| known.expires_at > now);
-        Ok(known.map(|known| UsedKey { session: known.session, seq: known.seq, body: known.body }))
+        Ok(known.map(|known| UsedKey {
+            session: known.session,
+            seq: known.seq,
+            body: known.body,
+            expires_at: known.expires_at,
+        }))
     }
 
     /// What was sent with this key before, if it is not forgotten.

@@ -183,7 +183,7 @@ async fn a_repeat_is_known_by_its_key_and_a_retry_by_what_it_asks() {
 }
 
 #[tokio::test]
-async fn a_retry_is_of_the_last_that_asked_the_same_and_was_not_answered() {
+async fn a_retry_is_of_the_last_that_asked_the_same_unless_it_was_refused_or_answered_long_ago() {
     let world = World::start().await;
     let ask = async |digest: u8, is_retry| {
         let key = Key::Retried { digest: [digest; 32], is_retry, tag: [0; 16] };
@@ -197,6 +197,10 @@ async fn a_retry_is_of_the_last_that_asked_the_same_and_was_not_answered() {
     let (asking, again, repeated) = ask(3, true).await;
     assert!(again == two && repeated, "a retry is of the last");
     asking.is_answered();
+    let (asking, again, _) = ask(3, true).await;
+    assert_eq!(again, two, "an answer may be lost");
+    asking.is_answered();
+    world.chat.inner.tries.age();
     let (_, three, repeated) = ask(3, true).await;
     assert!(three != two && !repeated, "that one has its answer: this is another, whose first try never came");
     assert_eq!(ask(3, true).await.1, three);

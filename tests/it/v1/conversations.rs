@@ -182,7 +182,7 @@ fn what_can_not_be_an_item_or_a_page_is_named() {
 }
 
 #[test]
-fn what_is_asked_again_by_its_key_adds_nothing() {
+fn what_is_asked_again_by_its_key_or_as_a_retry_adds_nothing() {
     let server = Server::start(&[]);
     let (mut amina, _) = server.user("amina");
     let body = json!({"items": [{"role": "user", "content": "once"}]});
@@ -197,8 +197,11 @@ fn what_is_asked_again_by_its_key_adds_nothing() {
     let one = add(&mut amina, "0");
     let two = add(&mut amina, "0");
     assert_ne!(one["first_id"], two["first_id"], "people do say the same twice");
-    assert_ne!(add(&mut amina, "1")["first_id"], two["first_id"], "the second has its answer: this is a third");
-    assert_eq!(texts(&amina.get(&items).expect(200).json()), ["once", "once", "once", "once"]);
+    assert_eq!(add(&mut amina, "1"), two);
+    let server = server.restart(&[]);
+    let mut amina = amina.another_tab(&server);
+    assert_eq!(add(&mut amina, "2"), two, "also after a restart");
+    assert_eq!(texts(&amina.get(&items).expect(200).json()), ["once", "once", "once"]);
     assert_eq!(list(&amina.get("/v1/conversations").expect(200).json()["data"]).len(), 1);
 }
 

@@ -108,6 +108,7 @@ fn a_library_that_asks_again_by_itself_gets_the_response_of_the_first_time() {
     stub.wait_until(|stub| stub.seen().len() == 1);
     stub.release("again");
     let first = retry(&mut amina, &body, "1");
+    assert_eq!(retry(&mut amina, &body, "2"), first, "an answer may be lost behind the server");
     assert_eq!(stub.seen().len(), 1, "it is the first one's");
     assert_ne!(retry(&mut amina, &body, "0")["id"], first["id"], "people do repeat themselves");
     // Nor does it where the server is killed; the reply is made after the start.
@@ -121,12 +122,16 @@ fn a_library_that_asks_again_by_itself_gets_the_response_of_the_first_time() {
     stub.release("killed");
     let made = retry(&mut amina, &body, "1");
     assert_eq!((&made["status"], stub.seen().len()), (&json!("completed"), 4));
+    server.kill();
+    server = server.restart(&settings.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut amina = amina.another_tab(&server);
+    assert_eq!(retry(&mut amina, &body, "1"), made, "what was answered just before, too");
     let conversations = amina.get("/v1/conversations").expect(200).json();
     assert_eq!(list(&conversations["data"]).len(), 3);
 }
 
 #[test]
-fn a_retry_of_what_never_came_or_was_refused_is_no_repeat_of_what_was_said_before_in_the_same_words() {
+fn a_retry_of_what_was_refused_is_no_repeat_of_what_was_said_before_in_the_same_words() {
     let stub = Stub::start();
     let server = asking(&stub, &["concurrency.min=1", "concurrency.max=1", "concurrency.queue=0"]);
     let (mut amina, _) = server.user("amina");
@@ -137,25 +142,15 @@ fn a_retry_of_what_never_came_or_was_refused_is_no_repeat_of_what_was_said_befor
         client.json("POST", PATH, &[("x-stainless-retry-count", count)], &body)
     };
     let first = say(&mut amina, "0").expect(200).json();
-    let lost = say(&mut amina, "1").expect(200).json();
-    assert_ne!(lost["id"], first["id"], "the first had its answer: this is another one, whose first try was lost");
     // The one place is taken.
     let held = json!({"input": "[[gate held]] hello"});
     drop(bela.post_and_leave(PATH, &held));
-    stub.wait_until(|stub| stub.seen().len() == 3);
+    stub.wait_until(|stub| stub.seen().len() == 2);
     say(&mut amina, "0").expect(503);
     stub.release("held");
     stub.wait_until(|stub| stub.replying() == 0);
     let said = until("it is let in", || Some(say(&mut amina, "1")).filter(|answer| answer.status == 200)).json();
-    assert!(said["id"] != lost["id"] && said["id"] != first["id"], "{said}");
+    assert_ne!(said["id"], first["id"]);
     let items = amina.get(&format!("/v1/conversations/{}/items", text(&conversation["id"]))).expect(200).json();
-    assert_eq!(list(&items["data"]).len(), 6, "{items}");
-    // A new conversation is asked for in the same words each time: nobody gets that of somebody else.
-    let make = |client: &mut crate::support::Client| {
-        client.json("POST", "/v1/conversations", &[("x-stainless-retry-count", "1")], &json!({})).expect(200).json()
-    };
-    let one = make(&mut amina);
-    assert_ne!(make(&mut amina)["id"], one["id"]);
-    let server = server.restart(&[]);
-    assert_ne!(make(&mut amina.another_tab(&server))["id"], one["id"], "also after a restart");
+    assert_eq!(list(&items["data"]).len(), 4, "{items}");
 }

@@ -35,8 +35,8 @@ impl Repetition {
     }
 }
 
-/// Does `work` for a request that is known by what `asking` says, and notes what became of its answer: a library that has it asks
-/// no more. Behind a relay, or where the network loses it without a word, it may not have come, and is asked for anew.
+/// Does `work` for a request that is known by what `asking` says, and notes what became of its answer: whether a retry with the
+/// same words may still be of it.
 pub(super) async fn answered(
     presence: &Presence,
     asking: Asking<'_>,
