@@ -40,9 +40,11 @@ fn refusal(error: &OpenError) -> String {
         OpenError::InUse(dir) => {
             format!("{} is in use by a server: stop it first, or check a copy of the directory", dir.display())
         }
-        OpenError::Damaged { .. } | OpenError::Newer { .. } | OpenError::Io { .. } | OpenError::Index(_) => {
-            error.to_string()
-        }
+        OpenError::Damaged { .. }
+        | OpenError::Newer { .. }
+        | OpenError::Io { .. }
+        | OpenError::DiskFull
+        | OpenError::Index(_) => error.to_string(),
     }
 }
 

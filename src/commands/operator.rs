@@ -223,9 +223,11 @@ fn refusal(error: &OpenError, dir: &Path) -> String {
             dir.display(),
             crate::config::SOCKET,
         ),
-        OpenError::Damaged { .. } | OpenError::Newer { .. } | OpenError::Io { .. } | OpenError::Index(_) => {
-            with_remedy(error, dir)
-        }
+        OpenError::Damaged { .. }
+        | OpenError::Newer { .. }
+        | OpenError::Io { .. }
+        | OpenError::DiskFull
+        | OpenError::Index(_) => with_remedy(error, dir),
     }
 }
 

@@ -129,6 +129,9 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// There is no room on the disk for what a start writes into the index.
+    #[error("the disk is full: free some room on that of data.dir, then start again; nothing is lost")]
+    DiskFull,
     /// The index can't be built.
     #[error("the index can't be built: {0}")]
     Index(String),

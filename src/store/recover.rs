@@ -234,7 +234,13 @@ impl<'a> Builder<'a> {
 }
 
 fn index_error(error: &IndexError) -> OpenError {
-    OpenError::Index(error.to_string())
+    match error {
+        // No reason to build it anew, for which there would be no room either.
+        IndexError::Sled(sled::Error::Io(source)) if source.kind() == io::ErrorKind::StorageFull => OpenError::DiskFull,
+        IndexError::Sled(_) | IndexError::Codec(_) | IndexError::Behind | IndexError::Panic(_) => {
+            OpenError::Index(error.to_string())
+        }
+    }
 }
 
 fn remove_index(dir: &Dir) -> Result<(), OpenError> {

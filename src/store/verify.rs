@@ -211,9 +211,11 @@ impl Verdict {
                 self.find(format!("journal damaged: {} at offset {offset}: {what}", path.display()));
                 Ok(self)
             }
-            error @ (OpenError::InUse(_) | OpenError::Newer { .. } | OpenError::Io { .. } | OpenError::Index(_)) => {
-                Err(error)
-            }
+            error @ (OpenError::InUse(_)
+            | OpenError::Newer { .. }
+            | OpenError::Io { .. }
+            | OpenError::DiskFull
+            | OpenError::Index(_)) => Err(error),
         }
     }
 

@@ -313,3 +313,31 @@ fn a_server_that_begins_on_a_full_disk_stops_in_order() {
     let log = server.log();
     assert!(!log.iter().any(|line| line.contains("still running") || line.contains("given back")), "{log:?}");
 }
+
+#[test]
+fn a_start_without_any_room_throws_no_good_index_away() {
+    let Some(disk) = SmallDisk::mount(64) else { return }; // A part of the machine's own disk is never full.
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let data = disk.path().join("data");
+    let settings = ["data.min_free=0", "data.segment=1MiB"];
+    let mut server = Server::start_in(Arc::clone(&dir), data.clone(), &settings);
+    let world = World::new(&server, 2, 2);
+    let load = world.send(server.address, PACE, &mut Random::seeded("full disk"));
+    assert!(world.wait_for_more(&load, 300));
+    load.stop();
+    server.kill();
+    disk.leave(0);
+    // What it was about to apply needs room; where it finds some in what it has, it begins.
+    match Server::try_start(Arc::clone(&dir), data.clone(), &settings, &[]) {
+        Ok(mut server) => drop(server.stop()),
+        Err(log) => {
+            let says = |words: &str| log.iter().any(|line| line.contains(words));
+            assert!(says("No space left") || says("the disk is full"), "{log:?}");
+            assert!(!says("rebuilding the index"), "{log:?}");
+        }
+    }
+    disk.clear();
+    let server = Server::start_in(dir, data, &settings);
+    assert!(!server.log().iter().any(|line| line.contains("rebuilding the index")), "{:?}", server.log());
+    world.compare(server.address, &world.snapshot());
+}
