@@ -189,6 +189,31 @@ pub enum ControlRequest {
     },
 }
 
+impl ControlRequest {
+    /// What it changes of an account, as the log has it, and of whose; nothing where it changes none.
+    pub(crate) fn account_change(&self) -> Option<(&'static str, &str)> {
+        if let Self::UserAdd { username, .. } = self {
+            Some(("an account was made", username))
+        } else if let Self::UserPasswd { username, .. } = self {
+            Some(("a password was reset", username))
+        } else if let Self::UserRole { username, role: Role::Admin } = self {
+            Some(("an account was made an administrator's", username))
+        } else if let Self::UserRole { username, .. } = self {
+            Some(("an account was made a user's", username))
+        } else if let Self::UserTier { username, .. } = self {
+            Some(("an account's tier was set", username))
+        } else if let Self::UserDisable { username } = self {
+            Some(("an account was shut", username))
+        } else if let Self::UserEnable { username } = self {
+            Some(("an account was opened", username))
+        } else if let Self::UserDelete { username } = self {
+            Some(("an account was deleted", username))
+        } else {
+            None
+        }
+    }
+}
+
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case", deny_unknown_fields)]

@@ -141,8 +141,19 @@ async fn serve(loaded: Loaded, tls: Option<Tls>, source: Source, logs: &Arc<Logs
     }
 }
 
-/// Performs what commands ask of a running server.
+/// Performs what commands ask of a running server, and notes in the log what they changed of accounts.
 async fn perform(app: &App, request: ControlRequest) -> ControlAnswer {
+    let Some((change, username)) = request.account_change() else { return perform_one(app, request).await };
+    let before = app.auth.find_user(username).await.ok().map(|user| user.id);
+    let answer = perform_one(app, request).await;
+    let user = if let ControlAnswer::User { user } = &answer { Some(user.id) } else { before };
+    if let Some(user) = user.filter(|_| !matches!(answer, ControlAnswer::Refused { .. })) {
+        tracing::info!(target: "admin", by = "command", %user, "{change}");
+    }
+    answer
+}
+
+async fn perform_one(app: &App, request: ControlRequest) -> ControlAnswer {
     if request == (ControlRequest::Reload {}) {
         return reload(app).await;
     }

@@ -55,6 +55,30 @@ const ALICE: [&str; 9] =
     ["user", "add", "Alice", "--admin", "--tier", "premium", "--display-name", "Alice\u{1b}[2J", "--password-file=-"];
 
 #[test]
+fn what_commands_change_of_accounts_is_in_the_log_of_the_server() {
+    let server = Server::start(&[]);
+    let (_, amina) = server.user("amina");
+    let changes = [
+        (&["user", "role", "amina", "admin"][..], "an account was made an administrator's"),
+        (&["user", "role", "amina", "user"], "an account was made a user's"),
+        (&["user", "tier", "amina", "premium"], "an account's tier was set"),
+        (&["user", "passwd", "amina", "--password-file=-"], "a password was reset"),
+        (&["user", "disable", "amina"], "an account was shut"),
+        (&["user", "enable", "amina"], "an account was opened"),
+        (&["user", "delete", "amina", "--yes"], "an account was deleted"),
+    ];
+    for (words, said) in changes {
+        server.command(words, "seven green umbrellas\n").ok();
+        let log = server.settled_log();
+        let is_it = |line: &&String| line.contains(said) && line.contains("by=\"command\"") && line.contains(&amina);
+        assert_eq!(log.iter().filter(is_it).count(), 1, "{said}: {log:?}");
+    }
+    server.command(&["user", "disable", "nobody"], "");
+    let log = server.settled_log();
+    assert_eq!(log.iter().filter(|line| line.contains("an account was shut")).count(), 1, "what failed is no change");
+}
+
+#[test]
 fn accounts_are_added_and_listed_with_and_without_a_running_server() {
     for running in [true, false] {
         let mut desk = Desk::new(running);
