@@ -39,8 +39,15 @@ pub(super) fn run(first: Settings, service: &Service) -> Result<(), Failure> {
         Some(program) => std::path::absolute(program).map_err(|error| failed("--exec", &error))?,
         None => env::current_exe().map_err(|error| failed("the program's own path is not known", &error))?,
     };
-    for path in [Some(&program), file.as_ref(), Some(&dir)].into_iter().flatten() {
+    let named = named_paths(config).into_iter().filter(|(key, _)| key != "data.dir").filter_map(|(_, path)| path);
+    for path in [Some(program.as_path()), file.as_deref(), Some(&dir)].into_iter().flatten().chain(named) {
         warn_of_hidden(path);
+    }
+    if !is_set {
+        let dir = dir.display();
+        note(&format!(
+            "the unit's data directory is {dir}: set data.dir to it in the file, for commands to find it there"
+        ));
     }
     warn_of_environment(&loaded);
     warn_of_missing(&config.backup.dir, &service.user);
@@ -71,9 +78,8 @@ fn flags(given: &[Settings]) -> Vec<PathBuf> {
     listen.chain(options).collect()
 }
 
-/// Refuses paths that begin at a working directory: the unit's is not this one's.
-fn full_paths(loaded: &Loaded) -> Result<(), Failure> {
-    let config = &loaded.config;
+/// The keys that name a file or a directory, and what they name.
+fn named_paths(config: &Config) -> Vec<(String, Option<&Path>)> {
     let tls = &config.server.tls;
     let mut paths = vec![
         ("data.dir".to_owned(), Some(config.data.dir.as_path())),
@@ -86,8 +92,13 @@ fn full_paths(loaded: &Loaded) -> Result<(), Failure> {
         paths.push((format!("{table}.api_key_file"), upstream.api_key_file.as_deref()));
         paths.push((format!("{table}.ca_file"), upstream.ca_file.as_deref()));
     }
+    paths
+}
+
+/// Refuses paths that begin at a working directory: the unit's is not this one's.
+fn full_paths(loaded: &Loaded) -> Result<(), Failure> {
     let mut faults = Vec::new();
-    for (key, path) in paths {
+    for (key, path) in named_paths(&loaded.config) {
         let place = loaded.places.get(key.as_str()).unwrap_or(&Place::Default);
         let path = path.filter(|path| !path.as_os_str().is_empty() && path.is_relative());
         // --data-dir is taken from here, as any path of a command line.

@@ -115,6 +115,12 @@ fn a_unit_is_refused_paths_that_begin_where_one_stands_and_says_what_it_hides() 
     assert!(done.err.contains("/run/user/7/bondhu can't be seen by the server"), "{}", done.err);
     let done = bondhu(dir.path(), &["service", "--exec", "/bin/true", "-O", "backup.dir=/srv/nowhere"], "");
     assert!(done.err.contains("sudo install -d -m 0700 -o bondhu /srv/nowhere"), "{}", done.err);
+    fs::write(&file, "[data]\ndir = \"/srv/chat\"\n[backup]\ndir = \"/run/user/7/backups\"\n").unwrap();
+    let done = bondhu(dir.path(), &["service", "--exec", "/bin/true", "--config", path], "");
+    assert!(done.err.contains("/run/user/7/backups can't be seen by the server"), "{}", done.err);
+    fs::remove_file(&file).unwrap();
+    let done = bondhu(dir.path(), &["service", "--exec", "/bin/true"], "");
+    assert!(done.err.contains("the unit's data directory is /var/lib/bondhu: set data.dir"), "{}", done.err);
     // Somebody who stands there means the directory below.
     let done = bondhu(dir.path(), &["service", "--exec", "/bin/true", "--data-dir", "here"], "");
     assert!(done.ok().contains("/here"));
