@@ -4,7 +4,8 @@
 //! with the same words may as well be two: "go on" is said twice, and a new conversation is asked for in the same words
 //! each time. So every request that is no retry gets a tag of its own, under which it is known in the journal; a retry has the
 //! tag of the last one that asked the same, for as long as that one is not answered, and two minutes more: an answer can be lost
-//! behind the server. What was refused is nothing that could be repeated: its retry is what is done.
+//! behind the server. Where nothing was stored under that tag, as of what was refused or never came to anything, the retry is
+//! what is done.
 
 use std::{
     num::NonZeroUsize,
@@ -72,8 +73,8 @@ impl Tries {
 }
 
 impl Chat {
-    /// A request of `caller` begins: what it says of its repetition becomes the key by which it is known. It must be told what
-    /// became of the answer, by [`Asking::is_answered`] or [`Asking::is_refused`].
+    /// A request of `caller` begins: what it says of its repetition becomes the key by which it is known. It must be told when
+    /// that is answered, by [`Asking::is_answered`].
     ///
     /// # Errors
     /// The store's.
@@ -123,26 +124,11 @@ impl<'k> Asking<'k> {
         self.key
     }
 
-    /// It was refused. Where nothing of it was stored, a retry with the same words is of another request.
-    pub async fn is_refused(self) {
-        let (Some((user, key)), Key::Retried { tag, .. }) = (self.name, self.key) else { return };
-        // Where that can't be read it may be stored, and a retry is of this one.
-        if let Ok(known) = self.chat.inner.parts.store.used_key(user, key).await
-            && known.is_none_or(|known| known.body != tag)
-        {
-            self.ends(self.chat.inner.parts.clock.now());
-        }
-    }
-
     /// Its answer is on the way. A retry with the same words is of another request soon.
     pub fn is_answered(self) {
-        self.ends(self.chat.inner.parts.clock.now().after(LOST_WITHIN));
-    }
-
-    fn ends(&self, at: Timestamp) {
         let (Some(name), Key::Retried { tag, .. }) = (self.name, self.key) else { return };
         if let Some(last) = self.chat.inner.tries.last().get_mut(&name).filter(|last| last.tag == tag) {
-            last.until = Some(at);
+            last.until = Some(self.chat.inner.parts.clock.now().after(LOST_WITHIN));
         }
     }
 }

@@ -35,18 +35,16 @@ impl Repetition {
     }
 }
 
-/// Does `work` for a request that is known by what `asking` says, and notes what became of its answer: whether a retry with the
-/// same words may still be of it.
+/// Does `work` for a request that is known by what `asking` says, and notes when it has its answer: soon after that a retry
+/// with the same words is of another request.
 pub(super) async fn answered(
     presence: &Presence,
     asking: Asking<'_>,
     work: impl Future<Output = Result<ApiResponse, Problem>>,
 ) -> Result<ApiResponse, Problem> {
     let (answer, is_there) = presence.beside(work).await;
-    match &answer {
-        Ok(_) if is_there => asking.is_answered(),
-        Ok(_) => {}
-        Err(_) => asking.is_refused().await,
+    if answer.is_ok() && is_there {
+        asking.is_answered();
     }
     answer
 }
