@@ -44,6 +44,7 @@ fn refusal(error: &OpenError) -> String {
         | OpenError::Newer { .. }
         | OpenError::Io { .. }
         | OpenError::DiskFull
+        | OpenError::Thread(_)
         | OpenError::Index(_) => error.to_string(),
     }
 }

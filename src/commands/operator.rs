@@ -227,6 +227,7 @@ fn refusal(error: &OpenError, dir: &Path) -> String {
         | OpenError::Newer { .. }
         | OpenError::Io { .. }
         | OpenError::DiskFull
+        | OpenError::Thread(_)
         | OpenError::Index(_) => with_remedy(error, dir),
     }
 }

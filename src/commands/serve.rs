@@ -216,7 +216,9 @@ fn reload_at_signals(app: &Arc<App>) -> io::Result<()> {
 /// Takes the address; nobody can connect before it is listened at.
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?; // A restart does not wait for connections that the last run has closed.
+    // A restart does not wait for connections that the last run has closed. A port that the system chooses has none, and
+    // until it is listened at any other program that sets this could take it too.
+    socket.set_reuseaddr(address.port() != 0)?;
     socket.bind(address)?;
     Ok(socket)
 }
@@ -348,3 +350,6 @@ async fn next(term: &mut Signal, int: &mut Signal) {
         _ = int.recv() => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,6 +132,11 @@ pub enum OpenError {
     /// There is no room on the disk for what a start writes into the index.
     #[error("the disk is full: free some room on that of data.dir, then start again; nothing is lost")]
     DiskFull,
+    /// The system gives no thread.
+    #[error(
+        "the system gives no thread: {0}; raise its limit of threads and processes (ulimit -u, or TasksMax= of the unit), or end what else runs"
+    )]
+    Thread(std::io::Error),
     /// The index can't be built.
     #[error("the index can't be built: {0}")]
     Index(String),

@@ -196,7 +196,7 @@ impl Store {
             dir,
             min_free: config.min_free,
             timers: Timers::new(removals),
-            applier: start_applier().map_err(|source| OpenError::Io { path: config.dir.clone(), source })?,
+            applier: start_applier().map_err(OpenError::Thread)?,
             next_command: None,
         };
         let compactor = Compactor {
@@ -226,7 +226,7 @@ impl Store {
             let reads = Arc::new(Pool::start("bondhu-read", readers, READS_MAX)?);
             Ok((running, reads, Arc::new(Pool::start("bondhu-scan", 1, SCANS_MAX)?)))
         };
-        let (running, reads, scans) = start().map_err(|source| OpenError::Io { path: config.dir.clone(), source })?;
+        let (running, reads, scans) = start().map_err(OpenError::Thread)?;
         let running = Mutex::new(Some(running));
         let dir = store_dir;
         Ok((Self { shared, commands, compactions, reads, scans, clock, stop, dir, chain, running }, turns))

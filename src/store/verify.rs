@@ -215,6 +215,7 @@ impl Verdict {
             | OpenError::Newer { .. }
             | OpenError::Io { .. }
             | OpenError::DiskFull
+            | OpenError::Thread(_)
             | OpenError::Index(_)) => Err(error),
         }
     }
