@@ -172,12 +172,16 @@ pub struct Refusal {
 }
 
 impl Completion {
-    /// Reads a body or the data of an event.
+    /// Reads a body or the data of an event. Half of a character, which servers that cut their text at any 16 bits send
+    /// (`"\ud83d"`), is U+FFFD.
     ///
     /// # Errors
     /// Where it is no JSON, or none of this shape.
     pub fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+        serde_json::from_slice(bytes).or_else(|error| match without_halves(bytes) {
+            Some(whole) => serde_json::from_slice(&whole),
+            None => Err(error),
+        })
     }
 
     /// The text that this says or adds; empty where it says none.
@@ -271,6 +275,33 @@ fn is_word(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
+/// This JSON with U+FFFD for each escaped surrogate that has not its other half beside it; nothing where there is none.
+fn without_halves(json: &[u8]) -> Option<Vec<u8>> {
+    let mut whole: Option<Vec<u8>> = None;
+    let mut at = 0;
+    while at < json.len() {
+        let is_pair =
+            |high: u16| (0xd800..0xdc00).contains(&high) && matches!(unit(&json[at + 6..]), Some(0xdc00..0xe000));
+        at += match (json[at], unit(&json[at..])) {
+            (_, Some(high @ 0xd800..0xe000)) if is_pair(high) => 12,
+            (_, Some(0xd800..0xe000)) => {
+                whole.get_or_insert_with(|| json.to_vec())[at + 2..at + 6].copy_from_slice(b"fffd");
+                6
+            }
+            (b'\\', _) => 2, // What is escaped here begins no escape of its own.
+            _ => 1,
+        };
+    }
+    whole
+}
+
+/// The 16 bits that an escape at the beginning of this JSON stands for.
+fn unit(json: &[u8]) -> Option<u16> {
+    let digits = json.strip_prefix(b"\\u")?.get(..4)?;
+    let is_hex = digits.iter().all(u8::is_ascii_hexdigit); // What `from_str_radix` reads may begin with a sign.
+    u16::from_str_radix(str::from_utf8(digits).ok()?, 16).ok().filter(|_| is_hex)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,14 +377,7 @@ mod tests {
         ] {
             assert_eq!(read(json).text(), text, "{json}");
         }
-        for bad in [
-            "",
-            "[]x",
-            "<html>",
-            "{\"choices\":3}",
-            "\"text\"",
-            "{\"choices\":[{\"delta\":{\"content\":\"\\ud83d\"}}]}",
-        ] {
+        for bad in ["", "[]x", "<html>", "{\"choices\":3}", "\"text\""] {
             assert!(Completion::read(bad.as_bytes()).is_err(), "{bad}");
         }
     }
@@ -407,6 +431,27 @@ mod tests {
             let tokens = read(&format!(r#"{{"choices":[{{"message":{{"content":"x"}}}}],"usage":{counts}}}"#)).usage();
             let (cached, reasoned) = details;
             assert_eq!(tokens, Some(Tokens { input: 3, output: 4, cached, reasoned }), "{counts}");
+        }
+    }
+
+    #[test]
+    fn half_of_a_character_is_no_fault() {
+        let text = |json: &str| {
+            let piece = format!(r#"{{"choices":[{{"delta":{{"content":"{json}"}}}}]}}"#);
+            Completion::read(piece.as_bytes()).map(|piece| piece.text()).ok()
+        };
+        for (json, wanted) in [
+            (r"a \ud83d\ude00 b", Some("a 😀 b")),
+            (r"a \ud83d", Some("a \u{fffd}")),
+            (r"\uDE00 b", Some("\u{fffd} b")),
+            (r"\ud83d\ud83d\ude00\ude00", Some("\u{fffd}😀\u{fffd}")),
+            (r"\\ud83d \ud83d\n", Some("\\ud83d \u{fffd}\n")),
+            (r"\ud83d\u0041", Some("\u{fffd}A")),
+            (r"\ud83d\u+e00", None),
+            (r"\ud83d \x", None),
+            (r"\ud8", None),
+        ] {
+            assert_eq!(text(json).as_deref(), wanted, "{json}");
         }
     }
 
