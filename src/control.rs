@@ -429,7 +429,9 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
             let Sealed { generations, next_frame } = store.seal().await.map_err(|error| error.to_string())?;
             return Ok(ControlAnswer::Sealed { generations, next_frame });
         }
-        ControlRequest::UserFind { username } => auth.find_user(&username).await,
+        ControlRequest::UserFind { username } => {
+            auth.find_user(&username).await.map_err(|error| refusal(&username, &error))
+        }
         ControlRequest::Export { user, after, passwords } => {
             return moving::export(store, user, after, passwords).await;
         }
@@ -440,24 +442,42 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
         }
         ControlRequest::Import { import } => return moving::import(store, import).await,
         ControlRequest::UserPasswd { username, password } => {
-            auth.set_password(&username, Password::new(password.0)).await.map_err(refused)?;
+            let set = auth.set_password(&username, Password::new(password.0)).await;
+            set.map_err(|error| refusal(&username, &error))?;
             return Ok(ControlAnswer::Done {});
         }
         ControlRequest::UserAdd { username, password, display_name, role, tier } => {
             let account = account(&username, password, display_name)?;
-            auth.add_user(account, role, tier).await
+            auth.add_user(account, role, tier).await.map_err(refused)
         }
-        ControlRequest::UserRole { username, role } => auth.set_role(&username, role).await,
-        ControlRequest::UserTier { username, tier } => auth.set_tier(&username, tier).await,
-        ControlRequest::UserDisable { username } => auth.set_disabled(&username, true).await,
-        ControlRequest::UserEnable { username } => auth.set_disabled(&username, false).await,
+        ControlRequest::UserRole { username, role } => {
+            auth.set_role(&username, role).await.map_err(|error| refusal(&username, &error))
+        }
+        ControlRequest::UserTier { username, tier } => {
+            auth.set_tier(&username, tier).await.map_err(|error| refusal(&username, &error))
+        }
+        ControlRequest::UserDisable { username } => {
+            auth.set_disabled(&username, true).await.map_err(|error| refusal(&username, &error))
+        }
+        ControlRequest::UserEnable { username } => {
+            auth.set_disabled(&username, false).await.map_err(|error| refusal(&username, &error))
+        }
         ControlRequest::UserDelete { username } => {
-            auth.remove_user(&username).await.map_err(refused)?;
+            auth.remove_user(&username).await.map_err(|error| refusal(&username, &error))?;
             return Ok(ControlAnswer::Done {});
         }
     };
-    let user = Account::from(user.map_err(refused)?.as_ref());
+    let user = Account::from(user?.as_ref());
     Ok(ControlAnswer::User { user })
+}
+
+/// Why nothing was done to the account that an operator named.
+#[must_use]
+pub fn refusal(username: &str, error: &AuthError) -> String {
+    if matches!(error, AuthError::NotFound) {
+        return format!("there is no account {username:?}: \"bondhu user list\" shows all");
+    }
+    error.to_string()
 }
 
 fn account(username: &str, password: Secret, display_name: Option<String>) -> Result<NewAccount, String> {

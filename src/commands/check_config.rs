@@ -29,7 +29,7 @@ fn values(loaded: &Loaded) -> String {
     let mut text = String::new();
     for setting in SETTINGS {
         let place = loaded.places.get(setting.key).unwrap_or(&Place::Default);
-        let value = setting.show(&loaded.config);
+        let value = setting.show_openly(&loaded.config);
         let _ = writeln!(text, "{} = {value}  # {place}", setting.key); // Writing to a String does not fail.
     }
     text

@@ -173,7 +173,7 @@ async fn delete_user(app: &App, username: &str) -> ControlAnswer {
             app.chat.end_replies(user.id);
             ControlAnswer::Done {}
         }
-        Err(error) => ControlAnswer::Refused { reason: error.to_string() },
+        Err(error) => ControlAnswer::Refused { reason: control::refusal(username, &error) },
     }
 }
 

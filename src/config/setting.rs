@@ -15,6 +15,9 @@ type At<T> = fn(&mut Config) -> &mut T;
 /// Why a text is refused: in its own words, or because it is simply not what the key wants.
 pub(super) type Refusal = Option<String>;
 
+/// What stands for a value that may be a secret.
+const HIDDEN: &str = "\"(hidden)\"";
+
 /// One key that can be set.
 pub struct Setting {
     /// Its full name, as `server.listen`.
@@ -112,9 +115,16 @@ impl Setting {
     }
 
     /// True where its value may hold a secret, as the URL of a webhook often does.
-    #[must_use]
-    pub fn is_secret(&self) -> bool {
+    fn is_secret(&self) -> bool {
         self.key == "alerts.webhook_url"
+    }
+
+    /// Its value in `config`, in TOML, without what is not to be read over a shoulder or copied into a question.
+    #[must_use]
+    pub fn show_openly(&self, config: &Config) -> String {
+        let value = self.show(config);
+        // That it is not set is no secret.
+        if self.is_secret() && value != self.show(&Config::default()) { HIDDEN.to_owned() } else { value }
     }
 
     /// Its value in `config`, in TOML.

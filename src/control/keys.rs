@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ControlAnswer, Secret};
+use super::{ControlAnswer, Secret, refusal};
 use crate::{
     auth::{ApiKey, Auth, AuthError, KeyLifetime, NewKey, Scope, Scopes},
     clock::Timestamp,
@@ -25,19 +25,25 @@ pub(super) fn new(name: String, scopes: &[Scope], days: u32) -> Result<NewKey, S
 
 /// The keys of an account.
 pub(super) async fn list(auth: &Auth, username: &str) -> Result<ControlAnswer, String> {
-    let keys = auth.keys_of_user(username).await.map_err(|error| error.to_string())?;
+    let keys = auth.keys_of_user(username).await.map_err(|error| refusal(username, &error))?;
     Ok(ControlAnswer::Keys { keys: keys.into_iter().map(KeyRow::from).collect() })
 }
 
 /// One more key of an account.
 pub(super) async fn make(auth: &Auth, username: &str, new: NewKey) -> Result<ControlAnswer, String> {
-    let made = auth.make_key_of_user(username, new).await.map_err(|error| no_account(&error))?;
+    auth.find_user(username).await.map_err(|error| refusal(username, &error))?;
+    let made = auth.make_key_of_user(username, new).await.map_err(|error| {
+        if !matches!(error, AuthError::NotFound) {
+            return error.to_string();
+        }
+        format!("the account {username:?} is shut, so it gets no keys: \"bondhu user enable {username}\" opens it")
+    })?;
     Ok(ControlAnswer::Key { key: Secret(made.secret) })
 }
 
 /// Ends a key of an account.
 pub(super) async fn revoke(auth: &Auth, username: &str, id: TokenId) -> Result<ControlAnswer, String> {
-    auth.find_user(username).await.map_err(|error| no_account(&error))?;
+    auth.find_user(username).await.map_err(|error| refusal(username, &error))?;
     auth.revoke_key(username, id).await.map_err(|error| {
         if !matches!(error, AuthError::NotFound) {
             return error.to_string();
@@ -48,13 +54,6 @@ pub(super) async fn revoke(auth: &Auth, username: &str, id: TokenId) -> Result<C
         )
     })?;
     Ok(ControlAnswer::Done {})
-}
-
-fn no_account(error: &AuthError) -> String {
-    if matches!(error, AuthError::NotFound) {
-        return "there is no such account, or it is shut: \"bondhu user list\" shows all".to_owned();
-    }
-    error.to_string()
 }
 
 /// An API key, as operators see it.

@@ -364,7 +364,7 @@ fn operators_make_a_key_of_an_account_that_is_printed_once_with_and_without_a_se
         assert!(refused.code == code && refused.err.contains(words), "{wrong:?}: {}", refused.err);
     }
     let nobody = server.command(&["user", "key", "nobody", "--name", "ci", "--scopes", "read"], "");
-    assert!(nobody.code == 1 && nobody.err.contains("no such account"), "{}", nobody.err);
+    assert!(nobody.code == 1 && nobody.err.contains("there is no account \"nobody\""), "{}", nobody.err);
     let dead = "0197b1c2-7a3e-7c4d-9b1a-2f3e4d5c6b7a";
     let refused = server.command(&["user", "revoke", "amina", dead], "");
     assert!(refused.code == 1 && refused.err.contains("bondhu user keys amina"), "{}", refused.err);

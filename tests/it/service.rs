@@ -199,6 +199,13 @@ fn every_setting_is_printed_with_what_set_it_and_nothing_is_started() {
     }
     assert!(!dir.path().join("data").exists());
     assert_eq!(bondhu(dir.path(), &["--print-config", "compact"], "").code, 2);
+    fs::write(dir.path().join("hook.secret"), "a secret of more than 24 bytes").unwrap();
+    let hook = "alerts.webhook_url=https://example.org/hook/t0ken";
+    let hook = ["-O", hook, "-O", "alerts.webhook_secret_file=hook.secret"];
+    for command in [&["--print-config"][..], &["check-config", "--show"]] {
+        let printed = bondhu(dir.path(), &[command, &hook[..]].concat(), "").ok();
+        assert!(printed.contains("alerts.webhook_url = \"(hidden)\"  # -O") && !printed.contains("t0ken"), "{printed}");
+    }
 }
 
 #[test]

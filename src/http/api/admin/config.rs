@@ -7,16 +7,13 @@ use tracing::level_filters::LevelFilter;
 use crate::{
     app::{App, ReloadError},
     auth::Administrator,
-    config::{self, Config, Place, SETTINGS},
+    config::{Place, SETTINGS},
     http::{
         problem::Problem,
         request::ApiRequest,
         response::{self, ApiResponse},
     },
 };
-
-/// What stands for a value that may be a secret.
-const HIDDEN: &str = "\"(hidden)\"";
 
 /// One key as it holds now. Keys and passwords are in files of their own; what may hold one all the same is not shown.
 #[derive(Serialize)]
@@ -51,17 +48,11 @@ pub(super) fn effective(app: &App) -> ApiResponse {
     let loaded = app.loaded();
     let settings = SETTINGS.iter().map(|setting| Setting {
         key: setting.key,
-        value: shown(setting, &loaded.config),
+        value: setting.show_openly(&loaded.config),
         source: loaded.places.get(setting.key).unwrap_or(&Place::Default).to_string(),
     });
     let effective = Effective { version: env!("CARGO_PKG_VERSION"), settings: settings.collect() };
     response::json(StatusCode::OK, &effective)
-}
-
-fn shown(setting: &config::Setting, config: &Config) -> String {
-    let value = setting.show(config);
-    // That it is not set is no secret.
-    if setting.is_secret() && value != setting.show(&Config::default()) { HIDDEN.to_owned() } else { value }
 }
 
 /// `POST /api/v1/admin/reload`: 200 with the keys that changed; 422 where the configuration has faults, which it names.
