@@ -394,6 +394,7 @@ pub async fn perform(auth: &Auth, store: &Store, request: ControlRequest) -> Con
 
 async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Result<ControlAnswer, String> {
     let refused = |error: AuthError| error.to_string();
+    let of = |username: String| move |error| refusal(&username, &error);
     let user = match request {
         ControlRequest::Ping {} => return Ok(ControlAnswer::Done {}),
         ControlRequest::UserList { after } => {
@@ -429,9 +430,7 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
             let Sealed { generations, next_frame } = store.seal().await.map_err(|error| error.to_string())?;
             return Ok(ControlAnswer::Sealed { generations, next_frame });
         }
-        ControlRequest::UserFind { username } => {
-            auth.find_user(&username).await.map_err(|error| refusal(&username, &error))
-        }
+        ControlRequest::UserFind { username } => auth.find_user(&username).await.map_err(of(username)),
         ControlRequest::Export { user, after, passwords } => {
             return moving::export(store, user, after, passwords).await;
         }
@@ -442,28 +441,19 @@ async fn try_perform(auth: &Auth, store: &Store, request: ControlRequest) -> Res
         }
         ControlRequest::Import { import } => return moving::import(store, import).await,
         ControlRequest::UserPasswd { username, password } => {
-            let set = auth.set_password(&username, Password::new(password.0)).await;
-            set.map_err(|error| refusal(&username, &error))?;
+            auth.set_password(&username, Password::new(password.0)).await.map_err(of(username))?;
             return Ok(ControlAnswer::Done {});
         }
         ControlRequest::UserAdd { username, password, display_name, role, tier } => {
             let account = account(&username, password, display_name)?;
             auth.add_user(account, role, tier).await.map_err(refused)
         }
-        ControlRequest::UserRole { username, role } => {
-            auth.set_role(&username, role).await.map_err(|error| refusal(&username, &error))
-        }
-        ControlRequest::UserTier { username, tier } => {
-            auth.set_tier(&username, tier).await.map_err(|error| refusal(&username, &error))
-        }
-        ControlRequest::UserDisable { username } => {
-            auth.set_disabled(&username, true).await.map_err(|error| refusal(&username, &error))
-        }
-        ControlRequest::UserEnable { username } => {
-            auth.set_disabled(&username, false).await.map_err(|error| refusal(&username, &error))
-        }
+        ControlRequest::UserRole { username, role } => auth.set_role(&username, role).await.map_err(of(username)),
+        ControlRequest::UserTier { username, tier } => auth.set_tier(&username, tier).await.map_err(of(username)),
+        ControlRequest::UserDisable { username } => auth.set_disabled(&username, true).await.map_err(of(username)),
+        ControlRequest::UserEnable { username } => auth.set_disabled(&username, false).await.map_err(of(username)),
         ControlRequest::UserDelete { username } => {
-            auth.remove_user(&username).await.map_err(|error| refusal(&username, &error))?;
+            auth.remove_user(&username).await.map_err(of(username))?;
             return Ok(ControlAnswer::Done {});
         }
     };
