@@ -208,7 +208,7 @@ impl<'a> Copy<'a> {
     /// Wants the backup that is going to be removed to have nothing that the new one lacks.
     fn may_replace(&self, sealed: &Sealed) -> Result<(), BackupError> {
         let Some((dir, older)) = self.older else { return Ok(()) };
-        let superseded = older.is_superseded_by(self.journal_id().as_deref(), sealed.next_frame);
+        let superseded = older.is_superseded_by(self.journal_id().as_deref(), sealed.next_frame, &self.files);
         superseded.map_err(|why| BackupError::Taken { dir: dir.clone(), why })
     }
 

@@ -96,15 +96,28 @@ impl Manifest {
         files::write(&dir.join(MANIFEST), &text)
     }
 
-    /// Wants a journal that has come before frame `next_frame` to have all that this backup has; else says why it may not
-    /// be removed in favour of a backup of that journal.
-    pub(super) fn is_superseded_by(&self, journal: Option<&str>, next_frame: u64) -> Result<(), String> {
+    /// Wants a journal that has come before frame `next_frame`, and is backed up in these files, to have all that this backup
+    /// has; else says why it may not be removed in favour of that one.
+    pub(super) fn is_superseded_by(
+        &self,
+        journal: Option<&str>,
+        next_frame: u64,
+        newer: &[BackupFile],
+    ) -> Result<(), String> {
         if self.journal.is_some() && self.journal.as_deref() != journal {
             return Err("holds a backup of another server".to_owned());
         }
         if self.last_frame >= next_frame {
             let (theirs, ours) = (self.last_frame, next_frame.saturating_sub(1));
             return Err(format!("holds a later state (frame {theirs}) than this server has (frame {ours})"));
+        }
+        // A sealed segment never changes. Where an older backup was put back, another was written in its place.
+        let differs = |new: &&BackupFile| self.file(&new.name).is_some_and(|old| old.sha256 != new.sha256);
+        if let Some(other) = newer.iter().find(differs) {
+            return Err(format!(
+                "went another way than this server, which went on from an older state: it has another {}",
+                other.name
+            ));
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ pub use self::{
     make::{Base, make},
     manifest::{BackupFile, MANIFEST, Manifest},
     restore::{Restored, check, restore},
-    schedule::{Kept, Scheduled, make_scheduled, newest_below},
+    schedule::{Kept, Scheduled, make_scheduled, newest_below, newest_of},
 };
 use crate::store::OpenError;
 
@@ -72,6 +72,14 @@ pub enum BackupError {
         /// The place.
         dir: PathBuf,
         /// What is there.
+        why: String,
+    },
+    /// Nothing can be built beside the place.
+    #[error("{dir} {why}, and what comes there is built beside it first: name a directory within it")]
+    Beside {
+        /// The place.
+        dir: PathBuf,
+        /// What it is.
         why: String,
     },
     /// The place of a restored directory is taken.

@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     fs::{File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -84,7 +84,14 @@ impl Place {
         if self.partial.exists() {
             wants_ours(&self.partial)?;
         }
-        files::make_dir(&self.partial)?;
+        files::make_dir(&self.partial).map_err(|error| {
+            let is_denied = |source: &io::Error| source.kind() == io::ErrorKind::PermissionDenied;
+            if !matches!(&error, BackupError::Io { source, .. } if is_denied(source)) {
+                return error;
+            }
+            let why = format!("stands in {}, which is not writable", self.parent.display());
+            BackupError::Beside { dir: self.dir.clone(), why }
+        })?;
         self.locks.push(lock(&self.partial)?);
         files::make_dir(&self.journal())
     }
@@ -107,7 +114,13 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(error) => return Err(BackupError::io(&self.dir)(error)),
             Ok(found) if !found.is_dir() => return Err(taken("is not a directory")),
-            Ok(_) => {}
+            Ok(found) => {
+                let above = std::fs::metadata(&self.parent).map_err(BackupError::io(&self.parent))?;
+                if above.dev() != found.dev() {
+                    let why = "is the top of a file system".to_owned();
+                    return Err(BackupError::Beside { dir: self.dir.clone(), why });
+                }
+            }
         }
         if files::names(&self.dir)?.is_empty() {
             return Ok(Found::Nothing);

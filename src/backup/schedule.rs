@@ -80,10 +80,11 @@ fn remove_oldest(before: Vec<PathBuf>, newest: &Path, keep: usize) -> Result<(Ve
     let new = Manifest::read(newest)?;
     let journal = new.as_ref().and_then(|new| new.journal.as_deref());
     let next_frame = new.as_ref().map_or(0, |new| new.last_frame + 1);
+    let files = new.as_ref().map_or(&[][..], |new| &new.files);
     let (mut kept, mut own) = (Vec::new(), Vec::new());
     for dir in before {
         let why = match Manifest::read(&dir) {
-            Ok(Some(old)) => match old.is_superseded_by(journal, next_frame) {
+            Ok(Some(old)) => match old.is_superseded_by(journal, next_frame, files) {
                 Ok(()) => {
                     own.push((dir, old));
                     continue;
@@ -130,6 +131,14 @@ fn name(at: Timestamp) -> String {
     let at = at.to_string();
     let second = at.split('.').next().unwrap_or(&at);
     format!("{}Z", second.replace(':', ""))
+}
+
+/// What is in the newest of the backups by the clock of this journal that stand in `dir`, if any do.
+#[must_use]
+pub fn newest_of(dir: &Path, journal: [u8; 16]) -> Option<Manifest> {
+    let journal = Some(files::hex(&journal));
+    let manifests = backups(dir).ok()?.into_iter().rev().filter_map(|backup| Manifest::read(&backup).ok()?);
+    manifests.into_iter().find(|manifest| manifest.journal == journal)
 }
 
 /// The newest of the backups by the clock that stand in `dir`, if any do.

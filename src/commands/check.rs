@@ -25,14 +25,19 @@ pub(super) fn run(dir: &Path) -> Result<(), Failure> {
         print(&format!("backup      made {made_at}; {} files are as backup.json says\n", files.len()))?;
     }
     print(&summary(&verdict))?;
-    // Of a backup, backup.json names the last segment.
-    if let (None, Some(why)) = (&manifest, &verdict.end_in_doubt) {
-        print(&format!("end         not certain: {why}\n"))?;
-    }
+    print_doubt(manifest.as_ref(), &verdict)?;
     if verdict.findings.is_empty() {
         return print("nothing is wrong\n");
     }
     Err(Failure::Failed(faults(&verdict)))
+}
+
+/// Says it where the end may be missing. Of a backup, backup.json names the last segment.
+pub(super) fn print_doubt(manifest: Option<&Manifest>, verdict: &Verdict) -> Result<(), Failure> {
+    match (manifest, &verdict.end_in_doubt) {
+        (None, Some(why)) => print(&format!("end         not certain: {why}\n")),
+        (Some(_), _) | (None, None) => Ok(()),
+    }
 }
 
 fn refusal(error: &OpenError) -> String {

@@ -19,5 +19,6 @@ pub(super) fn run(from: &Path, into: &Path) -> Result<(), Failure> {
         None => note("there is no backup.json: a plain copy, of which only the journal's own checksums were compared"),
     }
     print(&format!("bytes       {bytes}\n{}", check::summary(&verdict)))?;
+    check::print_doubt(manifest.as_ref(), &verdict)?;
     print(&format!("restored    {}\n", into.display()))
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use super::{Failure, Kind};
 use crate::{
     backup,
-    clock::Clock,
+    clock::{Clock, Timestamp},
     config::BackupConfig,
     metrics::BackupFigures,
     store::{JobEffect, Store},
@@ -40,12 +40,29 @@ impl Drop for Attempt {
     }
 }
 
+/// Finds the last backup that was made before the start. On a thread of its own: `dir` may be on another machine.
+fn find_last(store: &Store, dir: PathBuf, figures: Arc<BackupFigures>) {
+    let sealer = store.sealer();
+    let find = move || {
+        let last = sealer.journal().and_then(|journal| backup::newest_of(&dir, journal));
+        if let Some((last, at)) = last.and_then(|last| Timestamp::from_text(&last.made_at).map(|at| (last, at))) {
+            figures.found(at, last.bytes);
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("bondhu-last".to_owned()).spawn(find) {
+        tracing::warn!(%error, "when the last backup was made is not known: the system gives no thread");
+    }
+}
+
 /// Made again where it was killed, it leaves no half of one. Without `backup.dir` there is none to be made: what was enqueued
 /// when there was one then ends at once.
 pub(super) fn kind(store: Arc<Store>, clock: Clock, backups: Backups) -> Kind {
     let Backups { config, data, figures } = backups;
     let is_on = !config.dir.as_os_str().is_empty();
     let every = is_on.then_some(config.every);
+    if is_on {
+        find_last(&store, config.dir.clone(), Arc::clone(&figures));
+    }
     let run = move |_: &_| {
         let (sealer, clock, config) = (store.sealer(), clock.clone(), config.clone());
         let (data, figures) = (data.clone(), Arc::clone(&figures));

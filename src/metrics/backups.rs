@@ -12,7 +12,7 @@ pub struct BackupFigures {
     pub successes: Counter,
     /// Backups that were not.
     pub failures: Counter,
-    /// When the last good one ended, microseconds since 1970; 0 where there was none since the start.
+    /// When the last good one ended (or was begun, where that was before the start), microseconds since 1970; 0: there is none.
     pub last_success_at: Gauge,
     /// Bytes that the last good one holds.
     pub last_bytes: Gauge,
@@ -30,6 +30,14 @@ impl BackupFigures {
         self.last_bytes.set(bytes);
         self.last_micros.set(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         self.last_failed.set(0);
+    }
+
+    /// The last good one before the start holds `bytes`, and was begun at `at`.
+    pub fn found(&self, at: Timestamp, bytes: u64) {
+        if self.last_success_at.get() == 0 {
+            self.last_success_at.set(u64::try_from(at.0).unwrap_or(0));
+            self.last_bytes.set(bytes);
+        }
     }
 
     /// A backup was not made.

@@ -141,7 +141,7 @@ impl Monitor {
         text.counter("bondhu_compaction_failures_total", help, figures.compaction_failures.get());
         let help = "Bytes that compactions saved.";
         text.counter("bondhu_compaction_saved_bytes_total", help, figures.compaction_saved.get());
-        let help = "When the last compaction ended, seconds since 1970; 0: none since the start.";
+        let help = "When the last compaction ended, seconds since 1970; 0: there is none.";
         text.gauge("bondhu_compaction_last_time_seconds", help, float(figures.compaction_at.get()) / 1e6);
         if let Some(sizes) = seen.sizes {
             let help = "Segments of the journal, with replaced ones that are still kept and with reserved space.";

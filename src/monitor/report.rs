@@ -64,7 +64,7 @@ struct Work {
     backups: u64,
     backup_failures: u64,
     last_backup_failed: bool,
-    /// Null where there was none since the start.
+    /// Null where there is none.
     #[serde(serialize_with = "crate::clock::rfc3339_or_null")]
     last_backup_at: Option<Timestamp>,
     last_backup_bytes: u64,

@@ -68,6 +68,12 @@ impl Sealer {
         let next_frame = chain.pop().map_or(1, |open| open.header.first_frame); // The one that is written.
         Ok(Sealed { generations: chain.iter().map(|segment| segment.header.generation).collect(), next_frame })
     }
+
+    /// The journal's id; nothing where it can't be read. Blocks.
+    #[must_use]
+    pub fn journal(&self) -> Option<[u8; 16]> {
+        Some(journal::list(&self.journal_dir).ok()?.chain.last()?.header.journal)
+    }
 }
 
 impl Store {

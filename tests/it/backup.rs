@@ -288,6 +288,10 @@ fn the_server_makes_its_backups_by_the_clock_and_tells_of_those_it_cannot_make()
     let made: Vec<PathBuf> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     check_passes(made.iter().find(|path| path.is_dir()).expect("there is none"));
     server.is_calm();
+    // After a restart it is known when that was.
+    let server = server.restart(&[&format!("backup.dir={}", dir.display())]);
+    comes_true("the last is found", || server.figures().get("bondhu_backup_last_success_time_seconds") > 1.7e9);
+    assert_eq!(server.figures().count("bondhu_backups_total"), 0);
 
     // Nobody can make anything there.
     let server = Server::start(&["backup.dir=/proc/nowhere", "jobs.retry_after_ms=1", "monitor.interval_ms=100"]);
@@ -375,6 +379,37 @@ fn p7_a_server_that_began_anew_removes_no_backup_of_the_one_before_it() {
     let said = older.command(&["backup", "-O", &set, "-O", "backup.keep=1"], "").ok();
     assert!(said.contains(&format!("{}: it holds a later state", later.display())), "{said}");
     assert!(later.is_dir() && !good[0].exists(), "{said}");
+}
+
+#[test]
+fn p7_a_server_that_went_on_from_an_older_backup_removes_no_backup_of_the_other_way() {
+    let mut server = Server::start(&SMALL);
+    let (mut amina, _) = server.user("amina");
+    let session = amina.session();
+    let dir = server.dir();
+    let place = |name: &str| dir.path().join(name);
+    let (early, own, back) = (place("early"), place("own"), place("back"));
+    let set = format!("backup.dir={}", place("backups").display());
+    server.command(&["backup", early.to_str().unwrap()], "").ok();
+    amina.say(&session, "said behind the first backup");
+    server.command(&["backup", "-O", &set], "").ok();
+    server.command(&["backup", own.to_str().unwrap()], "").ok();
+    let only = standing(&place("backups")).pop().unwrap();
+    server.stop();
+    bondhu(dir.path(), &["restore", early.to_str().unwrap(), "--into", back.to_str().unwrap()], "").ok();
+    let other = Server::start_in(server.dir(), back, &SMALL);
+    let mut amina = amina.another_tab(&other);
+    for n in 0..20 {
+        amina.say(&session, &format!("another way, {n}"));
+    }
+    for _ in 0..2 {
+        let said = other.command(&["backup", "-O", &set, "-O", "backup.keep=1"], "").ok();
+        assert!(said.contains(&format!("{}: it went another way", only.display())), "{said}");
+    }
+    check_passes(&only);
+    let refused = other.command(&["backup", own.to_str().unwrap()], "");
+    assert!(refused.code == 1 && refused.err.contains("went another way"), "{}", refused.err);
+    check_passes(&own);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Client, Random, Server,
+    command::bondhu,
     data::{check_passes, files},
     disk::Disk,
     faults::Fault,
@@ -119,6 +120,23 @@ fn a_read_only_directory_is_refused_by_its_name() {
     assert!(status.success());
     let log = Server::try_start(keep, data.clone(), &[], &[]).err().unwrap().join("\n");
     assert!(log.contains(data.to_str().unwrap()) && log.contains("Read-only file system"), "{log}");
+}
+
+#[test]
+fn nothing_is_built_beside_the_top_of_a_file_system() {
+    let Some(disk) = SmallDisk::mount(64) else { return };
+    let server = Server::start(&[]);
+    let top = disk.path().to_str().unwrap();
+    let refused = server.command(&["backup", top], "");
+    assert!(refused.code == 1 && refused.err.contains("name a directory within it"), "{}", refused.err);
+    let within = disk.path().join("backup");
+    server.command(&["backup", within.to_str().unwrap()], "").ok();
+    let other = SmallDisk::mount(64).unwrap();
+    let into = other.path().to_str().unwrap();
+    let refused = bondhu(server.dir().path(), &["restore", within.to_str().unwrap(), "--into", into], "");
+    assert!(refused.code == 1 && refused.err.contains("name a directory within it"), "{}", refused.err);
+    assert!(!other.path().with_added_extension("partial").exists());
+    assert!(!disk.path().with_added_extension("partial").exists());
 }
 
 #[test]

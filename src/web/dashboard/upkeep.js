@@ -55,7 +55,7 @@ export class Upkeep {
     show({ work }) {
         const backup = work.last_backup_at
             ? `${moment(work.last_backup_at)}, ${figure(work.last_backup_bytes, 'bytes')}`
-            : 'none since the start';
+            : 'none';
         this.#facts.replaceChildren(
             facts([
                 ['Last backup', backup],
