@@ -10,6 +10,7 @@ use self::{report::Report, sender::Sender};
 use super::{Failure, load, note, operator::Operator, print, progress::Progress};
 use crate::{
     cli::{FormatName, Import, Settings},
+    control::ControlRequest,
     import::{self, Event, Format},
 };
 
@@ -32,8 +33,16 @@ pub(super) fn run(first: Settings, command: Import) -> Result<(), Failure> {
         return Err(Failure::Misused(format!("{} does not say whose it is: add --user NAME", path.display())));
     }
     let options = Options { user, map: map.into_iter().collect(), trust };
-    let mut report = Report::open(report.as_deref())?;
     let operator = Operator::of(&loaded)?;
+    // Before anything is written: a half of the file under the wrong heading is hard to find.
+    let found = options.user.iter().chain(options.map.values()).try_for_each(|name| has_account(&operator, name));
+    let mut report = match found.and_then(|()| Report::open(report.as_deref())) {
+        Ok(report) => report,
+        Err(why) => {
+            operator.end();
+            return Err(why);
+        }
+    };
     let imported =
         files.iter().try_for_each(|(path, format)| import(&operator, &options, (path, *format), &mut report));
     operator.end();
@@ -56,6 +65,17 @@ pub(super) fn run(first: Settings, command: Import) -> Result<(), Failure> {
         return Err(Failure::Failed(why.to_owned()));
     }
     Ok(())
+}
+
+/// Wants an account of this name to be there.
+fn has_account(operator: &Operator, name: &str) -> Result<(), Failure> {
+    match operator.ask(ControlRequest::UserFind { username: name.to_owned() }) {
+        Ok(_) => Ok(()),
+        Err(why) => {
+            let advice = format!("no account {name:?}: add it by \"bondhu user add\" first; nothing was imported");
+            Err(Failure::Failed(format!("{advice} ({})", why.into_words())))
+        }
+    }
 }
 
 fn with_format(path: PathBuf, format: Option<FormatName>) -> Result<(PathBuf, Format), Failure> {

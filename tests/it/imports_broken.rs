@@ -132,3 +132,23 @@ fn a_table_that_is_cut_or_saved_otherwise_is_told_to_be() {
         assert!(said.code == 1 && said.err.contains(told), "{name}: {}{}", said.out, said.err);
     }
 }
+
+#[test]
+fn nothing_is_imported_for_a_name_that_nobody_has_and_no_report_takes_the_place_of_a_file() {
+    let server = server();
+    let file = server.dir().path().join("all.csv");
+    std::fs::write(&file, table(20, (0, ""))).unwrap();
+    let file = file.to_str().unwrap();
+    let said = server.command(&["import", file, "--user", "alice", "--map", "u-1=alcie"], "");
+    assert!(
+        said.code == 1 && said.err.contains("no account \"alcie\"") && said.out.is_empty(),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    let before = std::fs::read(file).unwrap();
+    let said = server.command(&["import", file, "--user", "alice", "--report", file], "");
+    assert!(said.code == 2 && said.err.contains("is there already"), "{}", said.err);
+    assert_eq!(std::fs::read(file).unwrap(), before);
+    assert!(server.command(&["import", file, "--user", "alice"], "").ok().contains("messages    20 added"));
+}

@@ -4,11 +4,11 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt::Write as _,
     fs::File,
-    io::{BufWriter, Write},
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
     path::Path,
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::Failure;
 use crate::{
@@ -16,6 +16,8 @@ use crate::{
     import::{Fate, Note, What},
 };
 
+/// No line of a report is longer.
+const LINE_MAX: u64 = 64 << 10;
 /// Places of one kind that are listed; a report file has them all.
 const LISTED_MAX: usize = 20;
 
@@ -46,10 +48,15 @@ pub(super) struct Told<'a> {
 }
 
 impl Report {
-    /// A report that is also written to the file at `path`, as JSON Lines.
+    /// A report that is also written to the file at `path`, as JSON Lines, over an older one.
     pub(super) fn open(path: Option<&Path>) -> Result<Self, Failure> {
-        let create =
-            |path: &Path| File::create(path).map_err(|error| Failure::Failed(format!("{}: {error}", path.display())));
+        let create = |path: &Path| {
+            if is_other(path) {
+                let why = "is there already, and no report: choose another --report, or remove it";
+                return Err(Failure::Misused(format!("{} {why}", path.display())));
+            }
+            File::create(path).map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))
+        };
         Ok(Self {
             file: path.map(create).transpose()?.map(BufWriter::new),
             failed: None,
@@ -109,7 +116,7 @@ impl Report {
         }));
     }
 
-    fn line(&mut self, value: &serde_json::Value) {
+    fn line(&mut self, value: &Value) {
         let Some(file) = &mut self.file else { return };
         if let Err(error) = writeln!(file, "{value}") {
             self.failed.get_or_insert_with(|| error.to_string());
@@ -160,5 +167,16 @@ impl Report {
             Ok(()) => Ok(()),
             Err(error) => Err(Failure::Failed(format!("the report can't be written: {error}"))),
         }
+    }
+}
+
+/// True where something else than a report is at `path`: a slip of the hand names the table that is to be imported.
+fn is_other(path: &Path) -> bool {
+    let mut first = String::new();
+    let read = File::open(path).and_then(|file| BufReader::new(file.take(LINE_MAX)).read_line(&mut first));
+    match read {
+        Ok(0) => false,
+        Ok(_) => serde_json::from_str::<Value>(&first).map_or(true, |line| !line["file"].is_string()),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }
