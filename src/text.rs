@@ -72,6 +72,14 @@ impl MessageText {
 impl Title {
     /// The most characters that a title may have.
     pub const CHARS_MAX: usize = 200;
+    /// As much of what was said as a list of sessions shows.
+    const OPENING_CHARS: usize = 60;
+
+    /// The title that a session gets which begins with these words; nothing where none of them can be shown in a line.
+    #[must_use]
+    pub fn of_words(said: &str) -> Option<Self> {
+        Self::new(opening(said, Self::OPENING_CHARS)).ok()
+    }
 
     /// Accepts a title.
     ///

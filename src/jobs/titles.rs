@@ -8,12 +8,10 @@ use super::{Failure, Kind};
 use crate::{
     id::{Seq, SessionId, UserId},
     store::{JobEffect, Speaker, Store, StoreError, TITLES},
-    text::{self, Title},
+    text::Title,
 };
 
 const LEASE: Duration = Duration::from_secs(30);
-/// As much as a list of sessions shows.
-const CHARS_MAX: usize = 60;
 /// Messages that are looked at.
 const LOOK: usize = 20;
 
@@ -47,8 +45,6 @@ async fn title(store: &Store, session: SessionId, owner: UserId) -> Result<JobEf
     // A program may have put instructions before what its user said.
     let said = first.iter().find(|message| message.role == Speaker::User && !message.content.is_empty());
     let Some(message) = said else { return Ok(JobEffect::Nothing) };
-    Ok(match Title::new(text::opening(&message.content, CHARS_MAX)) {
-        Ok(title) => JobEffect::Title { session, owner, title: title.into_string() },
-        Err(_) => JobEffect::Nothing, // Nothing of it can be shown in a line.
-    })
+    let title = Title::of_words(&message.content);
+    Ok(title.map_or(JobEffect::Nothing, |title| JobEffect::Title { session, owner, title: title.into_string() }))
 }

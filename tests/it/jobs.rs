@@ -16,7 +16,9 @@ use bondhu::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Client, PASSWORD, Random, Server, comes_true, data::check_passes, hooks::Hooks, text};
+use crate::support::{
+    Client, PASSWORD, Random, Server, comes_true, data::check_passes, hooks::Hooks, list, model::until, text,
+};
 
 pub(crate) const QUICK_RETRIES: &str = "jobs.retry_after_ms=1";
 
@@ -228,6 +230,34 @@ fn administrators_see_the_queue_page_by_page_and_are_told_what_can_not_be() {
         let field = wrong.split('=').next().unwrap();
         assert!(text(&problem["detail"]).starts_with(field), "{problem}");
     }
+}
+
+#[test]
+fn a_title_that_was_made_of_words_goes_with_them() {
+    let server = Server::start(&["jobs.titles=excerpt"]);
+    let (mut amina, _) = server.user("amina");
+    let say = |amina: &mut Client, body: Value| amina.post("/v1/responses", &body).expect(200).json();
+    let made = [0, 1].map(|n| say(&mut amina, json!({"input": format!("my pin is 471{n}")})));
+    let titles = |amina: &mut Client| {
+        let sessions = amina.get("/api/v1/sessions").expect(200).json();
+        let named = |session: &Value| (text(&session["id"]), session["title"].clone());
+        list(&sessions["sessions"]).iter().map(named).collect::<BTreeMap<_, _>>()
+    };
+    let of = |amina: &mut Client, wanted: &str| {
+        titles(amina).into_iter().find_map(|(id, title)| (title == wanted).then_some(id))
+    };
+    let ids = [0, 1].map(|n| until("it has its title", || of(&mut amina, &format!("my pin is 471{n}"))));
+    for made in &made {
+        say(&mut amina, json!({"input": "and more", "previous_response_id": made["id"]}));
+    }
+    amina.json("PATCH", &format!("/api/v1/sessions/{}", ids[1]), &[], &json!({"title": "Mine"})).expect(200);
+    for made in &made {
+        amina.delete(&format!("/v1/responses/{}", text(&made["id"]))).expect(200);
+    }
+    let now = titles(&mut amina);
+    assert_eq!((&now[&ids[0]], &now[&ids[1]]), (&Value::Null, &json!("Mine")));
+    let everything = amina.get("/api/v1/auth/export").expect(200);
+    assert!(!String::from_utf8_lossy(&everything.body).contains("my pin"), "it is nowhere else");
 }
 
 #[test]

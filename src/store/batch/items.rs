@@ -8,7 +8,10 @@ use super::{
     },
     Batch, Decision, Draft, State, message_of,
 };
-use crate::id::{Seq, SessionId, UserId};
+use crate::{
+    id::{Seq, SessionId, UserId},
+    text::Title,
+};
 
 impl Batch<'_> {
     pub(super) fn decide_item(&mut self, command: ItemCommand) {
@@ -141,8 +144,16 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// What is said at `seq`, where that is kept.
+    fn content(&self, session: SessionId, seq: Seq) -> Decision<Option<String>> {
+        Ok(match self.decided_message(session, seq) {
+            Some(record) => Some(record.content.clone()),
+            None => self.index.message(session, seq)?.map(|record| record.content),
+        })
+    }
+
     fn erase(&mut self, user: UserId, session: SessionId, seq: Seq) -> Decision<Erasure> {
-        let state = self.owned(user, session)?;
+        let mut state = self.owned(user, session)?;
         if seq <= state.meta.cleared_through || seq > state.end.head {
             return Ok(Erasure::NoSuchMessage);
         }
@@ -151,6 +162,12 @@ impl Batch<'_> {
         }
         self.changes.push(Change::Annotation { session, seq, text: None });
         self.changes.push(Change::Erased { session, seq });
+        // The title that was made of these words goes with them.
+        let title = self.content(session, seq)?.and_then(|said| Title::of_words(&said)).map(Title::into_string);
+        if title.is_some() && state.meta.title == title {
+            state.meta.title = None;
+            self.changes.push(Change::Session { id: session, meta: state.meta.clone() });
+        }
         self.decided.sessions.insert(session, Some(state));
         Ok(Erasure::Erased)
     }
