@@ -102,6 +102,8 @@ struct Choice {
 #[derive(Debug, Default, Deserialize)]
 struct Said {
     content: Option<Content>,
+    /// What it says in place of an answer.
+    refusal: Option<Content>,
     reasoning: Option<Content>,
     reasoning_content: Option<Content>,
 }
@@ -184,10 +186,12 @@ impl Completion {
         })
     }
 
-    /// The text that this says or adds; empty where it says none.
+    /// The text that this says or adds, be it an answer or why the model gives none; empty where it says none.
     #[must_use]
     pub fn text(&self) -> String {
-        self.said().and_then(|said| said.content.as_ref()).map_or_else(String::new, Content::text)
+        let Some(said) = self.said() else { return String::new() };
+        let answer = said.content.as_ref().map(Content::text).filter(|text| !text.is_empty());
+        answer.or_else(|| said.refusal.as_ref().map(Content::text)).unwrap_or_default()
     }
 
     /// True where the model thinks aloud: nothing for the user, but a sign of life.
@@ -373,6 +377,9 @@ mod tests {
             (r#"{"choices":[{"index":1,"delta":{"content":"no"}},{"index":0,"delta":{"content":"yes"}}]}"#, "yes"),
             (r#"{"choices":[{"delta":{"content":[{"type":"text","text":"a"},{"type":"x"},{"text":"b"}]}}]}"#, "ab"),
             (r#"{"choices":[{"delta":{"content":7}}]}"#, ""),
+            (r#"{"choices":[{"delta":{"content":null,"refusal":"I won't"}}]}"#, "I won't"),
+            (r#"{"choices":[{"message":{"content":"","refusal":"I won't"}}]}"#, "I won't"),
+            (r#"{"choices":[{"message":{"content":"yes","refusal":null}}]}"#, "yes"),
             (r#"{"choices":[{"delta":{"content":"\u0986\ud83d\ude42"}}]}"#, "আ🙂"),
         ] {
             assert_eq!(read(json).text(), text, "{json}");

@@ -16,7 +16,7 @@ use crate::{
     completions::Role,
     id::Seq,
     metrics::Histogram,
-    reply::{Budget, Extent, Finish, Hearer, Instructions, Line, Prompt, Refused, ReplyError, Sampling, Usage},
+    reply::{Budget, Extent, Finish, Hearer, Instructions, Line, Prompt, Refused, ReplyError, Sampling, Usage, tokens},
     store::{Ending, OpenTurn},
 };
 
@@ -92,7 +92,8 @@ pub(super) async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply
     }
     let begun_with = reply.text();
     let mut lines = context.lines();
-    if !begun_with.is_empty() && matches!(inner.parts.backend.budget(), Budget::Tokens(_)) {
+    let goes_on = !begun_with.is_empty() && matches!(inner.parts.backend.budget(), Budget::Tokens(_));
+    if goes_on {
         lines.push(Line { role: Role::Assistant, text: &begun_with, name: None });
         lines.push(Line { role: Role::User, text: GO_ON, name: None });
     }
@@ -107,6 +108,7 @@ pub(super) async fn made(inner: &Inner, place: &mut Place, reply: &Arc<LiveReply
         measure: Some(inner.parts.slots.measure()),
         first: Some((&inner.figures.first_token, begun)),
         repeats: Repeats { of: &begun_with, held: String::new() },
+        tokens_before: if goes_on { tokens::at_most(&begun_with) as u64 } else { 0 },
         end: None,
     };
     let prompt = Prompt { instructions, lines: &lines, sampling, asker: reply.owner() };
@@ -157,6 +159,8 @@ struct Measured<'r> {
     /// Where to count the first text, and since when it is waited for; nothing once it is there.
     first: Option<(&'r Histogram, Instant)>,
     repeats: Repeats<'r>,
+    /// Of what an earlier process was told, and nobody counted.
+    tokens_before: u64,
     end: Option<(Finish, Usage)>,
 }
 
@@ -198,7 +202,8 @@ impl Hearer for Measured<'_> {
     }
 
     fn finished(&mut self, finish: Finish, usage: Usage) {
-        self.end = Some((finish, usage));
+        let output = usage.output.saturating_add(self.tokens_before);
+        self.end = Some((finish, Usage { output, ..usage }));
     }
 }
 

@@ -394,6 +394,12 @@ impl Chat {
         self.inner.parts.backend.helplines()
     }
 
+    /// True where who says this is given the helplines.
+    #[must_use]
+    pub fn mentions_self_harm(&self, text: &str) -> bool {
+        self.inner.parts.backend.mentions_self_harm(text)
+    }
+
     /// What was counted since the start.
     #[must_use]
     pub fn figures(&self) -> &ChatFigures {

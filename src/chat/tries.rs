@@ -3,9 +3,9 @@
 //! Client libraries repeat a request by themselves and send no key with it, only how often they have asked before. Two requests
 //! with the same words may as well be two: "go on" is said twice, and a new conversation is asked for in the same words
 //! each time. So every request that is no retry gets a tag of its own, under which it is known in the journal; a retry has the
-//! tag of the last one that asked the same, for as long as that one is not answered, and two minutes more: an answer can be lost
-//! behind the server. Where nothing was stored under that tag, as of what was refused or never came to anything, the retry is
-//! what is done.
+//! tag of the last one that asked the same by the same key or login, for as long as that one is not answered, and two minutes
+//! more: an answer can be lost behind the server. Where nothing was stored under that tag, as of what was refused or never came
+//! to anything, the retry is what is done.
 
 use std::{
     num::NonZeroUsize,
@@ -14,6 +14,7 @@ use std::{
 };
 
 use lru::LruCache;
+use sha2::{Digest, Sha256};
 
 use super::{Chat, ChatError, Key, Parts, Target, repeat::RETRY_WINDOW};
 use crate::{
@@ -82,6 +83,9 @@ impl Chat {
         let Key::Retried { digest, is_retry, .. } = key else {
             return Ok(Asking { chat: self.clone(), key, name: None });
         };
+        // Each program has its own key: one that never arrived is not to be told what another was.
+        let digest = Sha256::new().chain_update(digest).chain_update(caller.digest().0).finalize().into();
+        let key = Key::Retried { digest, is_retry, tag: [0; 16] };
         let parts = &self.inner.parts;
         let now = parts.clock.now();
         let name = (caller.id(), key.send_key(&Target::New, "", now, parts.idempotency_window).key);

@@ -116,7 +116,8 @@ impl Origins {
         }
         if let Some(origin) = origin {
             response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            let exposed = HeaderValue::from_static("etag, x-request-id, retry-after, location");
+            let exposed =
+                HeaderValue::from_static("etag, x-request-id, retry-after, retry-after-ms, x-should-retry, location");
             response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
     }

@@ -256,6 +256,16 @@ impl Backend {
         }
     }
 
+    /// True where who says this is given the helplines.
+    #[must_use]
+    pub fn mentions_self_harm(&self, text: &str) -> bool {
+        let companion = match &self.kind {
+            Kind::Companion(companion) => companion,
+            Kind::Openai(model) => &model.companion,
+        };
+        said(|| companion.mentions_self_harm(text)).unwrap_or(false)
+    }
+
     /// Makes the reply to the last line of `prompt` and passes it to `hearer` as it comes; the companion's comes in one
     /// piece.
     ///
@@ -267,10 +277,7 @@ impl Backend {
     pub async fn reply(&self, prompt: Prompt<'_>, hearer: &mut dyn Hearer) -> Result<Extent, ReplyError> {
         let mut counted = Counted::new(hearer);
         let made = match &self.kind {
-            Kind::Companion(_) if prompt.sampling.response_format.is_some() => Err(ReplyError::words_only()),
-            Kind::Companion(companion) => {
-                once(&mut counted, || companion.reply(&told(prompt.lines))).map(|()| (Extent::Whole, Said::default()))
-            }
+            Kind::Companion(companion) => words(companion, prompt, &mut counted),
             Kind::Openai(model) => model.reply(prompt, &mut counted).await,
         };
         match made {
@@ -341,7 +348,8 @@ impl Model {
                 let _ = hearer.aside(whole.strip_prefix(&helplines).unwrap_or(&whole)); // It is all there is.
                 Ok((Extent::Whole, Said::default()))
             }
-            (Err(error), None) if stands_in && !has_begun => {
+            // What the servers don't take is to be said otherwise, and not that they can't be reached.
+            (Err(error), None) if stands_in && !has_begun && error.refused().is_none() => {
                 tracing::error!(cause = error.cause, "the companion stands in for the model");
                 once(hearer, || self.companion.stand_in(&lines))?;
                 Ok((Extent::Whole, Said::default()))
@@ -386,6 +394,16 @@ pub fn append(text: &mut String, piece: &str) -> ControlFlow<()> {
     let room = REPLY_BYTES_MAX.saturating_sub(text.len());
     text.push_str(&piece[..piece.floor_char_boundary(room)]);
     if piece.len() > room { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// The companion's reply. It has words only; who speaks of self-harm is given those, whatever form was asked for.
+fn words(companion: &Companion, prompt: Prompt<'_>, hearer: &mut dyn Hearer) -> Result<(Extent, Said), ReplyError> {
+    let lines = told(prompt.lines);
+    if prompt.sampling.response_format.is_some() && said(|| companion.helplines_first(&lines))?.is_none() {
+        return Err(ReplyError::words_only());
+    }
+    once(hearer, || companion.reply(&lines))?;
+    Ok((Extent::Whole, Said::default()))
 }
 
 /// Passes on what the companion says.

@@ -364,6 +364,10 @@ fn where_no_server_answers_the_companion_stands_in_and_says_so() {
         assert!(first.starts_with(label) && !said.trim().is_empty(), "{reply}");
         assert_eq!(reply["status"], "complete");
     }
+    // What no server takes can be said otherwise: they are there.
+    stub.behave("status 400");
+    let answer = client.try_say(&session, "too much of this").expect(502).json();
+    assert!(answer["detail"].as_str().unwrap().contains("does not take this conversation"), "{answer}");
     // What has begun is not gone on with by another.
     let answer = client.try_say(&session, "[[resetmid]] half of this").expect(502).json();
     assert_eq!(answer["detail"], "The model server broke off; please try again.");
@@ -371,5 +375,5 @@ fn where_no_server_answers_the_companion_stands_in_and_says_so() {
     assert_eq!(client.say(&session, "back")["reply"]["content"], "echo: back");
     let page = client.page(&session, "?limit=200");
     let statuses = each(&page["messages"], "status");
-    assert_eq!(statuses, ["answered", "complete", "answered", "complete", "failed", "answered", "complete"]);
+    assert_eq!(statuses, ["answered", "complete", "answered", "complete", "failed", "failed", "answered", "complete"]);
 }

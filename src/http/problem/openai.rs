@@ -10,7 +10,8 @@ use hyper::{
 use serde::Serialize;
 
 use super::{
-    BEING_ANSWERED, DEAD_TOKEN, INVALID, Kind, MANY_FAILURES, NO_IDENTITY, NOT_OWNER, OVER_LIMIT, Problem, REFUSED,
+    BEING_ANSWERED, DEAD_TOKEN, DELETED, INVALID, Kind, MANY_FAILURES, NO_IDENTITY, NOT_OWNER, OVER_LIMIT, Problem,
+    REFUSED, TIMED_OUT,
 };
 use crate::{
     http::response::{ApiResponse, Body},
@@ -30,6 +31,14 @@ const DEAD_KEY: &str = "This key or login is not valid: it was revoked, has run 
 /// What those are told who would take away what is still being made.
 const STILL_MADE: &str = "This is being answered right now: please wait for its end, or end it first, a response by \
                           POST /v1/responses/{id}/cancel.";
+
+/// What those are told whose request, or its repeat, is of what is not there any more.
+const GONE: &str =
+    "What this made was deleted meanwhile. To have it made anew, send it with another Idempotency-Key, or as no retry.";
+
+/// What those are told who waited for too long.
+const TOO_LATE: &str = "The answer took too long. A response or completion that is stored goes on, and can be read once it is there; of others \
+                        nothing is left.";
 
 /// The body.
 #[derive(Serialize)]
@@ -93,7 +102,6 @@ impl Problem {
     }
 
     /// The status under `/v1`.
-    #[cfg(any(test, fuzzing))]
     pub(in crate::http) fn openai_status(&self) -> StatusCode {
         status(self.kind)
     }
@@ -105,6 +113,8 @@ impl Problem {
                 kind if *kind == NO_IDENTITY => NO_KEY,
                 kind if *kind == DEAD_TOKEN => DEAD_KEY,
                 kind if *kind == BEING_ANSWERED => STILL_MADE,
+                kind if *kind == DELETED => GONE,
+                kind if *kind == TIMED_OUT => TOO_LATE,
                 _ => &self.detail,
             },
             kind: kind(self.kind),
@@ -133,7 +143,8 @@ impl Problem {
 fn status(kind: &Kind) -> StatusCode {
     match kind {
         kind if *kind == INVALID => StatusCode::BAD_REQUEST,
-        kind if *kind == NOT_OWNER => StatusCode::NOT_FOUND,
+        // 409 is for what another try may get.
+        kind if [&NOT_OWNER, &DELETED].contains(&kind) => StatusCode::NOT_FOUND,
         kind => kind.status,
     }
 }

@@ -110,6 +110,11 @@ fn the_companion_makes_nothing_that_is_to_have_a_form() {
         assert_eq!(why, (json!("invalid_request_error"), json!(field), json!("unsupported_value")));
     }
     assert_eq!(amina.get("/v1/conversations").expect(200).json()["data"], json!([]), "nothing was stored");
+    for (path, body, _) in with_form() {
+        let grave = body.to_string().replace("hello", "I want to kill myself");
+        let made = amina.post(path, &serde_json::from_str(&grave).unwrap()).expect(200).json();
+        assert!(made.to_string().contains("findahelpline.com"), "{made}");
+    }
     // Where it stands in for a model, it does not for this.
     let server = asking_at(NOBODY, &["reply.fallback=companion"]);
     let (mut amina, _) = server.user("amina");

@@ -7,7 +7,7 @@ use super::{
     responses::{dense, pieces},
 };
 use crate::support::{
-    Event, list,
+    Client, Event, list,
     model::{asking, until},
     stub::Stub,
     text,
@@ -87,7 +87,7 @@ fn the_same_key_and_body_is_the_same_response_and_another_body_is_refused() {
         .collect();
     assert_eq!(all[0], all[1]);
     let body = json!({"messages": [{"role": "user", "content": "hello"}], "store": true});
-    let keyed = |client: &mut crate::support::Client| {
+    let keyed = |client: &mut Client| {
         client.json("POST", "/v1/chat/completions", &[("idempotency-key", "k-3")], &body).expect(200).json()
     };
     assert_eq!(keyed(&mut amina), keyed(&mut amina));
@@ -99,7 +99,7 @@ fn a_library_that_asks_again_by_itself_gets_the_response_of_the_first_time() {
     let stub = Stub::start();
     let mut server = asking(&stub, &[]);
     let (mut amina, _) = server.user("amina");
-    let retry = |client: &mut crate::support::Client, body: &Value, count: &str| {
+    let retry = |client: &mut Client, body: &Value, count: &str| {
         client.json("POST", PATH, &[("x-stainless-retry-count", count)], body).expect(200).json()
     };
     // The first answer never comes: its client has gone while the reply is made.
@@ -138,9 +138,8 @@ fn a_retry_of_what_was_refused_is_no_repeat_of_what_was_said_before_in_the_same_
     let (bela, _) = server.user("bela");
     let conversation = amina.post("/v1/conversations", &json!({})).expect(200).json();
     let body = json!({"input": "go on", "conversation": conversation["id"]});
-    let say = |client: &mut crate::support::Client, count: &str| {
-        client.json("POST", PATH, &[("x-stainless-retry-count", count)], &body)
-    };
+    let say =
+        |client: &mut Client, count: &str| client.json("POST", PATH, &[("x-stainless-retry-count", count)], &body);
     let first = say(&mut amina, "0").expect(200).json();
     // The one place is taken.
     let held = json!({"input": "[[gate held]] hello"});
@@ -153,4 +152,38 @@ fn a_retry_of_what_was_refused_is_no_repeat_of_what_was_said_before_in_the_same_
     assert_ne!(said["id"], first["id"]);
     let items = amina.get(&format!("/v1/conversations/{}/items", text(&conversation["id"]))).expect(200).json();
     assert_eq!(list(&items["data"]).len(), 4, "{items}");
+}
+
+#[test]
+fn a_retry_with_another_key_is_of_no_other_programs_request() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let mut program = |name: &str| {
+        let key = json!({"name": name, "scopes": ["conversations"]});
+        let made = amina.post("/api/v1/auth/keys", &key).expect(201).json();
+        Client::with_token(server.address, &text(&made["key"]))
+    };
+    let (mut one, mut other) = (program("one"), program("other"));
+    let say = |client: &mut Client, count: &str| {
+        client.json("POST", PATH, &[("x-stainless-retry-count", count)], &json!({"input": "go on"})).expect(200).json()
+    };
+    let first = say(&mut one, "0");
+    assert_ne!(say(&mut other, "1")["id"], first["id"], "that one's first try never came");
+    assert_eq!(say(&mut one, "1"), first);
+    assert_eq!(stub.seen().len(), 2);
+}
+
+#[test]
+fn the_repeat_of_what_was_deleted_is_not_found_and_says_what_to_do() {
+    let stub = Stub::start();
+    let server = asking(&stub, &[]);
+    let (mut amina, _) = server.user("amina");
+    let by_key = [("idempotency-key", "k-1")];
+    let body = json!({"input": "hello"});
+    let made = amina.json("POST", PATH, &by_key, &body).expect(200).json();
+    amina.delete(&format!("{PATH}/{}", text(&made["id"]))).expect(200);
+    let answer = amina.json("POST", PATH, &by_key, &body);
+    assert_eq!(refused(&answer, 404).2, "deleted_meanwhile");
+    assert!(answer.text().contains("another Idempotency-Key"), "{}", answer.text());
 }

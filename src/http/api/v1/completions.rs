@@ -9,7 +9,7 @@ use super::{
     chunks::{Chunks, Counts, reason},
     ids::Passing,
     keys::{self, Repetition},
-    seconds, stored,
+    last_words, seconds, stored,
     wire::NewCompletion,
 };
 use crate::{
@@ -59,7 +59,7 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
     let (repetition, presence) = (Repetition::of(&request)?, request.presence());
     let (body, digest) = request.json_with_digest().await?;
     let asked = NewCompletion::read(body)?;
-    can_have_form(app, &asked.ask.sampling, "response_format.type")?;
+    can_have_form(app, &asked.ask.sampling, "response_format.type", last_words(&asked.ask.lines))?;
     if asked.store {
         caller.may(Some(Scope::Conversations))?; // What is kept is a conversation.
         let asking = app.chat.asking(caller, repetition.key(digest)).await?;

@@ -2,6 +2,7 @@
 //! 0 created, 1 in progress, 2 and 3 the item and its part, 4 and on the pieces, and then what ends it all. So a stream that is
 //! read again, from any place on, has the same numbers.
 
+use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use super::shape::{End, Subject, output_text};
@@ -96,14 +97,17 @@ impl Teller {
         out.extend_from_slice(DONE);
     }
 
-    /// The end of a stream that can't go on.
+    /// The end of a stream that can't go on. Where the response is still there, that is no event of it: it has the number of
+    /// the last one that was told, so that who goes on behind it misses none.
     pub(super) fn fail(&self, problem: &Problem, out: &mut Vec<u8>) {
         let error: Value = serde_json::from_slice(&problem.openai_json()).unwrap_or_default();
         let error = &error["error"];
-        let next = if self.pieces == 0 { 2 } else { PIECES + self.pieces };
-        let number = self.seen.map_or(next, |seen| next.max(seen.saturating_add(1)));
+        let told = if self.pieces == 0 { 1 } else { PIECES + self.pieces - 1 };
+        let last = self.seen.map_or(told, |seen| told.max(seen));
+        let is_gone = problem.openai_status() == StatusCode::NOT_FOUND;
+        let number = if is_gone { last.saturating_add(1) } else { last };
         let data = json!({"code": error["code"], "message": error["message"], "param": error["param"]});
-        self.event(number, "error", data, out);
+        tell(number, "error", data, out);
         out.extend_from_slice(DONE);
     }
 
@@ -130,19 +134,23 @@ impl Teller {
         data
     }
 
-    fn event(&self, number: u64, name: &str, mut data: Value, out: &mut Vec<u8>) {
+    fn event(&self, number: u64, name: &str, data: Value, out: &mut Vec<u8>) {
         if self.is_new(number) {
-            data["type"] = json!(name);
-            data["sequence_number"] = json!(number);
-            let mut line = Vec::new();
-            sse::json(&data, &mut line);
-            sse::frame(name, None, &line, out);
+            tell(number, name, data, out);
         }
     }
 
     fn is_new(&self, number: u64) -> bool {
         self.seen.is_none_or(|seen| number > seen)
     }
+}
+
+fn tell(number: u64, name: &str, mut data: Value, out: &mut Vec<u8>) {
+    data["type"] = json!(name);
+    data["sequence_number"] = json!(number);
+    let mut line = Vec::new();
+    sse::json(&data, &mut line);
+    sse::frame(name, None, &line, out);
 }
 
 #[cfg(test)]
@@ -184,6 +192,35 @@ mod tests {
             (data["sequence_number"].as_u64().unwrap(), data["type"].as_str().unwrap().to_owned())
         };
         (frames.iter().map(read).collect(), frames)
+    }
+
+    #[test]
+    fn who_goes_on_behind_a_stream_that_failed_misses_nothing() {
+        let problem = Problem::dead_token();
+        for (seen, pieces, last) in [
+            (None, 0, 1),
+            (None, 3, 6),
+            (Some(0), 0, 1),
+            (Some(5), 2, 5),
+            (Some(5), 4, 7),
+            (Some(u64::MAX), 0, u64::MAX),
+        ] {
+            let mut teller = Teller::new(subject(), seen);
+            let mut out = Vec::new();
+            for n in 0..pieces {
+                teller.piece(n, "word ", &mut out);
+            }
+            out.clear();
+            teller.fail(&problem, &mut out);
+            let told = String::from_utf8(out).unwrap();
+            assert!(told.starts_with("event: error\n") && told.ends_with("data: [DONE]\n\n"), "{told}");
+            assert!(told.contains(&format!("\"sequence_number\":{last}")), "{seen:?} {pieces}: {told}");
+            out = Vec::new();
+            teller.fail(&Problem::no_such("response"), &mut out);
+            let told = String::from_utf8(out).unwrap();
+            let next = last.saturating_add(1);
+            assert!(told.contains(&format!("\"sequence_number\":{next}")), "nothing is left to go on with: {told}");
+        }
     }
 
     #[test]

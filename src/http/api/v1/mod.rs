@@ -24,7 +24,9 @@ use std::sync::Arc;
 use crate::{
     app::App,
     auth::Identity,
+    chat::Said,
     clock::Timestamp,
+    completions::Role,
     http::{problem::Problem, request::ApiRequest, response::ApiResponse, routes::V1Endpoint},
     reply::Sampling,
 };
@@ -67,16 +69,22 @@ fn seconds(time: Timestamp) -> i64 {
     time.0.div_euclid(1_000_000)
 }
 
-/// Refuses the form that `sampling` wants, by `field`, where no model makes the replies.
+/// Refuses the form that `sampling` wants, by `field`, where no model makes the replies; but helplines are given in words to
+/// who says `words`, whatever form they want.
 ///
 /// # Errors
 /// 400.
-fn can_have_form(app: &App, sampling: &Sampling, field: &str) -> Result<(), Problem> {
-    if sampling.response_format.is_none() || !app.chat.upstreams().is_empty() {
+fn can_have_form(app: &App, sampling: &Sampling, field: &str, words: &str) -> Result<(), Problem> {
+    if sampling.response_format.is_none() || !app.chat.upstreams().is_empty() || app.chat.mentions_self_harm(words) {
         return Ok(());
     }
     let fault = "must be \"text\": the built-in companion makes the replies here, and has words only";
     Err(Problem::field(field, fault).coded("unsupported_value"))
+}
+
+/// What the user said last.
+fn last_words(lines: &[Said]) -> &str {
+    lines.iter().rfind(|line| line.role == Role::User).map_or("", |line| &line.text)
 }
 
 /// Most characters of a text that is stored.

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use hyper::StatusCode;
 
 use super::{
+    can_have_form,
     events::Teller,
-    responses::{previous, said, subject},
+    last_words,
+    responses::{FORM, previous, said, subject},
     seconds,
     shape::End,
     wire::NewResponse,
@@ -46,6 +48,7 @@ pub(super) async fn respond(app: &App, caller: &Identity, asked: NewResponse) ->
     let stream = asked.stream;
     let sampling = asked.sampling.clone();
     let lines = lines(app, caller, asked).await?;
+    can_have_form(app, &sampling, FORM, last_words(&lines))?;
     let mut made = app.chat.complete(caller, Ask { lines, sampling }).await?;
     if stream {
         let teller = Teller::new(subject, None);

@@ -39,7 +39,7 @@ const BEGIN_BYTES: usize = 4 << 10;
 const NAMED_BYTES_MAX: usize = 1 << 20;
 const PIECE_BYTES: usize = 512;
 /// The field that asks for a form.
-const FORM: &str = "text.format.type";
+pub(super) const FORM: &str = "text.format.type";
 /// A quiet stream says this often that it is there: proxies end those that say nothing for a minute.
 const BEAT: Duration = Duration::from_secs(15);
 
@@ -52,7 +52,6 @@ pub(super) async fn create(app: &App, caller: &Identity, request: ApiRequest) ->
     let (body, digest) = request.json_with_digest().await?;
     let asked = NewResponse::read(body)?;
     if !asked.store {
-        can_have_form(app, &asked.sampling, FORM)?;
         let answer = passing::respond(app, caller, asked);
         return presence.during(answer).await.unwrap_or_else(|| Err(Problem::client_gone()));
     }
@@ -70,12 +69,12 @@ async fn keep(app: &App, caller: &Identity, asked: NewResponse, key: Key<'_>) ->
     if let Some(known) = known {
         return answer(app, &known, listener, background).await;
     }
-    can_have_form(app, &asked.sampling, FORM)?;
     let (place, own) = place(app, caller, &asked).await?;
     let chars_max = chars_max(app);
     bounded(asked.instructions.as_deref(), chars_max)?;
     let input = said(app, caller, asked.input).await?;
     let Question { before, content } = Question::of(input, asked.field, chars_max)?;
+    can_have_form(app, &asked.sampling, FORM, content.as_str())?;
     let echo = Echo { inputs: before.len(), ..asked.echo };
     let asked = Asked {
         kind: Kind::Response,
