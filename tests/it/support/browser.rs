@@ -34,7 +34,7 @@ pub(crate) use log::{Line, Request};
 pub(crate) use tab::Tab;
 
 /// Nothing on a page takes longer: a test that hangs is a test that fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A person's browser; it ends, with all of its processes, when it and its tabs are dropped.
 pub(crate) struct Browser {
