@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    Amount, BackupError, BackupFile, JOURNAL, Manifest, Report, files,
+    Amount, BackupError, BackupFile, HEADER, JOURNAL, Manifest, Report, files,
+    manifest::Newer,
     place::{Found, Place},
 };
 use crate::{
@@ -19,8 +20,6 @@ use crate::{
 
 /// How often the copying begins anew where compaction removes what is being copied.
 const TRIES: usize = 5;
-/// The length of a segment's header, bytes.
-const HEADER: usize = 64;
 
 /// Which older backup shares its segments with the new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,8 +207,10 @@ impl<'a> Copy<'a> {
     /// Wants the backup that is going to be removed to have nothing that the new one lacks.
     fn may_replace(&self, sealed: &Sealed) -> Result<(), BackupError> {
         let Some((dir, older)) = self.older else { return Ok(()) };
-        let superseded = older.is_superseded_by(self.journal_id().as_deref(), sealed.next_frame, &self.files);
-        superseded.map_err(|why| BackupError::Taken { dir: dir.clone(), why })
+        let (folder, journal) = (self.place.journal(), self.journal_id());
+        let newer =
+            Newer { folder: &folder, journal: journal.as_deref(), next_frame: sealed.next_frame, files: &self.files };
+        older.is_superseded_by(dir, &newer).map_err(|why| BackupError::Taken { dir: dir.clone(), why })
     }
 
     fn journal_id(&self) -> Option<String> {

@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackupError, files};
+use super::{BackupError, HEADER, JOURNAL, files};
 
 /// The manifest's name.
 pub const MANIFEST: &str = "backup.json";
@@ -41,6 +41,18 @@ pub struct BackupFile {
     pub length: u64,
     /// The SHA-256 of its bytes, in hexadecimal.
     pub sha256: String,
+}
+
+/// A backup that may be in the place of an older one.
+pub(super) struct Newer<'a> {
+    /// Where its segments stand.
+    pub(super) folder: &'a Path,
+    /// The id of its journal.
+    pub(super) journal: Option<&'a str>,
+    /// The frame behind its last one.
+    pub(super) next_frame: u64,
+    /// The segments.
+    pub(super) files: &'a [BackupFile],
 }
 
 #[derive(Deserialize)]
@@ -96,28 +108,27 @@ impl Manifest {
         files::write(&dir.join(MANIFEST), &text)
     }
 
-    /// Wants a journal that has come before frame `next_frame`, and is backed up in these files, to have all that this backup
-    /// has; else says why it may not be removed in favour of that one.
-    pub(super) fn is_superseded_by(
-        &self,
-        journal: Option<&str>,
-        next_frame: u64,
-        newer: &[BackupFile],
-    ) -> Result<(), String> {
-        if self.journal.is_some() && self.journal.as_deref() != journal {
+    /// Wants `newer` to have all that this backup, at `dir`, has; else says why it may not be removed in favour of that one.
+    pub(super) fn is_superseded_by(&self, dir: &Path, newer: &Newer<'_>) -> Result<(), String> {
+        if self.journal.is_some() && self.journal.as_deref() != newer.journal {
             return Err("holds a backup of another server".to_owned());
         }
-        if self.last_frame >= next_frame {
-            let (theirs, ours) = (self.last_frame, next_frame.saturating_sub(1));
+        if self.last_frame >= newer.next_frame {
+            let (theirs, ours) = (self.last_frame, newer.next_frame.saturating_sub(1));
             return Err(format!("holds a later state (frame {theirs}) than this server has (frame {ours})"));
         }
-        // A sealed segment never changes. Where an older backup was put back, another was written in its place.
-        let differs = |new: &&BackupFile| self.file(&new.name).is_some_and(|old| old.sha256 != new.sha256);
-        if let Some(other) = newer.iter().find(differs) {
-            return Err(format!(
-                "went another way than this server, which went on from an older state: it has another {}",
-                other.name
-            ));
+        // A sealed segment never changes. Where an older backup was put back, another was written in its place; the header has
+        // the time when that was.
+        for BackupFile { name, sha256, .. } in newer.files {
+            if self.file(name).is_none_or(|own| own.sha256 == *sha256) {
+                continue;
+            }
+            let header = |folder: &Path| files::read_first::<HEADER>(&folder.join(name));
+            let same = header(&dir.join(JOURNAL)).and_then(|own| Ok(own == header(newer.folder)?));
+            if !same.map_err(|error| format!("can't be compared: {name}: {error}"))? {
+                let way = "went another way than this server, which went on from an older state";
+                return Err(format!("{way}: it has another {name}"));
+            }
         }
         Ok(())
     }

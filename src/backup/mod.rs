@@ -27,6 +27,8 @@ use crate::store::OpenError;
 
 /// The folder of the segments, in a data directory and in a backup.
 const JOURNAL: &str = "journal";
+/// The length of a segment's header, bytes.
+const HEADER: usize = 64;
 /// The file that is locked as long as a process uses a data directory; a backup has it too.
 const LOCK: &str = "LOCK";
 

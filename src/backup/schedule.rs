@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    BackupError, Base, MANIFEST, Manifest, Report, files, make,
+    BackupError, Base, JOURNAL, MANIFEST, Manifest, Report, files, make,
+    manifest::Newer,
     place::{is_ours, lock, take_to_remove},
 };
 use crate::{
@@ -78,13 +79,16 @@ pub fn make_scheduled(
 /// began where a disk was lost must not age the good backups out.
 fn remove_oldest(before: Vec<PathBuf>, newest: &Path, keep: usize) -> Result<(Vec<PathBuf>, Vec<Kept>), BackupError> {
     let new = Manifest::read(newest)?;
-    let journal = new.as_ref().and_then(|new| new.journal.as_deref());
-    let next_frame = new.as_ref().map_or(0, |new| new.last_frame + 1);
-    let files = new.as_ref().map_or(&[][..], |new| &new.files);
+    let newer = Newer {
+        folder: &newest.join(JOURNAL),
+        journal: new.as_ref().and_then(|new| new.journal.as_deref()),
+        next_frame: new.as_ref().map_or(0, |new| new.last_frame + 1),
+        files: new.as_ref().map_or(&[][..], |new| &new.files),
+    };
     let (mut kept, mut own) = (Vec::new(), Vec::new());
     for dir in before {
         let why = match Manifest::read(&dir) {
-            Ok(Some(old)) => match old.is_superseded_by(journal, next_frame, files) {
+            Ok(Some(old)) => match old.is_superseded_by(&dir, &newer) {
                 Ok(()) => {
                     own.push((dir, old));
                     continue;
