@@ -4,7 +4,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -208,12 +208,18 @@ fn a_backup_that_is_killed_anywhere_leaves_the_old_one_or_the_new_one() {
     let at = server.dir().path().join("backup");
     let load = world.send(server.address, PACE, &mut random);
     assert!(world.wait_for_more(&load, 1500));
+    // The moments are to be those of a backup, on a slow machine too.
+    let other = server.dir().path().join("other");
+    back_up(&server, &other);
+    let started = Instant::now();
+    back_up(&server, &other);
+    let took = started.elapsed();
     let (mut ended, mut begun, mut last) = (0, 0, 0);
     for round in 0..16 {
         assert!(world.wait_for_more(&load, 40));
         let mut making = command(&server, &["backup"]);
         making.arg(&at);
-        let after = Duration::from_micros(200 * random.below(400) as u64);
+        let after = took * u32::try_from(random.below(110)).unwrap() / 100;
         ended += usize::from(killed(making, after));
         begun += usize::from(at.with_extension("partial").exists());
         assert!(at.exists() || last == 0, "the old one is gone, and the new one is not there");
