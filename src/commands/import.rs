@@ -7,10 +7,10 @@ mod sender;
 use std::{collections::HashMap, path::PathBuf};
 
 use self::{report::Report, sender::Sender};
-use super::{Failure, load, note, operator::Operator, print, progress::Progress};
+use super::{Failure, export::unexpected, load, note, operator::Operator, print, progress::Progress};
 use crate::{
     cli::{FormatName, Import, Settings},
-    control::ControlRequest,
+    control::{Account, ControlAnswer, ControlRequest},
     import::{self, Event, Format},
 };
 
@@ -35,7 +35,8 @@ pub(super) fn run(first: Settings, command: Import) -> Result<(), Failure> {
     let options = Options { user, map: map.into_iter().collect(), trust };
     let operator = Operator::of(&loaded)?;
     // Before anything is written: a half of the file under the wrong heading is hard to find.
-    let found = options.user.iter().chain(options.map.values()).try_for_each(|name| has_account(&operator, name));
+    let mut names = options.user.iter().chain(options.map.values());
+    let found = names.try_for_each(|name| find_account(&operator, name.clone()).map(drop));
     let mut report = match found.and_then(|()| Report::open(report.as_deref())) {
         Ok(report) => report,
         Err(why) => {
@@ -67,15 +68,13 @@ pub(super) fn run(first: Settings, command: Import) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Wants an account of this name to be there.
-fn has_account(operator: &Operator, name: &str) -> Result<(), Failure> {
-    match operator.ask(ControlRequest::UserFind { username: name.to_owned() }) {
-        Ok(_) => Ok(()),
-        Err(why) => {
-            let advice = format!("no account {name:?}: add it by \"bondhu user add\" first; nothing was imported");
-            Err(Failure::Failed(format!("{advice} ({})", why.into_words())))
-        }
-    }
+/// The account of this name.
+fn find_account(operator: &Operator, username: String) -> Result<Account, Failure> {
+    let advice = format!("no account {username:?}: add it by \"bondhu user add\" first");
+    let found = operator.ask(ControlRequest::UserFind { username });
+    let answer = found.map_err(|why| Failure::Failed(format!("{advice} ({})", why.into_words())))?;
+    let ControlAnswer::User { user } = answer else { return Err(unexpected(&answer)) };
+    Ok(user)
 }
 
 fn with_format(path: PathBuf, format: Option<FormatName>) -> Result<(PathBuf, Format), Failure> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     super::{Failure, export::unexpected, operator::Operator},
-    Options,
+    Options, find_account,
     open::Open,
     report::{Report, Told},
 };
@@ -175,10 +175,7 @@ impl<'a> Sender<'a> {
     }
 
     fn find_user(&mut self, username: String) -> Step<User> {
-        let advice = format!("no account {username:?}: add it by \"bondhu user add\" first");
-        let found = self.operator.ask(ControlRequest::UserFind { username });
-        let answer = found.map_err(|why| ImportError::Stopped(format!("{advice} ({})", why.into_words())))?;
-        let ControlAnswer::User { user } = answer else { return Err(stopped(unexpected(&answer))) };
+        let user = find_account(self.operator, username).map_err(stopped)?;
         self.report.user(user.id, false);
         Ok(User { id: user.id, name: user.username })
     }
